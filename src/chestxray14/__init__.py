@@ -1,0 +1,1 @@
+"""Train, score and compare chest X-ray classifiers on NIH ChestX-ray14."""
