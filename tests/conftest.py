@@ -1,0 +1,51 @@
+"""Small stand-ins that several test files share."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from chestxray14.findings import FINDINGS
+from chestxray14.packed import INDEX_COLUMNS
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def nih_sample() -> Path:
+    """Return the folder of 147 real radiographs in the Kaggle layout."""
+    folder = SHARED / "nih-sample"
+    if not folder.is_dir():
+        pytest.skip("the real sample (../shared/nih-sample) is not here")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def nih_metadata() -> dict[str, bytes]:
+    """Return the full real label and list files by name."""
+    folder = SHARED / "nih-metadata"
+    if not folder.is_dir():
+        pytest.skip("the full real label files (../shared/nih-metadata) are not here")
+    return {file.stem: gzip.decompress(file.read_bytes()) for file in folder.glob("*.gz")}
+
+
+def make_index(patients: int, *, studies: int = 3, seed: int = 0) -> pd.DataFrame:
+    """Return the index of a made-up dataset, `studies` images for each patient."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        {
+            "image": f"{patient:08d}_{study:03d}.png",
+            "patient": patient,
+            "follow_up": study,
+            "age": 50.0,
+            "sex": "F",
+            "view": "PA",
+            **dict(zip(FINDINGS, rng.integers(0, 2, len(FINDINGS)).tolist(), strict=True)),
+        }
+        for patient in range(1, patients + 1)
+        for study in range(studies)
+    ]
+    return pd.DataFrame(rows).assign(row=range(len(rows)), crc32=0)[list(INDEX_COLUMNS)]
