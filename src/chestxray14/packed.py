@@ -1,0 +1,70 @@
+"""All radiographs of a dataset in one array, with an index that says what each row shows."""
+
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from chestxray14.archive import Archive
+from chestxray14.errors import InputError
+from chestxray14.findings import FINDINGS
+from chestxray14.images import decode, pack
+
+INDEX_COLUMNS = ("image", "row", "crc32", "patient", "follow_up", "age", "sex", "view", *FINDINGS)
+
+
+def pack_images(
+    archive: Archive, labels: pd.DataFrame, *, path: Path, px: int, workers: int
+) -> Iterator[tuple[str, int, str]]:
+    """Write every listed image to `path`, an (N, px, px) uint8 `.npy` file, one row a label row.
+
+    Yields, in row order, each image's name, the CRC-32 of its packed pixels, and why it could not
+    be read (empty where it could; its row is then left black).
+    """
+    names = labels["image"].tolist()
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(names), px, px))
+
+    def pack_row(row: int) -> tuple[str, int, str]:
+        name = names[row]
+        try:
+            array[row] = pack(decode(archive.read(name), name=name), px=px)
+        except InputError as error:
+            return name, 0, str(error)
+        return name, zlib.crc32(array[row]), ""
+
+    # Pillow decodes and resizes without the interpreter lock, so threads use every core.
+    with ThreadPoolExecutor(workers) as pool:
+        chunk = 64 * workers  # bounds what waits in the queue, and so memory
+        for start in range(0, len(names), chunk):
+            yield from pool.map(pack_row, range(start, min(start + chunk, len(names))))
+    array.flush()
+
+
+def read_index(path: Path) -> pd.DataFrame:
+    """Return the index of a packed dataset, one row an image, columns `INDEX_COLUMNS`.
+
+    The CRC-32 of every image is in it, so the hash of this small file stands for all pixels.
+    """
+    try:
+        index = pd.read_csv(path)
+    except FileNotFoundError:
+        raise InputError(f"{path} not found; the prepare stage writes it") from None
+    missing = [column for column in INDEX_COLUMNS if column not in index.columns]
+    if missing:
+        raise InputError(f"{path} lacks the column {missing[0]!r}; run prepare again")
+    return index
+
+
+def open_images(path: Path) -> NDArray[np.uint8]:
+    """Return the packed images, an (N, P, P) uint8 array mapped from disk, read-only."""
+    try:
+        images: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise InputError(f"{path} not found; the prepare stage writes it") from None
+    except (ValueError, EOFError) as error:
+        raise InputError(f"{path} is not a packed array ({error}); run prepare again") from None
+    return images
