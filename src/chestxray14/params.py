@@ -1,0 +1,287 @@
+"""Typed view of params.yaml: every key, its type and its range."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from chestxray14.errors import InputError
+from chestxray14.findings import FINDINGS
+
+PARAMS_FILE = Path("params.yaml")
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Pixels = Annotated[int, Field(ge=32, le=4096)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Limits(_Record):
+    """What a dataset caps, so that a demo finishes on a laptop; null caps nothing."""
+
+    input_px: Pixels | None
+    epochs: Annotated[int, Field(ge=1)] | None
+    weights: Literal["random"] | None
+
+
+class _Dataset(_Record):
+    labels: Annotated[str, Field(pattern=r"^[^/]+\.csv$")]
+    packed_px: Pixels
+    max_rejected: Annotated[float, Field(ge=0, le=1)]
+    limits: Limits
+
+
+class Phantom(_Dataset):
+    """A drawn cohort: what `phantom.draw_cohort` needs to know."""
+
+    source: Literal["phantom"]
+    patients: Annotated[int, Field(ge=10, le=99_999)]
+    follow_ups: Annotated[float, Field(ge=0, le=20)]
+    image_px: Annotated[int, Field(ge=64, le=1024)]
+    prevalence: dict[str, Share]
+    label_noise: Annotated[float, Field(ge=0, lt=0.5)]
+    seed: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _every_finding(self) -> "Phantom":
+        if set(self.prevalence) != set(FINDINGS):
+            odd = sorted(set(self.prevalence) ^ set(FINDINGS))
+            raise ValueError(f"prevalence must name the 14 findings; missing or unknown: {odd}")
+        return self
+
+
+class KaggleDataset(_Dataset):
+    """A dataset on Kaggle, pinned to a version: `owner/name/version`."""
+
+    source: Literal["kaggle"]
+    slug: Annotated[str, Field(pattern=r"^[\w-]+/[\w-]+/\d+$")]
+
+
+class Folder(_Dataset):
+    """A tree (or zip) in the Kaggle layout that is already on disk."""
+
+    source: Literal["folder"]
+    path: Annotated[str, Field(min_length=1)]
+
+
+Dataset = Annotated[Phantom | KaggleDataset | Folder, Field(discriminator="source")]
+
+
+class PatientSplit(_Record):
+    """Whole patients, drawn at random: shares of patients; the rest is test."""
+
+    kind: Literal["patient"]
+    train: Share
+    val: Share
+    seed: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _leaves_a_test_part(self) -> "PatientSplit":
+        return _checked_shares(self)
+
+
+class ImageSplit(_Record):
+    """LEAKY negative control: images drawn at random, patients on both sides."""
+
+    kind: Literal["image"]
+    train: Share
+    val: Share
+    seed: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _leaves_a_test_part(self) -> "ImageSplit":
+        return _checked_shares(self)
+
+
+class OfficialSplit(_Record):
+    """NIH's own lists; `val` is the share of train_val patients kept for validation."""
+
+    kind: Literal["official"]
+    val: Share
+    seed: Annotated[int, Field(ge=0)]
+
+
+class Hashes(_Record):
+    """sha256 of each part: sorted names, one a line, each with a newline."""
+
+    train: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    val: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    test: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class ListSplit(_Record):
+    """Somebody else's lists of image names, refused when their hash differs."""
+
+    kind: Literal["lists"]
+    train: str
+    val: str
+    test: str
+    sha256: Hashes
+
+
+Split = Annotated[
+    PatientSplit | ImageSplit | OfficialSplit | ListSplit, Field(discriminator="kind")
+]
+
+
+T = TypeVar("T", PatientSplit, ImageSplit)
+
+
+def _checked_shares(split: T) -> T:
+    if split.train + split.val >= 1:
+        raise ValueError(
+            f"train + val is {split.train + split.val:g}, expected less than 1 (the rest is test)"
+        )
+    return split
+
+
+class Compute(_Record):
+    """Where training and prediction run."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"]
+    threads: Annotated[int, Field(ge=1)]
+    precision: Literal["auto", "bf16", "fp32"]
+
+
+class Augmentation(_Record):
+    """What is done to a training image, each with its own draw."""
+
+    horizontal_flip: Annotated[float, Field(ge=0, le=1)]
+
+
+class Adam(_Record):
+    """torch.optim.Adam."""
+
+    name: Literal["adam"]
+    lr: Annotated[float, Field(gt=0)]
+    weight_decay: Annotated[float, Field(ge=0)]
+
+
+class StepSchedule(_Record):
+    """Multiply the learning rate by `factor` every `every` epochs."""
+
+    name: Literal["step"]
+    every: Annotated[int, Field(ge=1)]
+    factor: Annotated[float, Field(gt=0, le=1)]
+
+
+class Recipe(_Record):
+    """One published training configuration, complete."""
+
+    split: str
+    seed: Annotated[int, Field(ge=0)]
+    backbone: Literal["densenet121"]
+    weights: Literal["imagenet", "random"]
+    input_px: Pixels
+    augmentation: Augmentation
+    loss: Literal["bce"]
+    optimizer: Adam
+    schedule: StepSchedule
+    batch: Annotated[int, Field(ge=1)]
+    epochs: Annotated[int, Field(ge=1)]
+    selection: Literal["val_loss"]
+
+    def limited(self, limits: Limits) -> "Recipe":
+        """Return this recipe as a dataset's limits let it run."""
+        return self.model_copy(
+            update={
+                "input_px": min(self.input_px, limits.input_px or self.input_px),
+                "epochs": min(self.epochs, limits.epochs or self.epochs),
+                "weights": limits.weights or self.weights,
+            }
+        )
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+
+
+class Params(_Record):
+    """The whole of params.yaml."""
+
+    dataset: str
+    datasets: dict[Name, Dataset]
+    splits: dict[Name, Split]
+    compute: Compute
+    recipes: dict[Name, Recipe]
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "Params":
+        if self.dataset not in self.datasets:
+            raise ValueError(
+                f"dataset: {self.dataset!r} is not one of datasets: {sorted(self.datasets)}"
+            )
+        for name, recipe in self.recipes.items():
+            if recipe.split not in self.splits:
+                raise ValueError(
+                    f"recipes.{name}.split: {recipe.split!r} is not one of splits: "
+                    f"{sorted(self.splits)}"
+                )
+        return self
+
+    @property
+    def active(self) -> Phantom | KaggleDataset | Folder:
+        """The dataset everything runs on."""
+        return self.datasets[self.dataset]
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML with the floats of YAML 1.2, which DVC reads and writes: `1e-4`, `5e-05`."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$"),
+    list("-+.0123456789"),
+)
+
+
+def read_yaml(path: Path) -> Any:
+    """Return the content of a YAML file as DVC reads it.
+
+    Raises `InputError` naming the file and line when it cannot be read.
+    """
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except FileNotFoundError:
+        raise InputError(f"{path} not found; run from the root of the project") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text (byte {error.start})") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise InputError(f"{where}: {getattr(error, 'problem', error)}") from None
+
+
+def load_params(path: Path = PARAMS_FILE) -> Params:
+    """Return params.yaml, checked.
+
+    Raises `InputError` naming the first wrong key, the value found and what was expected.
+    """
+    content = read_yaml(path)
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        raise InputError(f"{path}: {_first_problem(error)}") from None
+
+
+def _first_problem(error: ValidationError) -> str:
+    """Say in one line which key is wrong and how."""
+    problem = error.errors()[0]
+    # Tags of discriminated unions are no keys of the file.
+    sources = {"phantom", "kaggle", "folder", "patient", "image", "official", "lists"}
+    parts = [str(part) for part in problem["loc"]]
+    if len(parts) > 2 and parts[0] in ("datasets", "splits") and parts[2] in sources:
+        del parts[2]
+    key = ".".join(parts)
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {key}"
+    if problem["type"] == "missing":
+        return f"missing key {key}"
+    message = problem["msg"].removeprefix("Value error, ")
+    if not key or problem["type"] == "value_error":
+        return f"{key}: {message}" if key else message
+    return f"{key}: found {problem['input']!r}; {message[0].lower()}{message[1:]}"
