@@ -1,0 +1,155 @@
+"""Who is trained on, who validates, who tests: four protocols and their leakage check."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from chestxray14.errors import InputError
+from chestxray14.findings import FINDINGS
+from chestxray14.metadata import name_some, read_list
+from chestxray14.params import ImageSplit, ListSplit, OfficialSplit, PatientSplit
+
+PARTS = ("train", "val", "test")
+
+
+def hash_names(names: Iterable[str]) -> str:
+    """Return the sha256 of image names: sorted, one a line, each with a newline."""
+    return hashlib.sha256("".join(f"{name}\n" for name in sorted(names)).encode()).hexdigest()
+
+
+def split_by_patient(index: pd.DataFrame, protocol: PatientSplit) -> "pd.Series[str]":
+    """Return the part of each image, whole patients drawn at random.
+
+    Shares are of patients, not of images; the draw depends on the seed and the set of patient
+    ids, not on the order of rows.
+    """
+    part_of = _draw(index["patient"].unique(), protocol=protocol)
+    return index["patient"].map(part_of)
+
+
+def split_by_image(index: pd.DataFrame, protocol: ImageSplit) -> "pd.Series[str]":
+    """Return the part of each image, drawn image by image: LEAKY, a negative control."""
+    return index["image"].map(_draw(index["image"].unique(), protocol=protocol))
+
+
+def split_officially(
+    index: pd.DataFrame,
+    protocol: OfficialSplit,
+    *,
+    official: Mapping[str, str],
+    rejected: Iterable[str],
+) -> "pd.Series[str]":
+    """Return the part of each image by NIH's two lists.
+
+    `official` maps each image name to `train_val` or `test`; a share `protocol.val` of the
+    train_val patients is drawn for validation. Raises `InputError` when the lists are absent or
+    do not name exactly the images of the label file.
+    """
+    if not official:
+        raise InputError(
+            "train_val_list.txt and test_list.txt are not in the dataset; "
+            "remove the `official` protocol from splits in params.yaml"
+        )
+    known = set(index["image"]) | set(rejected)
+    unknown = sorted(set(official) - known)
+    if unknown:
+        raise InputError(
+            f"the official lists name {len(unknown):,} images that the label file lacks: "
+            f"{name_some(unknown)}"
+        )
+    unlisted = sorted(known - set(official))
+    if unlisted:
+        raise InputError(
+            f"the label file names {len(unlisted):,} images that neither official list has: "
+            f"{name_some(unlisted)}"
+        )
+    side = index["image"].map(dict(official))
+    patients = np.sort(index.loc[side == "train_val", "patient"].unique())
+    shuffled = np.random.default_rng(protocol.seed).permutation(patients)
+    val = set(shuffled[: round(protocol.val * len(shuffled))].tolist())
+    return side.where(
+        side == "test", index["patient"].map(lambda patient: "val" if patient in val else "train")
+    )
+
+
+def split_by_lists(index: pd.DataFrame, protocol: ListSplit) -> "pd.Series[str]":
+    """Return the part of each image by three list files, NaN where none names it.
+
+    Raises `InputError` when a file is absent, has another hash, names an unknown image, or one
+    that another list has.
+    """
+    part_of: dict[str, str] = {}
+    known = set(index["image"])
+    for part in PARTS:
+        path = Path(getattr(protocol, part))
+        try:
+            names = read_list(path.read_bytes(), name=str(path))
+        except OSError as error:
+            raise InputError(f"list {path} cannot be read: {error.strerror}") from None
+        found, expected = hash_names(names), getattr(protocol.sha256, part)
+        if found != expected:
+            raise InputError(f"{path} has sha256 {found}, expected {expected}")
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise InputError(
+                f"{path} names {len(unknown):,} images that the dataset lacks: "
+                f"{name_some(unknown)}"
+            )
+        twice = [name for name in names if name in part_of]
+        if twice:
+            raise InputError(f"{path} names {twice[0]}, which the {part_of[twice[0]]} list has")
+        part_of.update(dict.fromkeys(names, part))
+    return index["image"].map(part_of)
+
+
+def check_parts(index: pd.DataFrame, parts: "pd.Series[str]", *, leaky: bool) -> int:
+    """Return how many patients are in more than one part.
+
+    Raises `InputError` when there is one (unless the protocol is the `leaky` control), when a
+    part is empty.
+    """
+    for part in PARTS:
+        if not (parts == part).any():
+            raise InputError(
+                f"the {part} part has no image; the dataset is too small for the split"
+            )
+    sides = parts.groupby(index["patient"]).nunique()
+    shared = sides[sides > 1].index
+    if len(shared) and not leaky:
+        raise InputError(
+            f"LEAK: {len(shared):,} patients are in more than one part, for example patient "
+            f"{shared[0]}; a patient must be on one side only"
+        )
+    return len(shared)
+
+
+def describe_split(
+    index: pd.DataFrame, parts: "pd.Series[str]", *, kind: str
+) -> dict[str, object]:
+    """Return the metrics of a split: images, patients, prevalence and hash of each part."""
+    metrics: dict[str, object] = {"kind": kind}
+    for part in PARTS:
+        rows = index[parts == part]
+        metrics[part] = {
+            "images": len(rows),
+            "patients": int(rows["patient"].nunique()),
+            "sha256": hash_names(rows["image"]),
+            "prevalence": {f: round(float(rows[f].mean()), 6) for f in FINDINGS},
+        }
+    return metrics
+
+
+def _draw(
+    members: "np.ndarray[tuple[int, ...], np.dtype[np.generic]]",
+    *,
+    protocol: PatientSplit | ImageSplit,
+) -> dict[object, str]:
+    """Return the part of each member, shares rounded to whole members."""
+    shuffled = np.random.default_rng(protocol.seed).permutation(np.sort(members))
+    train = round(protocol.train * len(shuffled))
+    val = round(protocol.val * len(shuffled))
+    sizes = (train, val, len(shuffled) - train - val)
+    return dict(zip(shuffled.tolist(), np.repeat(PARTS, sizes).tolist(), strict=True))

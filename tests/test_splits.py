@@ -1,0 +1,176 @@
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import make_index
+
+from chestxray14.errors import InputError
+from chestxray14.findings import FINDINGS
+from chestxray14.metadata import read_labels, read_list
+from chestxray14.params import Hashes, ImageSplit, ListSplit, OfficialSplit, PatientSplit
+from chestxray14.splits import (
+    check_parts,
+    describe_split,
+    hash_names,
+    split_by_image,
+    split_by_lists,
+    split_by_patient,
+    split_officially,
+)
+
+PATIENT = PatientSplit(kind="patient", train=0.7, val=0.1, seed=0)
+IMAGE = ImageSplit(kind="image", train=0.7, val=0.1, seed=0)
+OFFICIAL = OfficialSplit(kind="official", val=0.125, seed=0)
+
+
+def test_patients_are_divided_70_10_20_and_never_shared() -> None:
+    index = make_index(100)
+    parts = split_by_patient(index, PATIENT)
+    assert index.groupby(parts)["patient"].nunique().to_dict() == {
+        "train": 70,
+        "val": 10,
+        "test": 20,
+    }
+    assert check_parts(index, parts, leaky=False) == 0
+
+
+def test_the_draw_depends_on_the_seed_and_not_on_the_order_of_rows() -> None:
+    index = make_index(50)
+    shuffled = index.sample(frac=1, random_state=3)
+    first = dict(zip(index["image"], split_by_patient(index, PATIENT), strict=True))
+    again = dict(zip(shuffled["image"], split_by_patient(shuffled, PATIENT), strict=True))
+    other = split_by_patient(index, PATIENT.model_copy(update={"seed": 1}))
+    assert first == again
+    assert list(first.values()) != other.tolist()
+
+
+def test_the_image_control_leaks_and_counts_whom() -> None:
+    index = make_index(50)
+    parts = split_by_image(index, IMAGE)
+    by_hand = sum(len(set(group)) > 1 for _, group in parts.groupby(index["patient"]))
+    assert check_parts(index, parts, leaky=True) == by_hand > 0
+
+
+def test_a_leak_fails_the_check() -> None:
+    index = make_index(50)
+    parts = split_by_patient(index, PATIENT)
+    parts.iloc[0] = "test" if parts.iloc[0] != "test" else "train"
+    with pytest.raises(InputError, match="LEAK: 1 patients are in more than one part"):
+        check_parts(index, parts, leaky=False)
+
+
+def test_an_empty_part_fails_the_check() -> None:
+    index = make_index(50)
+    with pytest.raises(InputError, match="the val part has no image"):
+        check_parts(index, pd.Series("train", index=index.index), leaky=False)
+
+
+def official_lists(index: pd.DataFrame) -> dict[str, str]:
+    test = set(index["patient"].unique()[::5])
+    return {
+        image: "test" if patient in test else "train_val"
+        for image, patient in zip(index["image"], index["patient"], strict=True)
+    }
+
+
+def test_official_lists_are_reproduced_and_validation_is_whole_patients() -> None:
+    index = make_index(80)
+    lists = official_lists(index)
+    parts = split_officially(index, OFFICIAL, official=lists, rejected=[])
+    assert set(index["image"][parts == "test"]) == {
+        n for n, side in lists.items() if side == "test"
+    }
+    assert check_parts(index, parts, leaky=False) == 0
+    assert index["patient"][parts == "val"].nunique() == 8  # an eighth of 64
+
+
+def test_a_rejected_image_may_be_on_a_list() -> None:
+    index = make_index(80)
+    lists = official_lists(index) | {"broken.png": "test"}
+    parts = split_officially(index, OFFICIAL, official=lists, rejected=["broken.png"])
+    assert parts.notna().all()
+
+
+def test_lists_that_do_not_match_the_labels_are_refused() -> None:
+    index = make_index(80)
+    lists = official_lists(index)
+    with pytest.raises(InputError, match=r"name 1 images that the label file lacks: strange\.png"):
+        split_officially(index, OFFICIAL, official=lists | {"strange.png": "test"}, rejected=[])
+    name = index["image"][0]
+    del lists[name]
+    with pytest.raises(InputError, match=f"names 1 images that neither official list has: {name}"):
+        split_officially(index, OFFICIAL, official=lists, rejected=[])
+    with pytest.raises(InputError, match=r"test_list\.txt are not in the dataset"):
+        split_officially(index, OFFICIAL, official={}, rejected=[])
+
+
+def make_lists(folder: Path, index: pd.DataFrame) -> ListSplit:
+    paths, hashes = {}, {}
+    parts = split_by_patient(index, PATIENT)
+    for part in ("train", "val", "test"):
+        names = index["image"][parts == part].tolist()
+        paths[part] = folder / f"{part}.txt"
+        paths[part].write_text("\n".join(names))
+        text = "".join(f"{name}\n" for name in sorted(names))
+        hashes[part] = hashlib.sha256(text.encode()).hexdigest()
+    return ListSplit(
+        kind="lists", sha256=Hashes(**hashes), **{k: str(v) for k, v in paths.items()}
+    )
+
+
+def test_somebody_elses_lists_are_followed(tmp_path: Path) -> None:
+    index = make_index(50)
+    parts = split_by_lists(index, make_lists(tmp_path, index))
+    assert parts.tolist() == split_by_patient(index, PATIENT).tolist()
+
+
+def test_lists_with_another_hash_unknown_or_absent_are_refused(tmp_path: Path) -> None:
+    index = make_index(50)
+    protocol = make_lists(tmp_path, index)
+    with pytest.raises(InputError, match="lacks"):
+        split_by_lists(index[index["patient"] != 1], protocol)
+    (tmp_path / "val.txt").write_text("other.png")
+    with pytest.raises(InputError, match=r"val\.txt has sha256 [0-9a-f]{64}, expected"):
+        split_by_lists(index, protocol)
+    (tmp_path / "val.txt").unlink()
+    with pytest.raises(InputError, match=r"val\.txt cannot be read: No such file"):
+        split_by_lists(index, protocol)
+
+
+def test_the_metrics_count_by_hand() -> None:
+    index = make_index(50)
+    parts = split_by_patient(index, PATIENT)
+    metrics = describe_split(index, parts, kind="patient")
+    rows = index[parts == "val"]
+    assert metrics["val"]["images"] == len(rows)
+    assert metrics["val"]["sha256"] == hash_names(rows["image"])
+    for finding in FINDINGS:
+        assert metrics["val"]["prevalence"][finding] == pytest.approx(
+            np.mean(rows[finding]), abs=1e-6
+        )
+
+
+def test_nih_divides_into_the_known_numbers(nih_metadata: dict[str, bytes]) -> None:
+    index = read_labels(nih_metadata["Data_Entry_2017.csv"], name="labels")
+    parts = split_by_patient(index, PATIENT)
+    patients = index.groupby(parts)["patient"].nunique()
+    assert patients.to_dict() == {"train": 21_564, "val": 3_080, "test": 6_161}
+    assert check_parts(index, parts, leaky=False) == 0
+
+
+def test_nih_official_lists_are_reproduced_exactly(nih_metadata: dict[str, bytes]) -> None:
+    index = read_labels(nih_metadata["Data_Entry_2017.csv"], name="labels")
+    lists = {
+        name: part
+        for part in ("train_val", "test")
+        for name in read_list(nih_metadata[f"{part}_list.txt"], name=part)
+    }
+    parts = split_officially(index, OFFICIAL, official=lists, rejected=[])
+    # Hashes published with the lists' sizes, 25,596 and 86,524 images.
+    test = index["image"][parts == "test"]
+    rest = index["image"][parts != "test"]
+    assert (len(test), len(rest)) == (25_596, 86_524)
+    assert hash_names(test).startswith("3d0c44b68d287fd04f90c4f25df13428")
+    assert hash_names(rest).startswith("eb8e4beb07b2018a5a9f16ba088761c0")
