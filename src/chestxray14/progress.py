@@ -1,0 +1,34 @@
+"""Progress of long work: a bar on a terminal, a few plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+
+LINES = 4
+"""How many lines a whole run prints where there is no terminal."""
+
+
+def track(items: Iterable[T], *, what: str, unit: str, total: int, start: int = 0) -> Iterator[T]:
+    """Yield `items` and report how far they are, how fast, and how long is left.
+
+    `total` counts all items and `start` those done before, so that a resumed run goes on
+    where it was.
+    """
+    if sys.stderr.isatty():
+        yield from tqdm(items, desc=what, unit=f" {unit}", total=total, initial=start)
+        return
+    began = time.monotonic()
+    for done, item in enumerate(items, start=start + 1):
+        yield item
+        if done * LINES // total > (done - 1) * LINES // total:
+            rate = (done - start) / max(time.monotonic() - began, 1e-9)
+            left = (total - done) / rate
+            print(
+                f"{what}: {done:,} of {total:,} {unit} ({rate:,.1f} a second, {left:,.0f} s left)",
+                flush=True,
+            )
