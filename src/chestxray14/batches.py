@@ -1,0 +1,87 @@
+"""Batches of packed radiographs with their findings, on the device."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from chestxray14.errors import InputError
+from chestxray14.findings import FINDINGS
+from chestxray14.reproducibility import generator
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a split: the images of `rows`, their names and findings.
+
+    `images` is the whole packed array (N, P, P); `rows` (n,) points into it; `labels` is
+    (n, 14) float32, zeros and ones.
+    """
+
+    images: NDArray[np.uint8]
+    rows: NDArray[np.int64]
+    names: list[str]
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def select_part(
+    images: NDArray[np.uint8], index: pd.DataFrame, split: pd.DataFrame, *, part: str
+) -> Part:
+    """Return the images that a split assigns to `part`, in the order of the index.
+
+    Raises `InputError` when the split was made for another index.
+    """
+    names = set(split.loc[split["part"] == part, "image"])
+    chosen = index[index["image"].isin(names)]
+    if len(chosen) != len(names):
+        raise InputError(
+            f"the split names {len(names) - len(chosen):,} images that the packed data lacks; "
+            "run the split stage again"
+        )
+    return Part(
+        images=images,
+        rows=chosen["row"].to_numpy(np.int64),
+        names=chosen["image"].tolist(),
+        labels=torch.from_numpy(chosen[list(FINDINGS)].to_numpy(np.float32)),
+    )
+
+
+def count_steps(part: Part, *, batch: int) -> int:
+    """Return the number of batches that hold every image once, at most `batch` each."""
+    return -(-len(part) // batch)
+
+
+def shuffled_batches(
+    part: Part, *, batch: int, seed: int, epoch: int, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield every image once in an order that depends on (seed, epoch) alone.
+
+    Each item is images (B, P, P) uint8 and labels (B, 14) float32. Batches are as even as can
+    be, so that none is left with the single image that batch normalisation cannot take.
+    """
+    order = generator(seed, epoch).permutation(len(part))
+    for chosen in np.array_split(order, count_steps(part, batch=batch)):
+        yield _load(part, chosen, device=device)
+
+
+def ordered_batches(
+    part: Part, *, batch: int, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield every image once, in order; items as in `shuffled_batches`."""
+    for chosen in np.array_split(np.arange(len(part)), count_steps(part, batch=batch)):
+        yield _load(part, chosen, device=device)
+
+
+def _load(part: Part, chosen: NDArray[np.int64], *, device: torch.device) -> tuple[Tensor, Tensor]:
+    images = torch.from_numpy(part.images[part.rows[chosen]])
+    labels = part.labels[torch.from_numpy(chosen)]
+    if device.type == "cuda":
+        images, labels = images.pin_memory(), labels.pin_memory()
+    return images.to(device, non_blocking=True), labels.to(device, non_blocking=True)

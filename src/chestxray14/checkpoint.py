@@ -1,0 +1,125 @@
+"""A training run's state on disk: resumed after a kill, never taken for another run's."""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from chestxray14.errors import InputError
+
+CHECKPOINTS_VARIABLE = "CHESTXRAY14_CHECKPOINTS"
+"""Environment variable that names another folder for checkpoints: `dvc exp run --temp` and queued
+runs work in a copy that is deleted when they fail, and with it `checkpoints/`."""
+
+
+@dataclass
+class Progress:
+    """How far training is: the history so far and the best epoch, counted from 0."""
+
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = -1
+    best_score: float = float("inf")
+
+
+@contextmanager
+def lock_folder(*key: str) -> Iterator[Path]:
+    """Yield the checkpoint folder of the run that `key` identifies, for this process alone.
+
+    `key` is everything that the trained bytes depend on: recipe, code, data. Raises `InputError`
+    when another process holds the folder.
+    """
+    digest = sha256("\n".join(key).encode()).hexdigest()
+    folder = Path(os.environ.get(CHECKPOINTS_VARIABLE) or "checkpoints") / digest[:32]
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"another process is training this very run ({folder} is locked); wait for it"
+            ) from None
+        yield folder
+
+
+def save(
+    folder: Path,
+    progress: Progress,
+    *,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    best: Mapping[str, Tensor],
+) -> None:
+    """Write the whole state as one file, which is replaced in one step."""
+    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
+    write_tensors(folder / "last.safetensors", tensors, record=asdict(progress))
+
+
+def load(
+    folder: Path, *, network: nn.Module, optimizer: torch.optim.Optimizer
+) -> tuple[Progress, dict[str, Tensor]]:
+    """Bring network and optimizer to the saved state; return the progress and the best weights.
+
+    Without a checkpoint nothing changes and the progress is none. Raises `InputError` when the
+    file is damaged.
+    """
+    path = folder / "last.safetensors"
+    if not path.exists():
+        return Progress(), {}
+    tensors, record = read_tensors(path)
+    parts: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimizer": {}}
+    for name, tensor in tensors.items():
+        part, _, rest = name.partition(".")
+        parts[part][rest] = tensor
+    network.load_state_dict(parts["network"])
+    states: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in parts["optimizer"].items():
+        index, _, key = name.partition(".")
+        states.setdefault(int(index), {})[key] = tensor
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": states, "param_groups": groups})
+    return Progress(**record), parts["best"]
+
+
+def remove(folder: Path) -> None:
+    """Delete the checkpoint of a run that is finished."""
+    shutil.rmtree(folder)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], *, record: object) -> None:
+    """Write tensors and a JSON record as one safetensors file, replaced in one step."""
+    partial = path.with_suffix(".partial")
+    save_file(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+        partial,
+        metadata={"record": json.dumps(record, sort_keys=True)},
+    )
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
+    """Return what `write_tensors` wrote.
+
+    Raises `InputError` when the file is absent or damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            record = json.loads((file.metadata() or {})["record"])
+            return {name: file.get_tensor(name) for name in file.keys()}, record  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} is absent or damaged ({error}); remove it") from None
