@@ -1,0 +1,58 @@
+"""Bring the raw dataset and verify it.
+
+    python src/stages/download.py
+
+Reads   params.yaml: dataset, datasets.<dataset>
+Writes  data/raw/<dataset>.json, a manifest that is the same on every machine
+
+The raw data itself is no DVC output (see raw.py): what is already there is verified, not brought
+again. A phantom is drawn, a folder is only looked at.
+"""
+
+import json
+import logging
+import os
+from pathlib import Path
+
+from chestxray14.kaggle_dataset import download_dataset
+from chestxray14.phantom import draw_cohort
+
+from chestxray14.archive import open_archive
+from chestxray14.errors import InputError
+from chestxray14.params import KaggleDataset, Phantom, load_params
+from chestxray14.raw import locate
+from chestxray14.stage import run
+
+log = logging.getLogger("download")
+
+
+def main() -> None:
+    """Bring, verify, describe."""
+    params = load_params()
+    dataset = params.active
+    path = locate(params.dataset, dataset)
+    manifest = Path(f"data/raw/{params.dataset}.json")
+
+    if isinstance(dataset, KaggleDataset):
+        download_dataset(dataset.slug, path.parent)
+    elif isinstance(dataset, Phantom):
+        draw_cohort(dataset, path, workers=os.cpu_count() or 1)
+
+    archive = open_archive(path)
+    if dataset.labels not in archive:
+        raise InputError(f"{path} holds no label file named {dataset.labels}")
+    description = {"source": dataset.source, **archive.describe()}
+    if not description["images"]:
+        raise InputError(f"{path} holds no image")
+
+    manifest.parent.mkdir(parents=True, exist_ok=True)
+    manifest.write_text(json.dumps(description, indent=2) + "\n")
+    log.info("%s: %s images, %.2f GB", path, f"{description['images']:,}", _gigabytes(description))
+
+
+def _gigabytes(description: dict[str, object]) -> float:
+    return int(str(description["image_bytes"])) / 1e9
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,71 @@
+"""Write the probabilities of one trained recipe for the validation and test images.
+
+    python src/stages/predict.py densenet121_step
+
+Reads   models/<recipe>/model.safetensors
+        data/packed/<dataset>/{images.npy,index.csv}, data/splits/<dataset>/<split>.csv
+        params.yaml: dataset, compute
+Writes  predictions/<recipe>/{val,test}.csv
+"""
+
+import logging
+from pathlib import Path
+
+import pandas as pd
+from scipy.special import expit
+
+from chestxray14.backbones import build_network
+from chestxray14.batches import select_part
+from chestxray14.checkpoint import read_tensors
+from chestxray14.engine import predict
+from chestxray14.errors import InputError
+from chestxray14.findings import FINDINGS
+from chestxray14.packed import open_images, read_index
+from chestxray14.params import Recipe, load_params
+from chestxray14.predictions import write_predictions
+from chestxray14.reproducibility import choose_device, choose_precision
+from chestxray14.stage import choose, run
+
+log = logging.getLogger("predict")
+
+
+def main() -> None:
+    """Load the model as it was trained, predict, write."""
+    params = load_params()
+    name, _ = choose(params.recipes, of="recipes", doc=__doc__)
+    device = choose_device(params.compute)
+    precision = choose_precision(params.compute, device)
+
+    model = Path(f"models/{name}/model.safetensors")
+    if not model.exists():
+        raise InputError(f"{model} not found; train it: python src/stages/train.py {name}")
+    tensors, record = read_tensors(model)
+    recipe = Recipe.model_validate(record["recipe"])
+    if tuple(record["findings"]) != FINDINGS:
+        raise InputError(f"{model} predicts {record['findings']}, expected {list(FINDINGS)}")
+    network = build_network(weights="random", seed=0)
+    network.load_state_dict(tensors)
+    network.to(device)
+
+    packed = Path(f"data/packed/{params.dataset}")
+    images, index = open_images(packed / "images.npy"), read_index(packed / "index.csv")
+    split = pd.read_csv(f"data/splits/{params.dataset}/{recipe.split}.csv")
+    output = Path(f"predictions/{name}")
+    output.mkdir(parents=True, exist_ok=True)
+    for part_name in ("val", "test"):
+        part = select_part(images, index, split, part=part_name)
+        logits = predict(
+            network,
+            part,
+            px=recipe.input_px,
+            batch=recipe.batch,
+            device=device,
+            precision=precision,
+            what=f"predict {part_name}",
+        )
+        write_predictions(output / f"{part_name}.csv", part.names, expit(logits))
+    log.info("%s: val.csv and test.csv", output)
+
+
+if __name__ == "__main__":
+    run(main)
