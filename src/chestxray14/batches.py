@@ -49,7 +49,7 @@ def select_part(
         images=images,
         rows=chosen["row"].to_numpy(np.int64),
         names=chosen["image"].tolist(),
-        labels=torch.from_numpy(chosen[list(FINDINGS)].to_numpy(np.float32)),
+        labels=torch.tensor(chosen[list(FINDINGS)].to_numpy(), dtype=torch.float32),
     )
 
 

@@ -270,7 +270,8 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
 
 def _first_problem(error: ValidationError) -> str:
     """Say in one line which key is wrong and how."""
-    problem = error.errors()[0]
+    # A misspelt key is both unknown and missing; the unknown one is what the user wrote.
+    problem = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     # Tags of discriminated unions are no keys of the file.
     sources = {"phantom", "kaggle", "folder", "patient", "image", "official", "lists"}
     parts = [str(part) for part in problem["loc"]]

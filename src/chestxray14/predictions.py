@@ -54,7 +54,7 @@ def read_predictions(path: Path) -> pd.DataFrame:
         if bad.any():
             row = int(np.argmax(bad))
             raise InputError(
-                f"{path} row {row + 2}, {finding}: found {table[finding][row]!r}, "
+                f"{path} row {row + 2}, {finding}: found {table[finding][row]}, "
                 "expected a probability from 0 to 1"
             )
         table[finding] = values

@@ -10,7 +10,10 @@ from tqdm import tqdm
 T = TypeVar("T")
 
 LINES = 4
-"""How many lines a whole run prints where there is no terminal."""
+"""How many lines at most a whole run prints where there is no terminal."""
+
+QUIET_SECONDS = 5.0
+"""Seconds without a line, so that short work prints none."""
 
 
 def track(items: Iterable[T], *, what: str, unit: str, total: int, start: int = 0) -> Iterator[T]:
@@ -22,11 +25,14 @@ def track(items: Iterable[T], *, what: str, unit: str, total: int, start: int = 
     if sys.stderr.isatty():
         yield from tqdm(items, desc=what, unit=f" {unit}", total=total, initial=start)
         return
-    began = time.monotonic()
+    began = spoke = time.monotonic()
     for done, item in enumerate(items, start=start + 1):
         yield item
-        if done * LINES // total > (done - 1) * LINES // total:
-            rate = (done - start) / max(time.monotonic() - began, 1e-9)
+        now = time.monotonic()
+        quarter = done * LINES // total > (done - 1) * LINES // total
+        if quarter and now - spoke >= QUIET_SECONDS:
+            spoke = now
+            rate = (done - start) / (now - began)
             left = (total - done) / rate
             print(
                 f"{what}: {done:,} of {total:,} {unit} ({rate:,.1f} a second, {left:,.0f} s left)",

@@ -1,0 +1,49 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import make_index
+
+from chestxray14.batches import count_steps, ordered_batches, select_part, shuffled_batches
+from chestxray14.errors import InputError
+from chestxray14.findings import FINDINGS
+
+CPU = torch.device("cpu")
+INDEX = make_index(11)
+IMAGES = np.arange(len(INDEX), dtype=np.uint8)[:, None, None] * np.ones((1, 4, 4), dtype=np.uint8)
+SPLIT = pd.DataFrame({"image": INDEX["image"], "part": ["train"] * 30 + ["val", "test", "test"]})
+TRAIN = select_part(IMAGES, INDEX, SPLIT, part="train")
+
+
+@pytest.mark.parametrize("batch", [1, 7, 29, 30, 64])
+def test_an_epoch_shows_every_image_once_beside_its_own_labels(batch: int) -> None:
+    batches = list(shuffled_batches(TRAIN, batch=batch, seed=0, epoch=0, device=CPU))
+    seen = torch.cat([images[:, 0, 0] for images, _ in batches]).numpy()
+    labels = torch.cat([labels for _, labels in batches]).numpy()
+    assert sorted(seen) == list(range(30))
+    np.testing.assert_array_equal(labels, INDEX[list(FINDINGS)].to_numpy()[seen])
+    assert len(batches) == count_steps(TRAIN, batch=batch)
+    sizes = {len(images) for images, _ in batches}
+    assert max(sizes) <= batch
+    assert max(sizes) - min(sizes) <= 1
+
+
+def order(seed: int, epoch: int) -> list[int]:
+    batches = shuffled_batches(TRAIN, batch=8, seed=seed, epoch=epoch, device=CPU)
+    return torch.cat([images[:, 0, 0] for images, _ in batches]).tolist()
+
+
+def test_the_order_depends_on_seed_and_epoch_alone() -> None:
+    assert order(0, 3) == order(0, 3)
+    assert len({tuple(order(*key)) for key in ((0, 0), (0, 1), (1, 0), (1, 1))}) == 4
+
+
+def test_prediction_keeps_the_order_of_the_index() -> None:
+    batches = ordered_batches(TRAIN, batch=8, device=CPU)
+    assert torch.cat([images[:, 0, 0] for images, _ in batches]).tolist() == list(range(30))
+
+
+def test_a_split_of_other_data_is_refused() -> None:
+    strange = pd.DataFrame({"image": ["strange.png"], "part": ["train"]})
+    with pytest.raises(InputError, match="names 1 images that the packed data lacks"):
+        select_part(IMAGES, INDEX, strange, part="train")

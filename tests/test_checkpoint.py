@@ -1,0 +1,116 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from chestxray14 import checkpoint
+from chestxray14.errors import InputError
+
+
+@pytest.fixture(autouse=True)
+def _checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(checkpoint.CHECKPOINTS_VARIABLE, str(tmp_path / "checkpoints"))
+
+
+def build() -> tuple[nn.Module, torch.optim.Optimizer]:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+    return network, torch.optim.Adam(network.parameters(), lr=0.1, fused=True)
+
+
+def step(network: nn.Module, optimizer: torch.optim.Optimizer, *, seed: int) -> None:
+    inputs = torch.rand(8, 4, generator=torch.Generator().manual_seed(seed))
+    network(inputs).square().sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def bits(network: nn.Module) -> list[bytes]:
+    return [value.numpy().tobytes() for value in network.state_dict().values()]
+
+
+def test_a_resumed_run_ends_in_the_bits_of_an_undisturbed_one() -> None:
+    network, optimizer = build()
+    for seed in range(4):
+        step(network, optimizer, seed=seed)
+    undisturbed = bits(network)
+
+    network, optimizer = build()
+    for seed in range(2):
+        step(network, optimizer, seed=seed)
+    progress = checkpoint.Progress(history=[{"lr": 0.1}], best_epoch=0, best_score=0.5)
+    best = {"weight": torch.arange(3.0)}
+    with checkpoint.lock_folder("key") as folder:
+        checkpoint.save(folder, progress, network=network, optimizer=optimizer, best=best)
+
+    network, optimizer = build()
+    step(network, optimizer, seed=9)
+    with checkpoint.lock_folder("key") as folder:
+        resumed, kept = checkpoint.load(folder, network=network, optimizer=optimizer)
+    for seed in (2, 3):
+        step(network, optimizer, seed=seed)
+    assert bits(network) == undisturbed
+    assert resumed == progress
+    assert torch.equal(kept["weight"], best["weight"])
+
+
+def test_another_key_never_finds_the_checkpoint() -> None:
+    network, optimizer = build()
+    with checkpoint.lock_folder("recipe a", "data") as folder:
+        checkpoint.save(
+            folder, checkpoint.Progress(), network=network, optimizer=optimizer, best={}
+        )
+    with checkpoint.lock_folder("recipe b", "data") as folder:
+        assert checkpoint.load(folder, network=network, optimizer=optimizer) == (
+            checkpoint.Progress(),
+            {},
+        )
+
+
+def test_a_second_process_is_refused_while_the_first_holds_the_lock() -> None:
+    script = (
+        "from chestxray14.checkpoint import lock_folder\nwith lock_folder('key'): print('entered')"
+    )
+    with checkpoint.lock_folder("key"):
+        second = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=False
+        )
+    assert "another process is training this very run" in second.stderr
+    assert "entered" not in second.stdout
+    third = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert third.stdout == "entered\n"
+
+
+def test_a_killed_write_leaves_the_last_whole_checkpoint() -> None:
+    network, optimizer = build()
+    with checkpoint.lock_folder("key") as folder:
+        progress = checkpoint.Progress(history=[{"lr": 0.1}])
+        checkpoint.save(folder, progress, network=network, optimizer=optimizer, best={})
+        (folder / "last.partial").write_bytes(b"half a file")
+        assert checkpoint.load(folder, network=network, optimizer=optimizer)[0] == progress
+
+
+def test_a_damaged_checkpoint_is_named() -> None:
+    network, optimizer = build()
+    with checkpoint.lock_folder("key") as folder:
+        (folder / "last.safetensors").write_bytes(b"\x08" + b"\0" * 20)
+        with pytest.raises(InputError, match=r"last\.safetensors is absent or damaged"):
+            checkpoint.load(folder, network=network, optimizer=optimizer)
+
+
+def test_a_model_file_has_the_same_bytes_each_time(tmp_path: Path) -> None:
+    network, _ = build()
+    for name in ("first", "second"):
+        checkpoint.write_tensors(
+            tmp_path / f"{name}.safetensors", network.state_dict(), record={"b": 1, "a": 2}
+        )
+    first = (tmp_path / "first.safetensors").read_bytes()
+    assert first == (tmp_path / "second.safetensors").read_bytes()
+    tensors, record = checkpoint.read_tensors(tmp_path / "first.safetensors")
+    assert record == {"a": 2, "b": 1}
+    assert tensors.keys() == network.state_dict().keys()

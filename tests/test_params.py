@@ -1,0 +1,143 @@
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import ROOT
+from dvc.repo import Repo
+from dvc.utils.serialize import load_yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chestxray14.errors import InputError
+from chestxray14.params import Limits, load_params, read_yaml
+
+PARAMS = ROOT / "params.yaml"
+
+
+def leaves(content: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if isinstance(content, dict) and content:
+        for key, value in content.items():
+            yield from leaves(value, *path, key)
+    else:
+        yield path, content
+
+
+def test_the_file_in_the_repository_is_valid() -> None:
+    params = load_params(PARAMS)
+    assert params.dataset == "phantom"
+    assert params.recipes["densenet121_step"].optimizer.lr == 1e-3
+
+
+def test_we_read_params_exactly_as_dvc_does() -> None:
+    assert read_yaml(PARAMS) == load_yaml(str(PARAMS))
+
+
+@pytest.mark.parametrize(
+    "text", ["1e-4", "5e-05", "1E5", "-2e3", ".5", "1.", "0.1", "+1e-4", "1", "1e", "e5", "1_0"]
+)
+def test_numbers_read_as_dvc_reads_them(tmp_path: Path, text: str) -> None:
+    (tmp_path / "p.yaml").write_text(f"a: {text}\n")
+    ours = read_yaml(tmp_path / "p.yaml")["a"]
+    theirs = load_yaml(str(tmp_path / "p.yaml"))["a"]
+    assert (ours, type(ours)) == (theirs, type(theirs))
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_every_float_that_dvc_writes_is_a_float_to_us(
+    tmp_path_factory: pytest.TempPathFactory, value: float
+) -> None:
+    path = tmp_path_factory.mktemp("params") / "p.yaml"
+    path.write_text(f"a: {value!r}\n")
+    assert read_yaml(path)["a"] == value
+
+
+def test_no_key_is_one_that_the_run_cache_overlooks() -> None:
+    # DVC leaves params named `size` and `nfiles` out of the run-cache's key (dvc#10296).
+    keys = {key for path, _ in leaves(read_yaml(PARAMS)) for key in path}
+    assert not keys & {"size", "nfiles"}
+
+
+@pytest.mark.parametrize("dataset", ["phantom", "nih", "folder"])
+def test_every_leaf_is_tracked_by_some_stage(tmp_path: Path, dataset: str) -> None:
+    content = read_yaml(PARAMS) | {"dataset": dataset}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
+    (tmp_path / "dvc.yaml").write_bytes((ROOT / "dvc.yaml").read_bytes())
+    subprocess.run(
+        [sys.executable, "-m", "dvc", "init", "--no-scm", "-q"], cwd=tmp_path, check=True
+    )
+    with Repo(str(tmp_path)) as repo:
+        tracked = {
+            name
+            for stage in repo.index.stages
+            for dep in stage.deps
+            for name in getattr(dep, "params", [])
+        }
+    missed = [
+        ".".join(path)
+        for path, _ in leaves(content)
+        if not any(".".join(path[:n]) in tracked for n in range(1, len(path) + 1))
+        # Blocks of the datasets that are not chosen change nothing.
+        and not (path[0] == "datasets" and path[1] != dataset)
+    ]
+    assert missed == []
+
+
+def change(tmp_path: Path, old: str, new: str) -> Path:
+    text = PARAMS.read_text()
+    assert old in text
+    (tmp_path / "params.yaml").write_text(text.replace(old, new, 1))
+    return tmp_path / "params.yaml"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("    seed: 0\n    backbone", "    sed: 0\n    backbone", "recipes.densenet121_step.sed"),
+        ("lr: 1e-3", "lr: fast", "recipes.densenet121_step.optimizer.lr: found 'fast'"),
+        ("lr: 1e-3", "lr: '1e-3'", "recipes.densenet121_step.optimizer.lr: found '1e-3'"),
+        ("lr: 1e-3", "lr: -1.0", "recipes.densenet121_step.optimizer.lr: found -1.0"),
+        ("split: patient", "split: patients", "recipes.densenet121_step.split: 'patients' is not"),
+        ("dataset: phantom", "dataset: phantoms", "dataset: 'phantoms' is not one of"),
+        ("val: 0.1\n", "val: 0.4\n", r"splits.patient: train \+ val is 1.1, expected less than 1"),
+        ("kind: official", "kind: offical", "splits.official: found"),
+        ("    packed_px: 128\n", "", "missing key datasets.phantom.packed_px"),
+        ("      Hernia: 0.04\n", "", "prevalence must name the 14 findings.*Hernia"),
+        ("epochs: 10", "epochs: 2.5", "recipes.densenet121_step.epochs: found 2.5"),
+        ("epochs: 10", "epochs: 10\n    epoch: 3", "unknown key recipes.densenet121_step.epoch$"),
+        ("dataset: phantom", "dataset: [", r"params.yaml:\d+"),
+    ],
+)
+def test_a_wrong_key_is_refused_by_name(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        load_params(change(tmp_path, old, new))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_stage_ends_with_one_line_and_status_1(tmp_path: Path) -> None:
+    change(tmp_path, "lr: 1e-3", "lr: fast")
+    script = ROOT / "src" / "stages" / "split.py"
+    done = subprocess.run(
+        [sys.executable, script, "patient"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: params.yaml: recipes.densenet121_step.optimizer.lr")
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == [tmp_path / "params.yaml"]
+
+
+def test_limits_lower_and_never_raise() -> None:
+    recipe = load_params(PARAMS).recipes["densenet121_step"]
+    low = recipe.limited(Limits(input_px=64, epochs=2, weights="random"))
+    assert (low.input_px, low.epochs, low.weights) == (64, 2, "random")
+    assert recipe.limited(Limits(input_px=4096, epochs=99, weights=None)) == recipe
+    assert recipe.limited(Limits(input_px=None, epochs=None, weights=None)) == recipe

@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from chestxray14.errors import InputError
+from chestxray14.findings import FINDINGS
+from chestxray14.predictions import read_predictions, write_predictions
+
+
+def test_every_float32_survives_the_file(tmp_path: Path) -> None:
+    given = np.random.default_rng(0).random((50, 14)).astype(np.float32)
+    given[0, 0] = np.nextafter(np.float32(0.5), np.float32(1))
+    write_predictions(tmp_path / "p.csv", [f"{i}.png" for i in range(50)], given)
+    read = read_predictions(tmp_path / "p.csv")
+    np.testing.assert_array_equal(read.to_numpy().astype(np.float32), given)
+    assert read.columns.tolist() == list(FINDINGS)
+
+
+def test_columns_come_in_any_order_with_a_prefix_and_beside_others(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("prob_Mass,note,Image Index,Hernia\n0.25,x,a.png,1\n")
+    read = read_predictions(tmp_path / "p.csv")
+    assert read.loc["a.png"].to_dict() == {"Mass": 0.25, "Hernia": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Image Index,Mass\na.png,1.5\n", r"p\.csv row 2, Mass: found 1\.5"),
+        ("Image Index,Mass\na.png,0.5\nb.png,\n", r"p\.csv row 3, Mass: found nan"),
+        ("Image Index,Mass\na.png,high\n", r"p\.csv row 2, Mass: found high"),
+        ("Image Index,Mass\na.png,0\na.png,0\n", r"p\.csv row 3: a\.png occurs twice"),
+        ("Image,Mass\na.png,0\n", "lacks the column 'Image Index'"),
+        ("Image Index,mass\na.png,0\n", "no column named after a finding"),
+        ("Image Index,Mass,prob_Mass\na.png,0,0\n", "two columns for Mass"),
+        ("", "is not a table"),
+    ],
+)
+def test_a_bad_file_is_refused_with_its_row(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "p.csv").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_predictions(tmp_path / "p.csv")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"p\.csv not found"):
+        read_predictions(tmp_path / "p.csv")

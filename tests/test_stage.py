@@ -1,0 +1,40 @@
+import os
+import signal
+import sys
+
+import pytest
+
+from chestxray14.errors import InputError
+from chestxray14.stage import choose, run
+
+
+def fail() -> None:
+    raise InputError("params.yaml: unknown key x")
+
+
+def test_a_users_mistake_is_one_line_and_status_1() -> None:
+    # SystemExit with a text prints it on stderr and exits with status 1.
+    with pytest.raises(SystemExit, match=r"^error: params\.yaml: unknown key x$"):
+        run(fail)
+
+
+def test_a_programmers_mistake_crashes_loudly() -> None:
+    with pytest.raises(ZeroDivisionError):
+        run(lambda: print(1 / 0))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_a_stage_with_status_130(
+    number: signal.Signals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run(lambda: os.kill(os.getpid(), number))
+    assert caught.value.code == 130
+    assert capsys.readouterr().err == "stopped; the same command goes on from here\n"
+
+
+def test_the_command_line_names_an_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py", "a"])
+    assert choose({"a": 1}, of="recipes", doc="Train.") == ("a", 1)
+    with pytest.raises(InputError, match=r"recipes has no 'a'; found \['b'\]"):
+        choose({"b": 1}, of="recipes", doc="Train.")
