@@ -1,0 +1,256 @@
+"""The real Kaggle client, in a process of its own, against a stand-in for Kaggle's server."""
+
+import fcntl
+import io
+import os
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_kaggle import KEY, SIGNATURE, TOKEN, USER, Answer, FakeKaggle, serve
+
+SLUG = "nih-chest-xrays/data/3"
+MIB = 2**20
+LEGACY_KEY = {"KAGGLE_USERNAME": USER, "KAGGLE_KEY": KEY}
+CHILD = """
+import sys
+from pathlib import Path
+from chestxray14 import kaggle_dataset, stage
+kaggle_dataset.WAITS = (0,) * int(sys.argv[3])
+stage.run(lambda: print(kaggle_dataset.download_dataset(sys.argv[1], Path(sys.argv[2]))))
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a process ended and what it printed."""
+
+    status: int
+    out: str
+    err: str
+
+
+def zip_of(content: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("images_001/images/00000001_000.png", content)
+    return file.getvalue()
+
+
+@pytest.fixture
+def kaggle() -> FakeKaggle:
+    return FakeKaggle(slug=SLUG, archive=zip_of(np.random.default_rng(0).bytes(3 * MIB)))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "raw" / "nih"
+
+
+def bring(
+    kaggle: FakeKaggle,
+    folder: Path,
+    *,
+    slug: str = SLUG,
+    credentials: dict[str, str] = LEGACY_KEY,
+    further_attempts: int = 2,
+) -> Outcome:
+    """Call `download_dataset` as a stage would; no credential may ever be printed."""
+    mine = ("KAGGLE_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+    environment = {k: v for k, v in os.environ.items() if not k.upper().startswith(mine)}
+    home = folder.parent.parent / "home"
+    home.mkdir(exist_ok=True)
+    environment |= {"HOME": str(home), "KAGGLE_CONFIG_DIR": str(home / "kaggle")} | credentials
+    arguments = [slug, str(folder), str(further_attempts)]
+    with serve(kaggle) as redirected:
+        done = subprocess.run(
+            [sys.executable, "-c", CHILD, *arguments],
+            env=environment | redirected,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    for secret in (KEY, TOKEN, SIGNATURE, credentials.get("KAGGLE_API_TOKEN", TOKEN).strip()):
+        assert secret not in done.stdout + done.stderr
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def assert_one_line(outcome: Outcome, *parts: str) -> None:
+    """Check for exit status 1 and one line, free of the client's own help, that holds `parts`."""
+    assert outcome.status == 1
+    assert outcome.err.startswith("error: ")
+    assert outcome.err.count("\n") == 1, outcome.err
+    assert outcome.out == ""
+    for part in parts:
+        assert part in outcome.err
+
+
+@pytest.mark.parametrize(
+    "credentials", [LEGACY_KEY, {"KAGGLE_API_TOKEN": TOKEN}], ids=["key", "token"]
+)
+def test_a_download_has_the_servers_bytes_and_leaves_nothing_beside_them(
+    kaggle: FakeKaggle, folder: Path, credentials: dict[str, str]
+) -> None:
+    outcome = bring(kaggle, folder, credentials=credentials)
+    assert (outcome.status, outcome.err) == (0, "")
+    assert outcome.out.splitlines()[-1] == str(folder / "data.zip")
+    assert (folder / "data.zip").read_bytes() == kaggle.archive
+    assert [path.name for path in folder.iterdir()] == ["data.zip"]
+
+
+def test_a_zip_that_is_there_needs_no_request_and_no_credentials(
+    kaggle: FakeKaggle, folder: Path
+) -> None:
+    folder.mkdir(parents=True)
+    (folder / "data.zip").write_bytes(b"whole")
+    outcome = bring(kaggle, folder, credentials={})
+    assert (outcome.status, outcome.out) == (0, f"{folder / 'data.zip'}\n")
+    assert (folder / "data.zip").read_bytes() == b"whole"
+    assert kaggle.requests == []
+
+
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        {},
+        {"KAGGLE_USERNAME": USER, "KAGGLE_KEY": "wrong-key"},
+        {"KAGGLE_API_TOKEN": "KGAT_wrong"},
+        {"KAGGLE_API_TOKEN": f"{TOKEN}\n"},
+    ],
+    ids=["missing", "wrong key", "wrong token", "token with a line end"],
+)
+def test_credentials_that_do_not_work_are_said_in_one_line(
+    kaggle: FakeKaggle, folder: Path, credentials: dict[str, str]
+) -> None:
+    outcome = bring(kaggle, folder, credentials=credentials)
+    assert_one_line(outcome, "credentials are missing or rejected", "KAGGLE_API_TOKEN", "README")
+    assert "look" not in kaggle.requests
+
+
+def test_terms_that_were_not_accepted_are_named_with_the_page_to_accept_them(
+    kaggle: FakeKaggle, folder: Path
+) -> None:
+    kaggle.api = [
+        Answer(403, {"Content-Type": "application/json"}, b'{"code": 403, "message": ""}')
+    ]
+    outcome = bring(kaggle, folder)
+    assert_one_line(
+        outcome, SLUG, "https://www.kaggle.com/datasets/nih-chest-xrays/data ", "terms"
+    )
+
+
+def test_a_version_kaggle_does_not_have_is_named(kaggle: FakeKaggle, folder: Path) -> None:
+    outcome = bring(kaggle, folder, slug="nih-chest-xrays/data/4")
+    assert_one_line(outcome, "nih-chest-xrays/data/4", "no such dataset or version")
+    assert kaggle.requests == ["DownloadDataset"]
+
+
+def test_too_little_disk_space_is_said_before_the_first_byte(
+    kaggle: FakeKaggle, folder: Path
+) -> None:
+    kaggle.announced_length = 10**18
+    outcome = bring(kaggle, folder)
+    assert_one_line(outcome, str(folder), "1,000,000,000.00 GB needed", "GB free")
+    assert kaggle.requests == ["DownloadDataset", "look"]
+    assert (folder / "data.zip.part").stat().st_size == 0
+
+
+def test_a_cut_connection_is_resumed_on_a_fresh_address(kaggle: FakeKaggle, folder: Path) -> None:
+    # Whole MiB are kept: a cut in the second or third one leaves those before it.
+    kaggle.transfers = [MIB + 1000, MIB + 1000]
+    assert bring(kaggle, folder).status == 0
+    assert (folder / "data.zip").read_bytes() == kaggle.archive
+    assert kaggle.requests == [
+        *("DownloadDataset", "look", "transfer"),
+        *("DownloadDataset", "look", f"transfer bytes={MIB}-"),
+        *("DownloadDataset", "look", f"transfer bytes={2 * MIB}-"),
+    ]
+
+
+def test_a_later_process_goes_on_from_what_an_earlier_one_left(
+    kaggle: FakeKaggle, folder: Path
+) -> None:
+    kaggle.transfers = [2 * MIB + 1000]
+    stopped = bring(kaggle, folder, further_attempts=0)
+    assert stopped.status == 1
+    assert "goes on from there" in stopped.err
+    assert not (folder / "data.zip").exists()
+    assert bring(kaggle, folder).status == 0
+    assert kaggle.requests[-1] == f"transfer bytes={2 * MIB}-"
+    assert (folder / "data.zip").read_bytes() == kaggle.archive
+
+
+def test_a_partial_file_of_another_archive_is_not_continued(
+    kaggle: FakeKaggle, folder: Path
+) -> None:
+    kaggle.transfers = [2 * MIB + 1000]
+    bring(kaggle, folder, further_attempts=0)
+    kaggle.archive = zip_of(np.random.default_rng(1).bytes(3 * MIB))
+    assert bring(kaggle, folder).status == 0
+    assert kaggle.requests[-1] == "transfer"
+    assert (folder / "data.zip").read_bytes() == kaggle.archive
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Answer(400, body=b"<Error><Code>ExpiredToken</Code></Error>"),
+        Answer(503),
+        Answer(429, {"Retry-After": "0"}),
+    ],
+    ids=["expired address", "503", "429"],
+)
+def test_an_error_of_the_storage_costs_no_byte_that_was_downloaded(
+    kaggle: FakeKaggle, folder: Path, error: Answer
+) -> None:
+    kaggle.transfers = [2 * MIB + 1000, error]
+    assert bring(kaggle, folder).status == 0
+    assert kaggle.requests[-1] == f"transfer bytes={2 * MIB}-"
+    assert (folder / "data.zip").read_bytes() == kaggle.archive
+
+
+def test_a_storage_without_ranges_sends_the_whole_again(kaggle: FakeKaggle, folder: Path) -> None:
+    kaggle.knows_ranges = False
+    kaggle.transfers = [2 * MIB + 1000]
+    assert bring(kaggle, folder).status == 0
+    assert (folder / "data.zip").read_bytes() == kaggle.archive
+    assert kaggle.requests.count("look") == 2
+
+
+def test_attempts_that_bring_nothing_come_to_an_end(kaggle: FakeKaggle, folder: Path) -> None:
+    kaggle.api = [Answer(503)] * 10
+    outcome = bring(kaggle, folder, further_attempts=2)
+    assert outcome.status == 1
+    assert outcome.err.count("\n") == 1
+    assert "503" in outcome.err
+    assert kaggle.requests == ["DownloadDataset"] * 3
+
+
+@pytest.mark.parametrize("sends_md5", [True, False], ids=["by its md5", "by its structure"])
+def test_a_damaged_download_is_recognised_and_removed(
+    kaggle: FakeKaggle, folder: Path, sends_md5: bool
+) -> None:
+    folder.mkdir(parents=True)
+    (folder / "data.zip.part").write_bytes(b"x" * len(kaggle.archive))
+    (folder / "data.zip.part.etag").write_text(kaggle.etag)
+    kaggle.sends_md5 = sends_md5
+    outcome = bring(kaggle, folder)
+    assert outcome.status == 1
+    assert ("md5" if sends_md5 else "not a zip") in outcome.err
+    assert not (folder / "data.zip.part").exists()
+    assert bring(kaggle, folder).status == 0
+    assert (folder / "data.zip").read_bytes() == kaggle.archive
+
+
+def test_a_second_process_does_not_write_the_same_file(kaggle: FakeKaggle, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    with (folder / "data.zip.part").open("ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        outcome = bring(kaggle, folder)
+    assert_one_line(outcome, "data.zip.part", "another process")
+    assert kaggle.requests == []
