@@ -57,7 +57,7 @@ def test_an_absent_and_a_truncated_image_are_left_out_with_a_reason(tmp_path: Pa
 
 
 def test_a_missing_or_damaged_array_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"images\.npy not found; the prepare stage"):
+    with pytest.raises(InputError, match=r"images\.npy not found; run the prepare stage"):
         open_images(tmp_path / "images.npy")
     (tmp_path / "images.npy").write_bytes(io.BytesIO(b"nonsense").read())
     with pytest.raises(InputError, match="is not a packed array"):

@@ -13,6 +13,7 @@ from chestxray14.archive import Archive
 from chestxray14.errors import InputError
 from chestxray14.findings import FINDINGS
 from chestxray14.images import decode, pack
+from chestxray14.outputs import read_table
 
 INDEX_COLUMNS = ("image", "row", "crc32", "patient", "follow_up", "age", "sex", "view", *FINDINGS)
 
@@ -49,14 +50,7 @@ def read_index(path: Path) -> pd.DataFrame:
 
     The CRC-32 of every image is in it, so the hash of this small file stands for all pixels.
     """
-    try:
-        index = pd.read_csv(path)
-    except FileNotFoundError:
-        raise InputError(f"{path} not found; the prepare stage writes it") from None
-    missing = [column for column in INDEX_COLUMNS if column not in index.columns]
-    if missing:
-        raise InputError(f"{path} lacks the column {missing[0]!r}; run prepare again")
-    return index
+    return read_table(path, by="prepare", columns=INDEX_COLUMNS)
 
 
 def open_images(path: Path) -> NDArray[np.uint8]:
@@ -64,7 +58,9 @@ def open_images(path: Path) -> NDArray[np.uint8]:
     try:
         images: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
-        raise InputError(f"{path} not found; the prepare stage writes it") from None
+        raise InputError(f"{path} not found; run the prepare stage") from None
     except (ValueError, EOFError) as error:
-        raise InputError(f"{path} is not a packed array ({error}); run prepare again") from None
+        raise InputError(
+            f"{path} is not a packed array ({error}); run the prepare stage again"
+        ) from None
     return images

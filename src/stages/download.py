@@ -14,11 +14,11 @@ import logging
 import os
 from pathlib import Path
 
-from chestxray14.kaggle_dataset import download_dataset
 from chestxray14.phantom import draw_cohort
 
 from chestxray14.archive import open_archive
 from chestxray14.errors import InputError
+from chestxray14.kaggle_dataset import download_dataset
 from chestxray14.params import KaggleDataset, Phantom, load_params
 from chestxray14.raw import locate
 from chestxray14.stage import run

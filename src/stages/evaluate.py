@@ -22,6 +22,7 @@ import pandas as pd
 from chestxray14.errors import InputError
 from chestxray14.findings import FINDINGS
 from chestxray14.metadata import detect_label_version, name_some, read_labels
+from chestxray14.outputs import read_json
 from chestxray14.packed import read_index
 from chestxray14.params import load_params
 from chestxray14.predictions import read_predictions
@@ -42,8 +43,8 @@ def main() -> None:
                 f"recipes has no {arguments.recipe!r}; found {sorted(params.recipes)}"
             )
         split = params.recipes[arguments.recipe].split
-        expected = json.loads(Path(f"metrics/split/{split}.json").read_text())["test"]["sha256"]
-        version = json.loads(Path("metrics/prepare.json").read_text())["label_version"]
+        expected = read_json(Path(f"metrics/split/{split}.json"), by="split")["test"]["sha256"]
+        version = read_json(Path("metrics/prepare.json"), by="prepare")["label_version"]
         labels = read_index(Path(f"data/packed/{params.dataset}/index.csv"))
         path = Path(f"predictions/{arguments.recipe}/test.csv")
         output = Path(f"metrics/{arguments.recipe}/test.json")

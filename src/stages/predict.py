@@ -11,7 +11,6 @@ Writes  predictions/<recipe>/{val,test}.csv
 import logging
 from pathlib import Path
 
-import pandas as pd
 from scipy.special import expit
 
 from chestxray14.backbones import build_network
@@ -20,6 +19,7 @@ from chestxray14.checkpoint import read_tensors
 from chestxray14.engine import predict
 from chestxray14.errors import InputError
 from chestxray14.findings import FINDINGS
+from chestxray14.outputs import read_table
 from chestxray14.packed import open_images, read_index
 from chestxray14.params import Recipe, load_params
 from chestxray14.predictions import write_predictions
@@ -38,7 +38,7 @@ def main() -> None:
 
     model = Path(f"models/{name}/model.safetensors")
     if not model.exists():
-        raise InputError(f"{model} not found; train it: python src/stages/train.py {name}")
+        raise InputError(f"{model} not found; run the train stage")
     tensors, record = read_tensors(model)
     recipe = Recipe.model_validate(record["recipe"])
     if tuple(record["findings"]) != FINDINGS:
@@ -49,7 +49,11 @@ def main() -> None:
 
     packed = Path(f"data/packed/{params.dataset}")
     images, index = open_images(packed / "images.npy"), read_index(packed / "index.csv")
-    split = pd.read_csv(f"data/splits/{params.dataset}/{recipe.split}.csv")
+    split = read_table(
+        Path(f"data/splits/{params.dataset}/{recipe.split}.csv"),
+        by="split",
+        columns=("image", "part"),
+    )
     output = Path(f"predictions/{name}")
     output.mkdir(parents=True, exist_ok=True)
     for part_name in ("val", "test"):

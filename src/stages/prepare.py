@@ -23,6 +23,7 @@ from chestxray14.archive import Archive, open_archive
 from chestxray14.errors import InputError
 from chestxray14.findings import FINDINGS
 from chestxray14.metadata import detect_label_version, read_labels, read_list
+from chestxray14.outputs import read_json
 from chestxray14.packed import INDEX_COLUMNS, pack_images
 from chestxray14.params import Params, Phantom, load_params
 from chestxray14.progress import track
@@ -71,7 +72,7 @@ def main() -> None:
 def _open_verified(params: Params) -> Archive:
     """Return the raw data, sure that it is what the manifest describes."""
     dataset, path = params.active, locate(params.dataset, params.active)
-    manifest = json.loads(Path(f"data/raw/{params.dataset}.json").read_text())
+    manifest = read_json(Path(f"data/raw/{params.dataset}.json"), by="download")
     if isinstance(dataset, Phantom):
         # Another machine may draw other bits; drawing again is cheap, and its own manifest.
         draw_cohort(dataset, path, workers=os.cpu_count() or 1)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from chestxray14.outputs import read_table
 from chestxray14.packed import read_index
 from chestxray14.params import (
     ImageSplit,
@@ -49,12 +50,14 @@ def main() -> None:
         case ImageSplit():
             parts = split_by_image(index, protocol)
         case OfficialSplit():
-            lists = pd.read_csv(packed / "lists.csv")
+            lists = read_table(packed / "lists.csv", by="prepare", columns=("image", "list"))
             parts = split_officially(
                 index,
                 protocol,
                 official=dict(zip(lists["image"], lists["list"], strict=True)),
-                rejected=pd.read_csv(packed / "rejected.csv")["image"],
+                rejected=read_table(packed / "rejected.csv", by="prepare", columns=("image",))[
+                    "image"
+                ],
             )
         case ListSplit():
             parts = split_by_lists(index, protocol)

@@ -24,6 +24,7 @@ from chestxray14.backbones import build_network
 from chestxray14.batches import select_part
 from chestxray14.engine import build_optimizer, mean_loss, predict, train_one_epoch
 from chestxray14.findings import FINDINGS
+from chestxray14.outputs import read_table
 from chestxray14.packed import open_images, read_index
 from chestxray14.params import load_params
 from chestxray14.reproducibility import choose_device, choose_precision, hash_code, hash_file
@@ -45,7 +46,7 @@ def main() -> None:
     packed = Path(f"data/packed/{params.dataset}")
     split_file = Path(f"data/splits/{params.dataset}/{recipe.split}.csv")
     images, index = open_images(packed / "images.npy"), read_index(packed / "index.csv")
-    split = pd.read_csv(split_file)
+    split = read_table(split_file, by="split", columns=("image", "part"))
     train = select_part(images, index, split, part="train")
     val = select_part(images, index, split, part="val")
 

@@ -1,0 +1,31 @@
+from pathlib import Path
+
+import pytest
+
+from chestxray14.errors import InputError
+from chestxray14.outputs import read_json, read_table
+
+
+def test_what_is_absent_or_damaged_is_named_with_its_stage(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a\.json not found; run the split stage"):
+        read_json(tmp_path / "a.json", by="split")
+    with pytest.raises(InputError, match=r"a\.csv not found; run the split stage"):
+        read_table(tmp_path / "a.csv", by="split", columns=())
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(InputError, match=r"a\.json is no JSON .* run the split stage again"):
+        read_json(tmp_path / "a.json", by="split")
+    (tmp_path / "a.csv").write_text("")
+    with pytest.raises(InputError, match=r"a\.csv is no table"):
+        read_table(tmp_path / "a.csv", by="split", columns=())
+    (tmp_path / "a.csv").write_text("image,part\n")
+    with pytest.raises(InputError, match=r"a\.csv lacks the column 'row'"):
+        read_table(tmp_path / "a.csv", by="split", columns=("image", "row"))
+
+
+def test_what_is_there_is_returned(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"images": 3}')
+    (tmp_path / "a.csv").write_text("image,part\na.png,val\n")
+    assert read_json(tmp_path / "a.json", by="split") == {"images": 3}
+    assert read_table(tmp_path / "a.csv", by="split", columns=("part",))["part"].tolist() == [
+        "val"
+    ]
