@@ -17,12 +17,13 @@ def _checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def build() -> tuple[nn.Module, torch.optim.Optimizer]:
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    network = network.to(memory_format=torch.channels_last)
     return network, torch.optim.Adam(network.parameters(), lr=0.1, fused=True)
 
 
 def step(network: nn.Module, optimizer: torch.optim.Optimizer, *, seed: int) -> None:
-    inputs = torch.rand(8, 4, generator=torch.Generator().manual_seed(seed))
+    inputs = torch.rand(8, 3, 5, 5, generator=torch.Generator().manual_seed(seed))
     network(inputs).square().sum().backward()
     optimizer.step()
     optimizer.zero_grad()
