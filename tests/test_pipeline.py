@@ -1,0 +1,366 @@
+"""The DAG as a whole, on a tiny drawn cohort and on the real sample."""
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from conftest import ROOT
+from dvc.repo import Repo
+from PIL import Image
+from safetensors.numpy import load_file
+
+from chestxray14.packed import open_images
+from chestxray14.params import read_yaml
+
+pytestmark = pytest.mark.slow
+
+RECIPE = "densenet121_step"
+# Both the interpreter's folder, so that `python` in dvc.yaml is this one, and no settings of ours.
+ENVIRONMENT = {
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith(("CHESTXRAY14", "DVC"))
+} | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def run(*command: str, cwd: Path, status: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    return done
+
+
+def stage(name: str, *arguments: str, cwd: Path, status: int = 0) -> str:
+    """Run a stage script by hand; return what it printed, or its one line of error."""
+    command = (sys.executable, f"src/stages/{name}.py", *arguments)
+    done = run(*command, cwd=cwd, status=status)
+    if status:
+        assert done.stderr.startswith("error: "), done.stderr
+        assert done.stderr.count("\n") == 1, done.stderr
+        return done.stderr
+    return done.stdout
+
+
+def make_project(folder: Path, **changes: object) -> Path:
+    """Make a checkout of the project, with tiny params, in a new git repository."""
+    for name in ("src", "data/published", ".dvc/config", ".dvcignore", ".gitignore", "dvc.yaml"):
+        source, target = ROOT / name, folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.egg*"))
+        else:
+            shutil.copy(source, target)
+    params = read_yaml(ROOT / "params.yaml")
+    phantom = params["datasets"]["phantom"]
+    phantom |= {"patients": 40, "follow_ups": 1.0, "image_px": 64, "packed_px": 48}
+    for dataset in params["datasets"].values():
+        dataset["limits"] = {"input_px": 32, "epochs": 2, "weights": "random"}
+    params["datasets"]["folder"]["packed_px"] = 48
+    params |= changes
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    run("git", "init", "-q", cwd=folder)
+    commit(folder)
+    return folder
+
+
+def commit(folder: Path) -> None:
+    run("git", "add", "-A", cwd=folder)
+    author = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    run("git", *author, "commit", "-qm", "State", cwd=folder)
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a finished run of the whole pipeline; tests leave it as it is."""
+    folder = make_project(tmp_path_factory.mktemp("project"))
+    run("dvc", "repro", cwd=folder)
+    commit(folder)
+    return folder
+
+
+def expanded_stages() -> list[object]:
+    with Repo(str(ROOT)) as repo:
+        return [
+            pytest.param(
+                each.cmd,
+                [dep.def_path for dep in each.deps if dep.def_path != "params.yaml"],
+                [out.def_path for out in each.outs],
+                id=each.addressing,
+            )
+            for each in repo.index.stages
+        ]
+
+
+@pytest.mark.parametrize(("command", "deps", "outs"), expanded_stages())
+def test_a_stage_reads_only_its_deps_and_writes_the_same_bytes_again(
+    project: Path, tmp_path: Path, command: str, deps: list[str], outs: list[str]
+) -> None:
+    for dep in [*deps, "params.yaml", "src/chestxray14/__init__.py"]:
+        source, target = project / dep, tmp_path / dep
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target)
+        else:
+            shutil.copy(source, target)
+    run("/bin/sh", "-c", command, cwd=tmp_path)
+    for out in outs:
+        assert (tmp_path / out).read_bytes() == (project / out).read_bytes(), out
+
+
+def test_a_second_repro_has_nothing_to_do(project: Path) -> None:
+    assert "Data and pipelines are up to date" in run("dvc", "repro", cwd=project).stdout
+
+
+def test_the_report_exists_and_says_that_the_data_is_drawn(project: Path) -> None:
+    for name in ("comparison.md", "comparison.html"):
+        assert "drawn" in (project / "reports" / name).read_text()
+
+
+def test_metrics_are_finite_numbers_words_and_no_lists(project: Path) -> None:
+    files = list((project / "metrics").rglob("*.json"))
+    assert len(files) == 1 + 3 + 2
+
+    def check(content: object) -> None:
+        if isinstance(content, dict):
+            for value in content.values():
+                check(value)
+        else:
+            assert isinstance(content, str | int | float)
+            assert not isinstance(content, float) or math.isfinite(content)
+
+    for file in files:
+        check(json.loads(file.read_text()))
+
+
+def test_dvc_shows_metrics_params_and_plots(project: Path) -> None:
+    shown = json.loads(run("dvc", "metrics", "show", "--json", cwd=project).stdout)
+    assert f"metrics/{RECIPE}/test.json" in shown[""]["data"]
+    run("dvc", "plots", "show", "--out", "plots_page", cwd=project)
+    page = (project / "plots_page" / "index.html").read_text()
+    for line in ("train_loss", "val_loss", "val_auroc"):
+        assert f'"field": "{line}"' in page
+    shutil.rmtree(project / "plots_page")
+
+
+def test_one_changed_param_runs_only_what_reads_it(project: Path) -> None:
+    setting = f"recipes.{RECIPE}.seed=7"
+    done = run("dvc", "exp", "run", "--temp", "-S", setting, "-n", "other-seed", cwd=project)
+    for name in ("download", "prepare", "split@patient"):
+        assert f"Running stage '{name}'" not in done.stdout
+    assert f"Running stage 'train@{RECIPE}'" in done.stdout
+    diff = run("dvc", "metrics", "diff", "--json", "other-seed", "workspace", cwd=project)
+    assert "auroc" in json.dumps(json.loads(diff.stdout))
+
+
+def test_a_temporary_copy_uses_its_own_library(project: Path, tmp_path: Path) -> None:
+    # The project is installed in editable mode from elsewhere; the copy must not run that one.
+    shutil.copytree(project, tmp_path / "copy", symlinks=True)
+    library = tmp_path / "copy" / "src" / "chestxray14" / "scores.py"
+    library.write_text(library.read_text() + "\nraise SystemExit('own library')\n")
+    done = run("dvc", "repro", f"evaluate@{RECIPE}", cwd=tmp_path / "copy", status=255)
+    assert "own library" in done.stderr
+
+
+def test_a_killed_training_goes_on_and_ends_in_the_same_bytes(
+    project: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy)
+    (copy / f"models/{RECIPE}/model.safetensors").unlink()
+    command = (sys.executable, "src/stages/train.py", RECIPE)
+    with subprocess.Popen(
+        command, cwd=copy, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
+    ) as training:
+        assert training.stdout is not None
+        for line in training.stdout:
+            # The epoch's line comes before its checkpoint, so the kill lands around the write.
+            if line.startswith("epoch 1 of 2: loss"):
+                os.kill(training.pid, signal.SIGKILL)
+                break
+    assert training.returncode == -signal.SIGKILL
+    assert not (copy / f"models/{RECIPE}/model.safetensors").exists()
+    stage("train", RECIPE, cwd=copy)
+    for out in (f"models/{RECIPE}/model.safetensors", f"plots/{RECIPE}/history.csv"):
+        assert (copy / out).read_bytes() == (project / out).read_bytes()
+    assert list((copy / "checkpoints").iterdir()) == []
+
+
+def test_a_checkpoint_of_an_epoch_is_taken_up(project: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy)
+    command = (sys.executable, "src/stages/train.py", RECIPE)
+    with subprocess.Popen(
+        command, cwd=copy, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
+    ) as training:
+        assert training.stdout is not None
+        for line in training.stdout:
+            # Validation of the second epoch is over, so the first one's checkpoint is whole.
+            if line.startswith("epoch 2 of 2: loss"):
+                os.kill(training.pid, signal.SIGKILL)
+                break
+    assert "resumed after epoch" in stage("train", RECIPE, cwd=copy)
+    model = f"models/{RECIPE}/model.safetensors"
+    assert (copy / model).read_bytes() == (project / model).read_bytes()
+
+
+def test_the_scorer_takes_other_peoples_files(project: Path, tmp_path: Path) -> None:
+    table = pd.read_csv(project / f"predictions/{RECIPE}/test.csv")
+    foreign = table[table.columns[::-1]].rename(
+        columns=lambda c: f"prob_{c}" if c in "Mass" else c
+    )
+    foreign.to_csv(tmp_path / "p.csv", index=False)
+    labels = project / "data/raw/phantom/Data_Entry_2017.csv"
+    stage(
+        *("evaluate", "--predictions", str(tmp_path / "p.csv")),
+        *("--labels", str(labels), "--output", str(tmp_path / "out")),
+        cwd=project,
+    )
+    ours = json.loads((project / f"metrics/{RECIPE}/test.json").read_text())
+    theirs = json.loads((tmp_path / "out" / "test.json").read_text())
+    assert theirs["auroc"] == ours["auroc"]
+    assert theirs["split_sha256"] == ours["split_sha256"]
+
+
+# A folder in the Kaggle layout that a user might bring, and what may be wrong with it.
+
+
+@pytest.fixture
+def folder_project(tmp_path: Path, project: Path) -> Path:
+    """Return a checkout whose dataset is a folder of good drawn images at `mine/`."""
+    copy = make_project(tmp_path / "checkout", dataset="folder")
+    shutil.copytree(project / "data/raw/phantom", tmp_path / "checkout" / "mine")
+    params = read_yaml(copy / "params.yaml")
+    params["datasets"]["folder"] |= {"path": "mine", "max_rejected": 0.02}
+    (copy / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    return copy
+
+
+def digest(folder: Path) -> dict[str, str]:
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+
+
+def prepare_fails(checkout: Path) -> str:
+    """Run download and prepare; return the error; check that nothing was lost."""
+    before = digest(checkout / "mine")
+    packed = digest(checkout / "data" / "packed")
+    stage("download", cwd=checkout)
+    error = stage("prepare", cwd=checkout, status=1)
+    assert digest(checkout / "mine") == before
+    after = digest(checkout / "data" / "packed")
+    assert {name: after.get(name) for name in packed} == packed
+    return error
+
+
+def test_a_label_file_without_a_column_is_named(folder_project: Path) -> None:
+    labels = folder_project / "mine" / "Data_Entry_2017.csv"
+    labels.write_text(labels.read_text().replace("Patient ID", "Patient"))
+    assert "Data_Entry_2017.csv lacks the column 'Patient ID'" in prepare_fails(folder_project)
+
+
+def test_an_unknown_finding_is_named_with_its_row(folder_project: Path) -> None:
+    labels = folder_project / "mine" / "Data_Entry_2017.csv"
+    lines = labels.read_text().splitlines()
+    cells = lines[4].split(",")
+    lines[4] = ",".join([cells[0], "Hernie", *cells[2:]])
+    labels.write_text("\n".join(lines))
+    assert "Data_Entry_2017.csv row 5: unknown finding 'Hernie'" in prepare_fails(folder_project)
+
+
+def test_bad_images_above_the_share_stop_prepare_and_keep_earlier_output(
+    folder_project: Path,
+) -> None:
+    stage("download", cwd=folder_project)
+    stage("prepare", cwd=folder_project)
+    files = sorted((folder_project / "mine").rglob("*.png"))
+    for file in files[: len(files) // 2]:
+        file.write_bytes(file.read_bytes()[:200])
+    error = prepare_fails(folder_project)
+    assert f"{len(files) // 2} of {len(files)} listed images cannot be read" in error
+    assert files[0].name in error
+
+
+def test_a_few_bad_images_are_left_out_and_listed(folder_project: Path) -> None:
+    files = sorted((folder_project / "mine").rglob("*.png"))
+    files[0].unlink()
+    stage("download", cwd=folder_project)
+    printed = stage("prepare", cwd=folder_project)
+    assert f"left out: {files[0].name}" in printed
+    packed = folder_project / "data/packed/folder"
+    assert pd.read_csv(packed / "rejected.csv")["image"].tolist() == [files[0].name]
+    index = pd.read_csv(packed / "index.csv").set_index("image")
+    assert len(index) == len(files) - 1
+    images = open_images(packed / "images.npy")
+    row = index.loc[files[5].name, "row"]
+    whole = Image.open(files[5]).convert("L").resize((48, 48), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(images[row], np.asarray(whole))
+    stage("split", "official", cwd=folder_project)  # the list may name the rejected image
+
+
+def test_a_folder_that_changed_since_download_is_refused(folder_project: Path) -> None:
+    stage("download", cwd=folder_project)
+    next((folder_project / "mine").rglob("*.png")).unlink()
+    assert "is not what data/raw/folder.json describes" in stage(
+        "prepare", cwd=folder_project, status=1
+    )
+
+
+def test_a_missing_folder_and_a_missing_label_file_are_named(folder_project: Path) -> None:
+    (folder_project / "mine" / "Data_Entry_2017.csv").unlink()
+    error = stage("download", cwd=folder_project, status=1)
+    assert "mine holds no label file named Data_Entry_2017.csv" in error
+    shutil.rmtree(folder_project / "mine")
+    assert "mine not found" in stage("download", cwd=folder_project, status=1)
+
+
+def test_a_list_that_names_unknown_images_is_refused(folder_project: Path) -> None:
+    names = folder_project / "mine" / "test_list.txt"
+    names.write_text(names.read_text() + "\n99999999_000.png")
+    stage("download", cwd=folder_project)
+    stage("prepare", cwd=folder_project)
+    error = stage("split", "official", cwd=folder_project, status=1)
+    assert "the official lists name 1 images that the label file lacks: 99999999_000.png" in error
+
+
+def test_a_stage_out_of_turn_says_what_is_missing(folder_project: Path) -> None:
+    assert "run the download stage" in stage("prepare", cwd=folder_project, status=1)
+    assert "index.csv not found; run the prepare stage" in stage(
+        "split", "patient", cwd=folder_project, status=1
+    )
+    assert "params.yaml: splits has no 'none'" in stage(
+        "split", "none", cwd=folder_project, status=1
+    )
+    assert "run the prepare stage" in stage("train", RECIPE, cwd=folder_project, status=1)
+    assert "run the train stage" in stage("predict", RECIPE, cwd=folder_project, status=1)
+    assert "run the split stage" in stage("evaluate", RECIPE, cwd=folder_project, status=1)
+    assert "prepare stage" in stage("compare", cwd=folder_project, status=1)
+
+
+def test_the_real_sample_runs_to_the_report(nih_sample: Path, tmp_path: Path) -> None:
+    checkout = make_project(tmp_path)
+    run(
+        *("dvc", "exp", "run", "-S", "dataset=folder"),
+        *("-S", f"datasets.folder.path={os.path.relpath(nih_sample, checkout)}"),
+        cwd=checkout,
+    )
+    prepared = json.loads((checkout / "metrics/prepare.json").read_text())
+    assert (prepared["images"], prepared["rejected"]) == (147, 0)
+    assert prepared["label_version"] == "undetermined"
+    model = load_file(checkout / f"models/{RECIPE}/model.safetensors")
+    assert model["classifier.weight"].shape == (14, 1024)
+    report = (checkout / "reports" / "comparison.md").read_text()
+    assert "147" in report
