@@ -16,6 +16,7 @@ import pytest
 import yaml
 from conftest import ROOT
 from dvc.repo import Repo
+from fake_kaggle import KEY, USER, FakeKaggle, serve
 from PIL import Image
 from safetensors.numpy import load_file
 
@@ -33,9 +34,11 @@ ENVIRONMENT = {
 } | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
-def run(*command: str, cwd: Path, status: int = 0) -> subprocess.CompletedProcess[str]:
+def run(
+    *command: str, cwd: Path, status: int = 0, environment: dict[str, str] = ENVIRONMENT
+) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, check=False
+        command, cwd=cwd, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == status, done.stdout + done.stderr
     return done
@@ -348,6 +351,30 @@ def test_a_stage_out_of_turn_says_what_is_missing(folder_project: Path) -> None:
     assert "run the train stage" in stage("predict", RECIPE, cwd=folder_project, status=1)
     assert "run the split stage" in stage("evaluate", RECIPE, cwd=folder_project, status=1)
     assert "prepare stage" in stage("compare", cwd=folder_project, status=1)
+
+
+def test_a_zip_from_kaggle_is_prepared_without_unpacking(project: Path, tmp_path: Path) -> None:
+    raw = project / "data/raw/phantom"
+    zipped = Path(shutil.make_archive(str(tmp_path / "data"), "zip", raw)).read_bytes()
+    kaggle = FakeKaggle(slug="nih-chest-xrays/data/3", archive=zipped)
+    checkout = make_project(tmp_path / "checkout", dataset="nih")
+    params = read_yaml(checkout / "params.yaml")
+    params["datasets"]["nih"]["packed_px"] = 48
+    (checkout / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    home = {"HOME": str(tmp_path), "KAGGLE_USERNAME": USER, "KAGGLE_KEY": KEY}
+    with serve(kaggle) as redirected:
+        run(
+            *("dvc", "repro", "prepare"),
+            cwd=checkout,
+            environment=ENVIRONMENT | redirected | home,
+        )
+    assert [file.name for file in (checkout / "data/raw/nih").iterdir()] == ["data.zip"]
+    ours, theirs = (folder / "data/packed" for folder in (checkout, project))
+    for name in ("images.npy", "index.csv", "lists.csv", "rejected.csv"):
+        assert (ours / "nih" / name).read_bytes() == (theirs / "phantom" / name).read_bytes()
+    manifest = (checkout / "data/raw/nih.json").read_text()
+    assert str(tmp_path) not in manifest
+    assert KEY not in manifest
 
 
 def test_the_real_sample_runs_to_the_report(nih_sample: Path, tmp_path: Path) -> None:
