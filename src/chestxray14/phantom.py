@@ -21,11 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from chestxray14.anatomy import draw_body, draw_pose
+from chestxray14.body import draw_body
+from chestxray14.film import draw_pose
 from chestxray14.findings import BOXED_FINDINGS, FINDINGS, format_label
-from chestxray14.lesions import Box, Lesion, draw_site, draw_study
+from chestxray14.lesions import Box, draw_study
 from chestxray14.params import Phantom
 from chestxray14.progress import track
+from chestxray14.sites import Lesion, draw_site
 
 NOTICE = (
     "These images are drawn by a program from random numbers: they show no patient and have no "
@@ -36,7 +38,7 @@ RECORD = "PHANTOM.json"
 _DRAWING = ("patients", "follow_ups", "image_px", "prevalence", "label_noise", "seed")
 """The params that say what is drawn."""
 
-_SOURCES = ("anatomy.py", "lesions.py", "phantom.py")
+_SOURCES = ("anatomy", "body", "film", "lesions", "opacities", "phantom", "sites")
 
 _FIRST_FOLDER, _OTHER_FOLDERS = 4_999, 10_000
 """Most images in `images_001` and in the others, as NIH has them."""
@@ -284,7 +286,7 @@ def _write_boxes(
 
 def _record(cohort: Phantom) -> dict[str, object]:
     here = Path(__file__).parent
-    sources = b"".join((here / name).read_bytes() for name in _SOURCES)
+    sources = b"".join((here / f"{name}.py").read_bytes() for name in _SOURCES)
     return {
         "notice": NOTICE,
         "cohort": cohort.model_dump(include=set(_DRAWING)),
