@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from chestxray14.errors import InputError
 from chestxray14.params import Folder, KaggleDataset, Phantom
 
 RAW_VARIABLE = "CHESTXRAY14_RAW"
@@ -10,12 +11,22 @@ RAW_VARIABLE = "CHESTXRAY14_RAW"
 
 
 def locate(name: str, dataset: Phantom | KaggleDataset | Folder) -> Path:
-    """Return the folder or zip that holds the raw dataset `name`."""
-    folder = Path(os.environ.get(RAW_VARIABLE) or "data/raw") / name
+    """Return the folder or zip that holds the raw dataset `name`.
+
+    Raises `InputError` where Kaggle's 42 GB would land in one of DVC's temporary copies of the
+    project, only to be deleted with it.
+    """
+    shared = os.environ.get(RAW_VARIABLE)
+    folder = Path(shared or "data/raw") / name
     match dataset:
         case Phantom():
             return folder
         case KaggleDataset():
+            if not shared and ".dvc/tmp/" in Path.cwd().as_posix():
+                raise InputError(
+                    f"this is a temporary copy of the project: set {RAW_VARIABLE} to the "
+                    f"absolute path of the folder that holds {name}/, or run without --temp"
+                )
             return folder / f"{dataset.slug.split('/')[1]}.zip"
         case Folder():
             return Path(dataset.path)

@@ -1,0 +1,35 @@
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from chestxray14.errors import InputError
+from chestxray14.params import load_params
+from chestxray14.raw import RAW_VARIABLE, locate
+
+DATASETS = load_params(ROOT / "params.yaml").datasets
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(RAW_VARIABLE, raising=False)
+
+
+def test_raw_data_lies_below_data_raw_or_where_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert locate("nih", DATASETS["nih"]) == Path("data/raw/nih/data.zip")
+    assert locate("phantom", DATASETS["phantom"]) == Path("data/raw/phantom")
+    monkeypatch.setenv(RAW_VARIABLE, "/elsewhere")
+    assert locate("nih", DATASETS["nih"]) == Path("/elsewhere/nih/data.zip")
+
+
+def test_kaggle_is_never_downloaded_into_a_temporary_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / ".dvc" / "tmp" / "exps" / "tmp1"
+    copy.mkdir(parents=True)
+    monkeypatch.chdir(copy)
+    with pytest.raises(InputError, match=f"temporary copy of the project: set {RAW_VARIABLE}"):
+        locate("nih", DATASETS["nih"])
+    assert locate("phantom", DATASETS["phantom"]) == Path("data/raw/phantom")
