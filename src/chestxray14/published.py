@@ -1,0 +1,182 @@
+"""Published AUROC: who reports what, under which protocol, with a model chosen on which images."""
+
+import csv
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from chestxray14.errors import InputError
+from chestxray14.findings import FINDINGS
+
+Family = Literal["random patient split", "official split", "published lists", "other"]
+
+FAMILIES: dict[Family, re.Pattern[str]] = {
+    "official split": re.compile("official"),
+    # A protocol that somebody had to infer is not known to be this one.
+    "random patient split": re.compile(r"random patient( \d+/\d+/\d+)?"),
+    "published lists": re.compile("published lists .*"),
+    "other": re.compile(".*"),
+}
+"""Protocols that may be compared with each other; the first that fits the whole text holds."""
+
+MICRO = "_micro"
+"""Ends the key of a row of mean_auroc.csv that is a micro average, not a mean of findings."""
+
+WHOLE_NIH = 112_120
+"""Images that the label file of NIH ChestX-ray14 lists."""
+
+COMPARABLE: dict[str, Family] = {
+    "patient": "random patient split",
+    "official": "official split",
+}
+"""The published protocols a kind of split may be compared with; the other kinds with none."""
+
+Text = Annotated[str, Field(min_length=1)]
+Auroc = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True)
+class System:
+    """One published system: a mean AUROC, its protocol and, where printed, each finding's AUROC.
+
+    `mean` is the unrounded mean of the 14 findings in `auroc`, or the published mean where
+    `auroc` is empty. It is a micro average where `micro` holds.
+    """
+
+    source: str
+    title: str
+    protocol: str
+    selected_on: str
+    evidence: str
+    note: str
+    mean: float
+    auroc: dict[str, float]
+
+    @property
+    def family(self) -> Family:
+        """What its protocol may be compared with."""
+        return next(family for family, words in FAMILIES.items() if words.fullmatch(self.protocol))
+
+    @property
+    def micro(self) -> bool:
+        """Whether `mean` pools all findings instead of averaging over them."""
+        return self.source.endswith(MICRO)
+
+    @property
+    def selected_on_test(self) -> bool:
+        """Whether the reported model was chosen on the images it is scored on."""
+        return self.selected_on == "test"
+
+    @property
+    def conditions(self) -> str:
+        """Its protocol, never without a word on selection where that flatters the number."""
+        return f"{self.protocol}, selected on TEST SET" if self.selected_on_test else self.protocol
+
+
+def why_apart(system: System, *, drawn: bool, listed: int, kind: str) -> str | None:
+    """Return why our number cannot be compared with a published one, None where it can.
+
+    Ours must come from all of NIH ChestX-ray14 (`listed` images, not `drawn`) and from a split of
+    the `kind` that the published protocol has.
+    """
+    if drawn:
+        return "these radiographs are drawn, the published numbers come from real ones"
+    if listed != WHOLE_NIH:
+        return (
+            f"this dataset lists {listed:,} images, the published numbers need all {WHOLE_NIH:,}"
+        )
+    if kind == "image":
+        return "the split is LEAKY"
+    if COMPARABLE.get(kind) != system.family:
+        return f"the published protocol is “{system.protocol}”, this split is of the kind “{kind}”"
+    return None
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: Text
+    title: Text
+    protocol: Text
+    selected_on: Text
+    evidence: Text
+
+
+class _FindingRow(_Row):
+    finding: Text
+    auroc: Auroc
+
+
+class _MeanRow(_Row):
+    mean_auroc: Auroc
+    note: str
+
+
+Row = TypeVar("Row", bound=_Row)
+
+
+def read_published(folder: Path) -> dict[str, System]:
+    """Return the systems of auroc.csv and mean_auroc.csv in `folder`, by source.
+
+    Raises `InputError` naming the file, row or source that is missing, malformed or incomplete.
+    """
+    path = folder / "auroc.csv"
+    cells: dict[str, list[_FindingRow]] = {}
+    for row in _read_rows(path, _FindingRow):
+        cells.setdefault(row.source, []).append(row)
+    systems = {source: _join(rows, path=path) for source, rows in cells.items()}
+    path = folder / "mean_auroc.csv"
+    for mean in _read_rows(path, _MeanRow):
+        if mean.source in systems:
+            raise InputError(f"{path}: source {mean.source} has a mean already, expected one")
+        described = mean.model_dump(exclude={"mean_auroc"})
+        systems[mean.source] = System(**described, mean=mean.mean_auroc, auroc={})
+    return systems
+
+
+def _read_rows(path: Path, row_type: type[Row]) -> list[Row]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text (byte {error.start})") from None
+    rows = []
+    reader = csv.DictReader(lines)
+    for row in reader:
+        try:
+            rows.append(row_type.model_validate(row))
+        except ValidationError as error:
+            problem = error.errors()[0]
+            raise InputError(
+                f"{path}:{reader.line_num}: {'.'.join(map(str, problem['loc']))}: "
+                f"found {problem['input']!r}; {problem['msg']}"
+            ) from None
+    return rows
+
+
+def _join(rows: list[_FindingRow], *, path: Path) -> System:
+    """Return the system that 14 rows, one a finding, describe."""
+    described = rows[0].model_dump(exclude={"finding", "auroc"})
+    found = [row.finding for row in rows]
+    if sorted(found) != sorted(FINDINGS):
+        odd = sorted(set(found) ^ set(FINDINGS)) or [f for f in FINDINGS if found.count(f) > 1]
+        raise InputError(
+            f"{path}: source {rows[0].source} must have each of the 14 findings once; "
+            f"missing, unknown or repeated: {', '.join(odd)}"
+        )
+    if any(row.model_dump(exclude={"finding", "auroc"}) != described for row in rows):
+        raise InputError(
+            f"{path}: source {rows[0].source} has rows that differ in title, protocol, "
+            "selected_on or evidence"
+        )
+    auroc = {row.finding: row.auroc for row in rows}
+    return System(
+        **described,
+        note="",
+        mean=sum(auroc.values()) / len(auroc),
+        auroc={finding: auroc[finding] for finding in FINDINGS},
+    )
