@@ -1,0 +1,140 @@
+"""What the stages measured: the records of their metrics files, and one run of a recipe."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from chestxray14.findings import FINDINGS
+from chestxray14.params import Recipe
+
+LABEL_VERSIONS = {
+    "original": "the original labels of 2017",
+    "v2020": "the v2020 labels",
+    "undetermined": "undetermined, as the label file is not the full one",
+    "phantom": "phantom, as drawn",
+}
+"""What `Prepared.label_version` says, in words."""
+
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Metrics(BaseModel):
+    """A metrics file; keys that this report does not use are let through."""
+
+    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Prepared(_Metrics):
+    """metrics/prepare.json."""
+
+    source: Literal["phantom", "kaggle", "folder"]
+    dataset: str
+    label_version: Literal["original", "v2020", "undetermined", "phantom"]
+    images: Count
+    patients: Count
+    rejected: Count
+    packed_px: Count
+
+
+class Part(_Metrics):
+    """One part of a split; `prevalence` is the share of its images that show each finding."""
+
+    images: Annotated[int, Field(ge=1)]
+    patients: Annotated[int, Field(ge=1)]
+    sha256: str
+    prevalence: dict[str, Share]
+
+    @model_validator(mode="after")
+    def _every_finding(self) -> "Part":
+        if set(self.prevalence) != set(FINDINGS):
+            raise ValueError("prevalence must name the 14 findings")
+        return self
+
+    def positives(self, finding: str) -> int:
+        """Return how many images show a finding."""
+        return round(self.prevalence[finding] * self.images)
+
+
+class SplitFacts(_Metrics):
+    """metrics/split/<protocol>.json."""
+
+    kind: Literal["patient", "official", "image", "lists"]
+    train: Part
+    val: Part
+    test: Part
+    shared_patients: Count
+
+
+class Trained(_Metrics):
+    """metrics/<recipe>/train.json; `best_epoch` counts from 1."""
+
+    best_epoch: Annotated[int, Field(ge=1)]
+    epochs_run: Annotated[int, Field(ge=1)]
+    val_loss: float
+    input_px: int
+    weights: str
+    epochs: int
+    device: str
+    precision: str
+    threads: int
+    train_images: Count
+
+
+class Evaluated(_Metrics):
+    """metrics/<recipe>/test.json; `auroc` has macro, micro and each finding that was scored."""
+
+    auroc: dict[str, Share]
+    images: Count
+    patients: Count
+    split_sha256: str
+    label_version: str
+
+    @model_validator(mode="after")
+    def _known_scores(self) -> "Evaluated":
+        found = set(self.auroc)
+        if not {"macro", "micro"} <= found or found - {"macro", "micro", *FINDINGS}:
+            raise ValueError(
+                f"auroc must have macro, micro and names of findings; found {sorted(found)}"
+            )
+        return self
+
+
+class Epoch(BaseModel):
+    """One row of plots/<recipe>/history.csv; `val_auroc` is None where nothing was scored."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    epoch: int
+    train_loss: float
+    val_loss: float
+    val_auroc: Annotated[Share | None, BeforeValidator(lambda cell: None if cell == "" else cell)]
+    lr: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """One recipe: what params.yaml asks for and what came of it."""
+
+    name: str
+    recipe: Recipe
+    split: SplitFacts
+    trained: Trained
+    evaluated: Evaluated
+    history: tuple[Epoch, ...]
+
+    @property
+    def label(self) -> str:
+        """Its name, never without the word LEAKY where the split leaks."""
+        return f"{self.name} (LEAKY)" if self.split.kind == "image" else self.name
+
+    @property
+    def split_label(self) -> str:
+        """The name of its split, never without the word LEAKY where it leaks."""
+        return f"{self.recipe.split} (LEAKY)" if self.split.kind == "image" else self.recipe.split
+
+    @property
+    def scored(self) -> tuple[str, ...]:
+        """The findings that have an AUROC, in the order of `FINDINGS`."""
+        return tuple(finding for finding in FINDINGS if finding in self.evaluated.auroc)
