@@ -1,0 +1,86 @@
+"""What to know before two numbers are compared, and whom to cite for them."""
+
+from chestxray14.comparison import Comparison
+from chestxray14.published import MICRO, WHOLE_NIH
+from chestxray14.results import LABEL_VERSIONS
+from chestxray14.tables import auroc_text
+
+
+def list_caveats(comparison: Comparison) -> tuple[str, ...]:
+    """Return what a reader must know before comparing two numbers, a paragraph each."""
+    points = [
+        (
+            "Protocol. On NIH's official test list the same method scores lower than on a random "
+            "patient split: 0.807 against 0.841 (Guendel et al. 2018), 0.806 against 0.822 "
+            "(Baltruschat et al. 2019), both as quoted by others. So a difference is printed only "
+            f"for all {WHOLE_NIH:,} images that NIH's label file lists and the same kind of split. "
+            "Two random patient splits still have different test patients."
+        ),
+        (
+            "One seed. Each recipe ran once. Five seeds of one DenseNet-121 on random patient "
+            "splits have macro AUROCs from 0.8377 to 0.8411, by the result files in the repository "
+            "LalehSeyyed/CheXclusion, so read a gap of that size as none."
+        ),
+        (
+            "Selection. Our epoch is chosen on the validation part and the test part is scored once. "
+            "A system marked TEST SET did not do so."
+        ),
+        (
+            "Labels. A program mined NIH's labels from report texts (Wang et al. 2017); a radiologist "
+            "who looked at the images found fewer of them true than documented (Oakden-Rayner 2019). "
+            "An AUROC is agreement with the labels, not with the patient."
+        ),
+        (
+            "Label version. NIH has two, Data_Entry_2017.csv and Data_Entry_2017_v2020.csv. They "
+            "differ on images of the official test list, most of all in pneumonia. This run: "
+            f"{LABEL_VERSIONS[comparison.prepared.label_version]}."
+        ),
+        (
+            "Averages. Macro is the mean of the findings' AUROC, each counted alike. Micro pools all "
+            "decisions, so knowing that Infiltration is common and Hernia rare already earns credit. "
+            "Neither may be set against the other."
+        ),
+    ]
+    systems = {system.source: system for system in comparison.systems}
+    points += [
+        f"Averages of one model. {system.title} reports {auroc_text(system.mean)} macro and "
+        f"{auroc_text(micro.mean)} micro."
+        for system in comparison.systems
+        if (micro := systems.get(system.source + MICRO))
+    ]
+    for part in comparison.by_finding:
+        test = part.runs[0].split.test
+        negative = 1 - sum(test.prevalence.values()) / len(test.prevalence)
+        points.append(
+            f"Label accuracy. Calling every test image of split {part.split} free of every "
+            f"finding is right for {negative:.1%} of the labels and finds nobody. An accuracy "
+            "is no AUROC."
+        )
+    for system in comparison.systems:
+        if "implausible" in system.evidence:
+            points.append(
+                f"{system.title} claims {auroc_text(system.mean)}. No other macro AUROC listed "
+                "here comes near; a label accuracy, a micro average, a split by image or scoring "
+                "training images can give such a number. It is listed, never compared."
+            )
+    return tuple(points)
+
+
+def list_citations(comparison: Comparison) -> tuple[str, ...]:
+    """Return how to cite the dataset, ending with the words that lead on to the systems."""
+    real = (
+        "These radiographs are drawn and need no citation; the dataset they imitate does."
+        if comparison.prepared.source == "phantom"
+        else "The radiographs and labels are NIH ChestX-ray14."
+    )
+    return (
+        real,
+        (
+            "X. Wang, Y. Peng, L. Lu, Z. Lu, M. Bagheri, R. M. Summers: ChestX-ray8: "
+            "Hospital-scale Chest X-ray Database and Benchmarks on Weakly-Supervised "
+            "Classification and Localization of Common Thorax Diseases. CVPR 2017, "
+            "https://arxiv.org/abs/1705.02315 (arXiv:1705.02315)."
+        ),
+        "Data courtesy of the NIH Clinical Center, https://nihcc.app.box.com/v/ChestXray-NIHCC",
+        "Published numbers (data/published/auroc.csv and mean_auroc.csv) are from:",
+    )

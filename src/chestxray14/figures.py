@@ -1,0 +1,163 @@
+"""Figures as SVG text for a web page, readable on a light and on a dark ground."""
+
+import html
+import io
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+WIDTH = 5.2
+"""Inches: a telephone shows this at two thirds, where the text can still be read."""
+
+INK, MUTED, RULE = "#26323c", "#66727d", "#d9dee2"
+SERIES = ("#0f6e84", "#b4552d", "#5b5ea6", "#3d7a3f", "#a03e78", "#8a6d1c", "#3f7fbf", "#7a5548")
+COLOURS = {INK: "ink", MUTED: "muted", RULE: "rule"} | {
+    colour: f"series-{number}" for number, colour in enumerate(SERIES, start=1)
+}
+"""Colours drawn, and the CSS variables that may replace them (`--ink`, `--series-1`, ...)."""
+
+MARKERS = "osD^vP*X"
+REFERENCE_MARKERS = "|x+1"
+
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 10.0,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": RULE,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10.0,
+    "axes.titlelocation": "left",
+    "axes.axisbelow": True,
+    "xtick.color": RULE,
+    "ytick.color": RULE,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED,
+    "grid.color": RULE,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+}
+
+
+def draw_auroc(
+    ours: Mapping[str, Mapping[str, float]],
+    references: Mapping[str, Mapping[str, float]],
+    *,
+    findings: Sequence[str],
+    names: Sequence[str],
+    title: str,
+) -> str:
+    """Return the AUROC of each finding as an SVG: a dot a recipe, a light mark a reference.
+
+    `ours` and `references` map a name to AUROC by finding, from 0 to 1; findings may be missing.
+    The references must be of the same protocol. `names` are all recipes of the report, so that
+    each looks the same in every figure. `title` is read out where the figure cannot be seen.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 0.27 * len(findings) + 1.2), layout="constrained")
+        axes = figure.add_subplot()
+        for place, (name, scores) in enumerate(ours.items()):
+            look = names.index(name)
+            # Side by side within the row, so that equal values do not hide each other.
+            shift = 0.0 if len(ours) == 1 else 0.5 * (place / (len(ours) - 1) - 0.5)
+            rows = [row for row, finding in enumerate(findings) if finding in scores]
+            axes.scatter(
+                [scores[findings[row]] for row in rows],
+                [row + shift for row in rows],
+                s=30,
+                marker=MARKERS[look % len(MARKERS)],
+                color=SERIES[look % len(SERIES)],
+                label=name,
+                zorder=3,
+                clip_on=False,
+            )
+        for number, (name, scores) in enumerate(references.items()):
+            rows = [row for row, finding in enumerate(findings) if finding in scores]
+            axes.scatter(
+                [scores[findings[row]] for row in rows],
+                rows,
+                s=30,
+                marker=REFERENCE_MARKERS[number % len(REFERENCE_MARKERS)],
+                color=MUTED,
+                alpha=0.75,
+                linewidths=1.0,
+                label=name,
+            )
+        axes.axvline(0.5, color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
+        lowest = min((value for scores in ours.values() for value in scores.values()), default=0.5)
+        axes.set_xlim(min(0.45, math.floor(lowest * 10) / 10), 1.0)
+        axes.set_ylim(len(findings) - 0.5, -0.5)
+        axes.set_yticks(range(len(findings)), [finding.replace("_", " ") for finding in findings])
+        axes.grid(axis="y")
+        axes.tick_params(length=0)
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel("AUROC (dotted: chance)", color=MUTED)
+        _add_legend(figure, axes)
+        return _to_svg(figure, title=title)
+
+
+def draw_training(histories: Mapping[str, Mapping[str, Sequence[float]]], *, title: str) -> str:
+    """Return the training curves of all recipes as an SVG of three panels.
+
+    `histories` maps a name to columns of equal length, one value an epoch: train_loss, val_loss,
+    val_auroc (NaN where nothing was scored) and lr.
+    """
+    panels = (
+        ("Loss (dashed: training, solid: validation)", ("train_loss", "val_loss")),
+        ("Validation macro AUROC", ("val_auroc",)),
+        ("Learning rate", ("lr",)),
+    )
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 6.4), layout="constrained")
+        grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, (heading, columns) in zip(grid, panels, strict=True):
+            for number, (name, history) in enumerate(histories.items()):
+                for column in columns:
+                    axes.plot(
+                        range(1, len(history[column]) + 1),
+                        history[column],
+                        color=SERIES[number % len(SERIES)],
+                        marker=MARKERS[number % len(MARKERS)],
+                        markersize=3.5,
+                        linewidth=1.4,
+                        linestyle="--" if column == "train_loss" else "-",
+                        drawstyle="steps-mid" if column == "lr" else "default",
+                        label=None if column == "train_loss" else name,
+                    )
+            axes.set_title(heading, color=INK)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
+            axes.grid(axis="y")
+            axes.tick_params(length=0)
+        grid[-1].set_yscale("log")
+        grid[-1].set_xlabel("epoch", color=MUTED)
+        _add_legend(figure, grid[0])
+        return _to_svg(figure, title=title)
+
+
+def _add_legend(figure: Figure, axes: Axes) -> None:
+    handles, names = axes.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper left", ncols=2, handletextpad=0.3)
+
+
+def _to_svg(figure: Figure, *, title: str) -> str:
+    """Return a figure as one SVG element, the same bytes each time, to stand inside a page."""
+    # Ids of clips and markers come from this salt; two figures of a page must not share them.
+    with matplotlib.rc_context({"svg.hashsalt": title}):
+        buffer = io.StringIO()
+        metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(buffer, format="svg", transparent=True, metadata=metadata)
+    svg = re.sub(r'<g id="[^"]*"', "<g", buffer.getvalue()[buffer.getvalue().index("<svg") :])
+    for colour, name in COLOURS.items():
+        svg = svg.replace(colour, f"var(--{name}, {colour})")
+    words = html.escape(title)
+    svg = svg.replace("<svg ", f'<svg role="img" aria-label="{words}" ', 1)
+    return svg.replace(">", f">\n <title>{words}</title>", 1).strip()

@@ -1,0 +1,60 @@
+import re
+
+import pytest
+from fake_run import PUBLISHED, STEP, Source, make_prepared, make_run
+
+from chestxray14.caveats import list_caveats, list_citations
+from chestxray14.comparison import Comparison, compare
+
+
+def make_comparison(name: str = STEP, *, source: Source = "kaggle") -> Comparison:
+    return compare(make_prepared(source), [make_run(name)], PUBLISHED)
+
+
+def test_every_auroc_stands_beside_the_paper_or_repository_it_is_from() -> None:
+    sources = [system.title for system in PUBLISHED.values()]
+    sources += ["et al. 2018", "et al. 2019", "LalehSeyyed/CheXclusion"]
+    numbers = {
+        point: re.findall(r"0\.\d{3,4}", point) for point in list_caveats(make_comparison())
+    }
+    told = [point for point, found in numbers.items() if found]
+    # Protocol, seeds, two averages of one model, the implausible claim.
+    assert len(told) == 4
+    assert all(any(source in point for source in sources) for point in told)
+
+
+def test_the_spread_of_seeds_holds_the_mean_that_is_listed_for_them() -> None:
+    [point] = [point for point in list_caveats(make_comparison()) if "Five seeds" in point]
+    lowest, highest = map(float, re.findall(r"0\.\d{4}", point))
+    assert lowest < PUBLISHED["chexclusion_2021"].mean < highest
+
+
+def test_the_averages_of_one_model_are_those_of_its_source() -> None:
+    [point] = [p for p in list_caveats(make_comparison()) if "Averages of one model" in p]
+    assert f"{PUBLISHED[STEP].title} reports 0.8454 macro and 0.8878 micro" in point
+
+
+def test_the_claim_of_resnet50_frozen_is_explained_not_compared() -> None:
+    text = " ".join(list_caveats(make_comparison("resnet50_frozen")))
+    assert "claims 0.9561" in text
+    # Each finding of the made-up run is present in a tenth of the images.
+    assert "is right for 90.0% of the labels and finds nobody" in text
+    assert not re.search(r"[+−]0\.\d{4}", text)
+    assert max(s.mean for s in PUBLISHED.values() if "implausible" not in s.evidence) < 0.9
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [("kaggle", "This run: the original labels of 2017."), ("phantom", "This run: phantom")],
+)
+def test_the_label_version_of_the_run_is_named(source: Source, words: str) -> None:
+    assert words in " ".join(list_caveats(make_comparison(source=source)))
+
+
+def test_only_drawn_radiographs_need_no_citation_and_their_model_is_cited_all_the_same() -> None:
+    drawn = list_citations(make_comparison(source="phantom"))
+    real = list_citations(make_comparison())
+    assert "are drawn and need no citation" in drawn[0]
+    assert real[0] == "The radiographs and labels are NIH ChestX-ray14."
+    assert drawn[1:] == real[1:]
+    assert "arXiv:1705.02315" in real[1]
