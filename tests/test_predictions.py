@@ -26,13 +26,16 @@ def test_columns_come_in_any_order_with_a_prefix_and_beside_others(tmp_path: Pat
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("Image Index,Mass\na.png,1.5\n", r"p\.csv row 2, Mass: found 1\.5"),
-        ("Image Index,Mass\na.png,0.5\nb.png,\n", r"p\.csv row 3, Mass: found nan"),
-        ("Image Index,Mass\na.png,high\n", r"p\.csv row 2, Mass: found high"),
-        ("Image Index,Mass\na.png,0\na.png,0\n", r"p\.csv row 3: a\.png occurs twice"),
+        ("Image Index,Mass\na.png,1.5\n", r"p\.csv row 2, Mass: found '1\.5'"),
+        ("Image Index,Mass\na.png,0.5\nb.png,\n", r"p\.csv row 3, Mass: found ''"),
+        ("Image Index,Mass\na.png,high\n", r"p\.csv row 2, Mass: found 'high'"),
+        ("Image Index,Mass\na.png,0\na.png,0\n", r"p\.csv row 3: a repeated image"),
         ("Image,Mass\na.png,0\n", "lacks the column 'Image Index'"),
         ("Image Index,mass\na.png,0\n", "no column named after a finding"),
         ("Image Index,Mass,prob_Mass\na.png,0,0\n", "two columns for Mass"),
+        ("Image Index,Mass\n,0.5\n", r"p\.csv row 2: no image name"),
+        ("Image Index,Mass\na.png,0.5,0.1\n", r"p\.csv row 2: found 3 cells, expected 2"),
+        ("Image Index,Mass,Mass\na.png,0,0\n", "two columns named 'Mass'"),
         ("", "is not a table"),
     ],
 )

@@ -1,11 +1,11 @@
 """NIH's label and list files, in all the spellings that circulate."""
 
-import io
 from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 
+from chestxray14.cells import decode, read_cells
 from chestxray14.errors import InputError
 from chestxray14.findings import FINDINGS, parse_label
 
@@ -41,7 +41,7 @@ def read_labels(content: bytes, *, name: str) -> pd.DataFrame:
     Raises `InputError` naming the file, and the row where there is one, for a missing column, an
     unknown finding, a repeated image or a value that is none.
     """
-    raw = _read_table(content, name=name)
+    raw = read_cells(content, name=name)
     missing = [column for column in COLUMNS if column not in raw.columns]
     if missing:
         raise InputError(f"{name} lacks the column {missing[0]!r}; found {list(raw.columns)}")
@@ -54,6 +54,9 @@ def read_labels(content: bytes, *, name: str) -> pd.DataFrame:
         raw["image"].str.contains(r"[/\\]", regex=True), name=name, what="a path as image name"
     )
     _refuse_first(raw["image"].duplicated(), name=name, what="an image that an earlier row names")
+
+    _refuse_first(~raw["sex"].isin(["F", "M"]), name=name, what="Patient Gender is not F or M")
+    _refuse_first(~raw["view"].isin(["AP", "PA"]), name=name, what="View Position is not AP or PA")
 
     labels = raw["label"].unique()
     vectors = {}
@@ -89,7 +92,7 @@ def read_list(content: bytes, *, name: str) -> list[str]:
 
     Raises `InputError` naming the file and line of a repeated name or of text that is no name.
     """
-    names = _decode(content, name=name).splitlines()
+    names = decode(content, name=name).splitlines()
     while names and not names[-1].strip():
         names.pop()
     seen: set[str] = set()
@@ -100,26 +103,6 @@ def read_list(content: bytes, *, name: str) -> list[str]:
             raise InputError(f"{name} line {line}: {image} is listed twice")
         seen.add(image)
     return names
-
-
-def _decode(content: bytes, *, name: str) -> str:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{name} is not UTF-8 text (byte {error.start})") from None
-
-
-def _read_table(content: bytes, *, name: str) -> pd.DataFrame:
-    # Two header cells stand for one bracketed pair of values, and the original has a trailing
-    # comma, so the header is read as plain cells and never matched against the row's length.
-    text = _decode(content, name=name)
-    try:
-        table: pd.DataFrame = pd.read_csv(
-            io.StringIO(text), dtype=str, keep_default_na=False, index_col=False
-        )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InputError(f"{name} is not a table: {str(error).splitlines()[0]}") from None
-    return pd.DataFrame({column: table[column].str.strip() for column in table})
 
 
 def _refuse_first(bad: "pd.Series[bool]", *, name: str, what: str) -> None:

@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from chestxray14.cells import read_cells
 from chestxray14.errors import InputError
 from chestxray14.findings import FINDINGS
+from chestxray14.outputs import write_text
 
 IMAGE_COLUMN = "Image Index"
 
@@ -20,7 +22,7 @@ def write_predictions(
     """Write probabilities (n, 14) with nine digits, enough to keep every float32 apart."""
     table = pd.DataFrame(probabilities, columns=list(FINDINGS))
     table.insert(0, IMAGE_COLUMN, names)
-    table.to_csv(path, index=False, float_format="%.9g", lineterminator="\n")
+    write_text(path, table.to_csv(index=False, float_format="%.9g", lineterminator="\n"))
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
@@ -31,31 +33,32 @@ def read_predictions(path: Path) -> pd.DataFrame:
     is no probability, and of an image that occurs twice.
     """
     try:
-        table = pd.read_csv(path, dtype={IMAGE_COLUMN: str})
+        table = read_cells(path.read_bytes(), name=str(path))
     except FileNotFoundError:
         raise InputError(f"{path} not found; expected a prediction file") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not a table: {str(error).splitlines()[0]}") from None
-    table.columns = [str(column).strip().removeprefix("prob_") for column in table.columns]
+    names = [
+        bare if (bare := column.removeprefix("prob_")) in FINDINGS else column
+        for column in table.columns
+    ]
+    if twice := [name for i, name in enumerate(names) if name in names[:i]]:
+        raise InputError(f"{path} has two columns for {twice[0]}")
+    table.columns = pd.Index(names)
     if IMAGE_COLUMN not in table:
-        raise InputError(f"{path} lacks the column {IMAGE_COLUMN!r}; found {list(table.columns)}")
-    found = [finding for finding in FINDINGS if finding in table]
+        raise InputError(f"{path} lacks the column {IMAGE_COLUMN!r}; found {names}")
+    found = [finding for finding in FINDINGS if finding in names]
     if not found:
         raise InputError(f"{path} has no column named after a finding such as {FINDINGS[0]}")
-    twice = table[IMAGE_COLUMN].duplicated()
-    if twice.any():
-        row = int(np.argmax(twice))
-        raise InputError(f"{path} row {row + 2}: {table[IMAGE_COLUMN][row]} occurs twice")
+    images = table[IMAGE_COLUMN]
+    for bad, what in ((images == "", "no image name"), (images.duplicated(), "a repeated image")):
+        if bad.any():
+            raise InputError(f"{path} row {int(np.argmax(bad)) + 2}: {what}")
+    values = {finding: pd.to_numeric(table[finding], errors="coerce") for finding in found}
     for finding in found:
-        if isinstance(table[finding], pd.DataFrame):
-            raise InputError(f"{path} has two columns for {finding}")
-        values = pd.to_numeric(table[finding], errors="coerce")
-        bad = ~values.between(0, 1)
+        bad = ~values[finding].between(0, 1)
         if bad.any():
             row = int(np.argmax(bad))
             raise InputError(
-                f"{path} row {row + 2}, {finding}: found {table[finding][row]}, "
+                f"{path} row {row + 2}, {finding}: found {table[finding].iloc[row]!r}, "
                 "expected a probability from 0 to 1"
             )
-        table[finding] = values
-    return table.set_index(IMAGE_COLUMN)[found]
+    return pd.DataFrame(values).set_index(images)
