@@ -68,6 +68,12 @@ def test_a_zip_knows_a_changed_pixel_of_the_same_size(tmp_path: Path) -> None:
     assert first != open_archive(make_zip(tmp_path / "second.zip", changed)).describe()
 
 
+@pytest.mark.parametrize("make", [make_folder, make_zip])
+def test_what_is_no_part_of_the_dataset_is_passed_over(tmp_path: Path, make) -> None:
+    beside = {"README.txt": b"a", "images_001/README.txt": b"b", "images_001.tar.gz": b"c"}
+    assert len(open_archive(make(tmp_path / "raw", FILES | beside)).members) == 3
+
+
 def test_a_missing_path_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nowhere not found"):
         open_archive(tmp_path / "nowhere")

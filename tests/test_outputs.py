@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from chestxray14.errors import InputError
-from chestxray14.outputs import read_json, read_table
+from chestxray14.outputs import read_json, read_table, write_json
 
 
 def test_what_is_absent_or_damaged_is_named_with_its_stage(tmp_path: Path) -> None:
@@ -29,3 +29,20 @@ def test_what_is_there_is_returned(tmp_path: Path) -> None:
     assert read_table(tmp_path / "a.csv", by="split", columns=("part",))["part"].tolist() == [
         "val"
     ]
+
+
+def test_a_written_file_never_changes_the_cache_it_is_linked_to(tmp_path: Path) -> None:
+    cache, output = tmp_path / "cache", tmp_path / "metrics" / "a.json"
+    cache.write_text("old")
+    cache.chmod(0o444)
+    output.parent.mkdir()
+    output.hardlink_to(cache)
+    write_json(output, {"images": 3})
+    assert cache.read_text() == "old"
+    assert read_json(output, by="split") == {"images": 3}
+    assert [file.name for file in output.parent.iterdir()] == ["a.json"]
+
+
+def test_no_metric_is_nan(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", {"auroc": float("nan")})

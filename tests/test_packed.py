@@ -1,4 +1,5 @@
 import io
+import shutil
 import zlib
 from pathlib import Path
 
@@ -68,3 +69,16 @@ def test_an_index_without_a_column_is_named(tmp_path: Path) -> None:
     (tmp_path / "index.csv").write_text("image,row\na.png,0\n")
     with pytest.raises(InputError, match="lacks the column 'crc32'"):
         read_index(tmp_path / "index.csv")
+
+
+def test_too_small_a_disk_is_said_before_decoding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_raw(tmp_path / "raw", images=3)
+    labels = pd.DataFrame({"image": [f"{i}.png" for i in range(3)]})
+    usage = shutil.disk_usage(tmp_path)._replace(free=3 * 32 * 32 - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    archive = open_archive(tmp_path / "raw")
+    with pytest.raises(InputError, match=r"not enough disk space for .*images\.npy"):
+        next(pack_images(archive, labels, path=tmp_path / "images.npy", px=32, workers=1))
+    assert not (tmp_path / "images.npy").exists()

@@ -10,10 +10,13 @@ from pathlib import Path, PurePosixPath
 
 from chestxray14.errors import InputError
 
+DAMAGED = (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError)
+"""What zipfile raises for a zip that is broken, of an unknown kind, or encrypted."""
+
 
 @dataclass(frozen=True)
 class Archive:
-    """Files of a zip or folder by basename: folders carry no meaning in ChestX-ray14.
+    """Radiographs, tables and lists of a zip or folder by basename: folders carry no meaning in ChestX-ray14.
 
     `members` maps a basename to its path inside, `sizes` to its bytes, and `checksums` to the
     CRC-32 that a zip keeps of it (absent in a folder, where only reading everything would tell).
@@ -42,7 +45,7 @@ class Archive:
                 return (self.path / member).read_bytes()
             with self._lock:
                 return self._zip.read(member)
-        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        except (*DAMAGED, zlib.error, EOFError) as error:
             raise InputError(f"{member} in {self.path} cannot be read: {error}") from None
 
     def describe(self) -> dict[str, object]:
@@ -55,7 +58,9 @@ class Archive:
         for name in sorted(self.members):
             content = "" if is_image(name) else hashlib.sha256(self.read(name)).hexdigest()
             crc = self.checksums.get(name, "")
-            digest.update(f"{name}\t{self.sizes[name]}\t{crc}\t{content}\n".encode())
+            digest.update(
+                f"{name}\t{self.sizes[name]}\t{crc}\t{content}\n".encode(errors="surrogateescape")
+            )
         images = [name for name in self.members if is_image(name)]
         return {
             "kind": "folder" if self._zip is None else "zip",
@@ -71,6 +76,11 @@ def is_image(name: str) -> bool:
     return name.lower().endswith((".png", ".jpg", ".jpeg"))
 
 
+def _belongs(name: str) -> bool:
+    # NIH's own download leaves tar files of many GB and PDFs beside the images.
+    return is_image(name) or name.endswith((".csv", "_list.txt"))
+
+
 def open_archive(path: Path) -> Archive:
     """Return the zip or folder at `path`, its files known by basename.
 
@@ -81,7 +91,10 @@ def open_archive(path: Path) -> Archive:
         return _open_folder(path)
     if path.is_file():
         return _open_zip(path)
-    raise InputError(f"{path} not found: expected a folder or a zip in the Kaggle layout")
+    raise InputError(
+        f"{path} not found (looked at {path.resolve()}): expected a folder or a zip in the Kaggle "
+        "layout; a relative path starts at the root of the project"
+    )
 
 
 def _open_folder(path: Path) -> Archive:
@@ -91,7 +104,10 @@ def _open_folder(path: Path) -> Archive:
         member = file.relative_to(path)
         if not file.is_file() or any(part.startswith(".") for part in member.parts):
             continue
-        name, size = file.name, file.stat().st_size
+        name = file.name
+        if not _belongs(name):
+            continue
+        size = file.stat().st_size
         if name in members:
             if size == sizes[name] and filecmp.cmp(file, path / members[name], shallow=False):
                 continue
@@ -105,7 +121,7 @@ def _open_folder(path: Path) -> Archive:
 def _open_zip(path: Path) -> Archive:
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
+    except DAMAGED as error:
         raise InputError(f"{path} is not a whole zip file: {error}") from None
     members: dict[str, str] = {}
     sizes: dict[str, int] = {}
@@ -114,6 +130,8 @@ def _open_zip(path: Path) -> Archive:
         if info.is_dir():
             continue
         name = PurePosixPath(info.filename).name
+        if not _belongs(name):
+            continue
         if name in members:
             if (info.file_size, info.CRC) == (sizes[name], checksums[name]):
                 continue

@@ -1,12 +1,19 @@
 """One radiograph: from the bytes of a file to a small grey square."""
 
 import io
+import struct
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from chestxray14.errors import InputError
+
+UNREADABLE = (
+    *(OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error),
+    Image.DecompressionBombError,
+)
+"""What Pillow raises for files that are no whole PNG or JPEG."""
 
 LARGEST = 100_000_000
 """Pixels above which a file is refused before it is decoded."""
@@ -24,7 +31,7 @@ def decode(content: bytes, *, name: str) -> Image.Image:
         if image.width * image.height > LARGEST:
             raise InputError(f"{name} has {image.width} x {image.height} pixels, too many")
         image.load()
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise InputError(f"{name} is no readable PNG or JPEG: {_reason(error)}") from None
     if image.mode in ("1", "P", "CMYK", "YCbCr"):
         image = image.convert("L")

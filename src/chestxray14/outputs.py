@@ -1,6 +1,11 @@
-"""What one stage reads of another: absent or damaged, it is named with the stage that writes it."""
+"""What stages write for one another, and how they read it.
+
+A file is replaced in one step: DVC may have hard-linked the one that is there to its cache, and
+writing into that would change the cache.
+"""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -31,3 +36,24 @@ def read_table(path: Path, *, by: str, columns: tuple[str, ...]) -> pd.DataFrame
     if missing := [column for column in columns if column not in table.columns]:
         raise InputError(f"{path} lacks the column {missing[0]!r}; run the {by} stage again")
     return table
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text as `write_bytes` does."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write indented JSON as `write_bytes` does; NaN and infinity are no JSON."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")

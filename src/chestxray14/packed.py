@@ -1,5 +1,6 @@
 """All radiographs of a dataset in one array, with an index that says what each row shows."""
 
+import shutil
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,9 +25,17 @@ def pack_images(
     """Write every listed image to `path`, an (N, px, px) uint8 `.npy` file, one row a label row.
 
     Yields, in row order, each image's name, the CRC-32 of its packed pixels, and why it could not
-    be read (empty where it could; its row is then left black).
+    be read (empty where it could; its row is then left black). Raises `InputError` where the
+    disk has too little space.
     """
     names = labels["image"].tolist()
+    # Blocks of a mapped file are taken when written, where a full disk would kill the process.
+    needed, free = len(names) * px * px, shutil.disk_usage(path.parent).free
+    if needed > free:
+        raise InputError(
+            f"not enough disk space for {path}: {needed / 1e9:,.2f} GB needed, "
+            f"{free / 1e9:,.2f} GB free"
+        )
     array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(names), px, px))
 
     def pack_row(row: int) -> tuple[str, int, str]:

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from chestxray14.comparison import compare
 from chestxray14.errors import InputError
+from chestxray14.outputs import write_text
 from chestxray14.params import Recipe, load_params
 from chestxray14.published import read_published
 from chestxray14.report import write_report
@@ -48,9 +49,8 @@ def main() -> None:
         )
     runs = [_read_run(name, recipe) for name, recipe in params.recipes.items()]
     report = write_report(compare(prepared, runs, read_published(PUBLISHED)))
-    MARKDOWN.parent.mkdir(exist_ok=True)
-    MARKDOWN.write_text(report.markdown, encoding="utf-8")
-    PAGE.write_text(report.html, encoding="utf-8")
+    write_text(MARKDOWN, report.markdown)
+    write_text(PAGE, report.html)
     log.info("report: %s", PAGE)
 
 

@@ -9,17 +9,16 @@ The raw data itself is no DVC output (see raw.py): what is already there is veri
 again. A phantom is drawn, a folder is only looked at.
 """
 
-import json
 import logging
 import os
 from pathlib import Path
 
-from chestxray14.phantom import draw_cohort
-
 from chestxray14.archive import open_archive
 from chestxray14.errors import InputError
 from chestxray14.kaggle_dataset import download_dataset
+from chestxray14.outputs import write_json
 from chestxray14.params import KaggleDataset, Phantom, load_params
+from chestxray14.phantom import draw_cohort
 from chestxray14.raw import locate
 from chestxray14.stage import run
 
@@ -45,13 +44,8 @@ def main() -> None:
     if not description["images"]:
         raise InputError(f"{path} holds no image")
 
-    manifest.parent.mkdir(parents=True, exist_ok=True)
-    manifest.write_text(json.dumps(description, indent=2) + "\n")
-    log.info("%s: %s images, %.2f GB", path, f"{description['images']:,}", _gigabytes(description))
-
-
-def _gigabytes(description: dict[str, object]) -> float:
-    return int(str(description["image_bytes"])) / 1e9
+    write_json(manifest, description)
+    log.info("%s: %s images", path, f"{description['images']:,}")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ without the prefix `prob_`.
 """
 
 import argparse
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ import pandas as pd
 from chestxray14.errors import InputError
 from chestxray14.findings import FINDINGS
 from chestxray14.metadata import detect_label_version, name_some, read_labels
-from chestxray14.outputs import read_json
+from chestxray14.outputs import read_json, write_json
 from chestxray14.packed import read_index
 from chestxray14.params import load_params
 from chestxray14.predictions import read_predictions
@@ -40,7 +39,7 @@ def main() -> None:
         params = load_params()
         if arguments.recipe not in params.recipes:
             raise InputError(
-                f"recipes has no {arguments.recipe!r}; found {sorted(params.recipes)}"
+                f"params.yaml: recipes has no {arguments.recipe!r}; found {sorted(params.recipes)}"
             )
         split = params.recipes[arguments.recipe].split
         expected = read_json(Path(f"metrics/split/{split}.json"), by="split")["test"]["sha256"]
@@ -64,8 +63,7 @@ def main() -> None:
         raise InputError(f"{path} is not of the {split} split's test images; run predict again")
     metrics = _score(predictions, labels, path=path)
     metrics |= {"split_sha256": found, "label_version": version}
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(metrics, indent=2) + "\n")
+    write_json(output, metrics)
     scores = metrics["auroc"]
     log.info("%s: AUROC macro %.4f, micro %.4f", output, scores["macro"], scores["micro"])
 

@@ -11,6 +11,7 @@ Writes  predictions/<recipe>/{val,test}.csv
 import logging
 from pathlib import Path
 
+from pydantic import ValidationError
 from scipy.special import expit
 
 from chestxray14.backbones import build_network
@@ -40,11 +41,15 @@ def main() -> None:
     if not model.exists():
         raise InputError(f"{model} not found; run the train stage")
     tensors, record = read_tensors(model)
-    recipe = Recipe.model_validate(record["recipe"])
+    network = build_network(weights="random", seed=0)
+    try:
+        recipe = Recipe.model_validate(record["recipe"])
+        network.load_state_dict(tensors)
+    except (ValidationError, RuntimeError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{model} is of another version ({reason}); train it again") from None
     if tuple(record["findings"]) != FINDINGS:
         raise InputError(f"{model} predicts {record['findings']}, expected {list(FINDINGS)}")
-    network = build_network(weights="random", seed=0)
-    network.load_state_dict(tensors)
     network.to(device)
 
     packed = Path(f"data/packed/{params.dataset}")
@@ -55,7 +60,6 @@ def main() -> None:
         columns=("image", "part"),
     )
     output = Path(f"predictions/{name}")
-    output.mkdir(parents=True, exist_ok=True)
     for part_name in ("val", "test"):
         part = select_part(images, index, split, part=part_name)
         logits = predict(

@@ -10,27 +10,23 @@ Writes  data/packed/<dataset>/images.npy    (N, P, P) uint8
         metrics/prepare.json
 """
 
-import csv
-import json
 import logging
 import os
 from pathlib import Path
 
 import pandas as pd
-from chestxray14.phantom import draw_cohort
 
-from chestxray14.archive import Archive, open_archive
+from chestxray14.archive import Archive, is_image, open_archive
 from chestxray14.errors import InputError
 from chestxray14.findings import FINDINGS
 from chestxray14.metadata import detect_label_version, read_labels, read_list
-from chestxray14.outputs import read_json
+from chestxray14.outputs import read_json, write_json, write_text
 from chestxray14.packed import INDEX_COLUMNS, pack_images
 from chestxray14.params import Params, Phantom, load_params
 from chestxray14.progress import track
 from chestxray14.raw import RAW_VARIABLE, locate
 from chestxray14.stage import run
 
-METRICS = Path("metrics/prepare.json")
 LISTS = {"train_val": "train_val_list.txt", "test": "test_list.txt"}
 
 log = logging.getLogger("prepare")
@@ -48,42 +44,53 @@ def main() -> None:
         for part, name in LISTS.items()
         if name in archive
     }
+    # What is absent is known before hours of decoding.
+    absent = [(name, f"not in {archive.path}") for name in labels["image"] if name not in archive]
+    _check_rejected(absent, of=len(labels), most=dataset.max_rejected)
+    unlabelled = sum(map(is_image, archive.members)) - (len(labels) - len(absent))
+    if unlabelled:
+        log.info("%s images without a row in %s are passed over", unlabelled, dataset.labels)
 
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / "images.partial"
-    packing = pack_images(
-        archive, labels, path=partial, px=dataset.packed_px, workers=os.cpu_count() or 1
-    )
-    packed = list(track(packing, what="prepare", unit="images", total=len(labels)))
-    rejected = [(name, reason) for name, _, reason in packed if reason]
-    _check_rejected(rejected, of=len(labels), most=dataset.max_rejected)
+    try:
+        packing = pack_images(
+            archive, labels, path=partial, px=dataset.packed_px, workers=os.cpu_count() or 1
+        )
+        packed = list(track(packing, what="prepare", unit="images", total=len(labels)))
+        rejected = [(name, reason) for name, _, reason in packed if reason]
+        for name, reason in rejected[:10]:
+            log.warning("left out: %s (%s)", name, reason)
+        _check_rejected(rejected, of=len(labels), most=dataset.max_rejected)
+        partial.replace(folder / "images.npy")
+    finally:
+        partial.unlink(missing_ok=True)
 
-    index = labels.assign(row=range(len(labels)), crc32=[crc for _, crc, _ in packed])
-    index = index[~index["image"].isin([name for name, _ in rejected])]
-    partial.replace(folder / "images.npy")
-    index[list(INDEX_COLUMNS)].to_csv(folder / "index.csv", index=False, lineterminator="\n")
-    _write_rows(folder / "lists.csv", ("image", "list"), [(i, p) for p in lists for i in lists[p]])
-    _write_rows(folder / "rejected.csv", ("image", "reason"), rejected)
-    METRICS.parent.mkdir(exist_ok=True)
-    METRICS.write_text(json.dumps(_describe(params, labels, index), indent=2) + "\n")
-    log.info("%s: %s images packed, %s rejected", folder, f"{len(index):,}", len(rejected))
+    reasons = [reason for _, _, reason in packed]
+    table = labels.assign(row=range(len(labels)), crc32=[c for _, c, _ in packed], reason=reasons)
+    index = table.loc[table["reason"] == "", list(INDEX_COLUMNS)]
+    left_out = table.loc[table["reason"] != "", ["image", "patient", "reason"]]
+    listed = pd.DataFrame(
+        [(image, part) for part, images in lists.items() for image in images],
+        columns=["image", "list"],
+    )
+    for name, rows in (("index", index), ("rejected", left_out), ("lists", listed)):
+        write_text(folder / f"{name}.csv", rows.to_csv(index=False, lineterminator="\n"))
+    write_json(Path("metrics/prepare.json"), _describe(params, labels, index))
+    log.info("%s: %s images packed, %s rejected", folder, f"{len(index):,}", len(left_out))
 
 
 def _open_verified(params: Params) -> Archive:
     """Return the raw data, sure that it is what the manifest describes."""
-    dataset, path = params.active, locate(params.dataset, params.active)
+    path = locate(params.dataset, params.active)
     manifest = read_json(Path(f"data/raw/{params.dataset}.json"), by="download")
-    if isinstance(dataset, Phantom):
-        # Another machine may draw other bits; drawing again is cheap, and its own manifest.
-        draw_cohort(dataset, path, workers=os.cpu_count() or 1)
-        return open_archive(path)
     if not path.exists():
         raise InputError(
             f"{path} is not here, though its manifest is: run `python src/stages/download.py`, "
             f"or set {RAW_VARIABLE} to the folder that holds {params.dataset}/"
         )
     archive = open_archive(path)
-    if {"source": dataset.source, **archive.describe()} != manifest:
+    if {"source": params.active.source, **archive.describe()} != manifest:
         raise InputError(
             f"{path} is not what data/raw/{params.dataset}.json describes: run "
             "`dvc repro --force --single-item download`"
@@ -92,20 +99,13 @@ def _open_verified(params: Params) -> Archive:
 
 
 def _check_rejected(rejected: list[tuple[str, str]], *, of: int, most: float) -> None:
-    """Say what is left out; stop when it is more than the dataset's share."""
-    for name, reason in rejected[:10]:
-        log.warning("left out: %s (%s)", name, reason)
+    """Stop when more images cannot be read than the dataset's share."""
     if len(rejected) > most * of:
         name, reason = rejected[0]
         raise InputError(
             f"{len(rejected):,} of {of:,} listed images cannot be read, more than "
             f"max_rejected = {most:g} allows; the first: {name} ({reason})"
         )
-
-
-def _write_rows(path: Path, header: tuple[str, ...], rows: list[tuple[str, str]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *rows])
 
 
 def _describe(params: Params, labels: pd.DataFrame, index: pd.DataFrame) -> dict[str, object]:

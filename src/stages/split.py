@@ -8,13 +8,12 @@ Writes  data/splits/<dataset>/<protocol>.csv   image, part
         metrics/split/<protocol>.json          images, patients, prevalence and hash of each part
 """
 
-import json
 import logging
 from pathlib import Path
 
 import pandas as pd
 
-from chestxray14.outputs import read_table
+from chestxray14.outputs import read_table, write_json, write_text
 from chestxray14.packed import read_index
 from chestxray14.params import (
     ImageSplit,
@@ -44,33 +43,27 @@ def main() -> None:
     packed = Path(f"data/packed/{params.dataset}")
 
     index = read_index(packed / "index.csv")
+    # Rejected images are drawn too, so that one unreadable file moves nobody else.
+    rejected = read_table(packed / "rejected.csv", by="prepare", columns=("image", "patient"))
+    listed = pd.concat([index, rejected], ignore_index=True)
     match protocol:
         case PatientSplit():
-            parts = split_by_patient(index, protocol)
+            parts = split_by_patient(listed, protocol)
         case ImageSplit():
-            parts = split_by_image(index, protocol)
+            parts = split_by_image(listed, protocol)
         case OfficialSplit():
             lists = read_table(packed / "lists.csv", by="prepare", columns=("image", "list"))
-            parts = split_officially(
-                index,
-                protocol,
-                official=dict(zip(lists["image"], lists["list"], strict=True)),
-                rejected=read_table(packed / "rejected.csv", by="prepare", columns=("image",))[
-                    "image"
-                ],
-            )
+            parts = split_officially(listed, protocol, lists=lists)
         case ListSplit():
-            parts = split_by_lists(index, protocol)
+            parts = split_by_lists(listed, protocol)
+    parts = parts[: len(index)]
     shared = check_parts(index, parts, leaky=protocol.kind == "image")
     metrics = describe_split(index, parts, kind=protocol.kind) | {"shared_patients": shared}
 
     table = pd.DataFrame({"image": index["image"], "part": parts}).dropna().sort_values("image")
     output = Path(f"data/splits/{params.dataset}/{name}.csv")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(output, index=False, lineterminator="\n")
-    report = Path(f"metrics/split/{name}.json")
-    report.parent.mkdir(parents=True, exist_ok=True)
-    report.write_text(json.dumps(metrics, indent=2) + "\n")
+    write_text(output, table.to_csv(index=False, lineterminator="\n"))
+    write_json(Path(f"metrics/split/{name}.json"), metrics)
     sizes = ", ".join(f"{part} {(parts == part).sum():,}" for part in PARTS)
     leak = f"; LEAKY on purpose: {shared:,} patients on more than one side" if shared else ""
     log.info("%s: %s images%s", output, sizes, leak)

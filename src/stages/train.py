@@ -14,6 +14,7 @@ bytes: the state lies in checkpoints/ (or $CHESTXRAY14_CHECKPOINTS) until the ru
 
 import json
 import logging
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -23,11 +24,18 @@ from chestxray14 import checkpoint
 from chestxray14.backbones import build_network
 from chestxray14.batches import select_part
 from chestxray14.engine import build_optimizer, mean_loss, predict, train_one_epoch
+from chestxray14.errors import InputError
 from chestxray14.findings import FINDINGS
-from chestxray14.outputs import read_table
+from chestxray14.outputs import read_table, write_json, write_text
 from chestxray14.packed import open_images, read_index
 from chestxray14.params import load_params
-from chestxray14.reproducibility import choose_device, choose_precision, hash_code, hash_file
+from chestxray14.reproducibility import (
+    choose_device,
+    choose_precision,
+    describe_arithmetic,
+    hash_code,
+    hash_file,
+)
 from chestxray14.schedules import learning_rate
 from chestxray14.scores import DIGITS, auroc
 from chestxray14.stage import choose, run
@@ -57,6 +65,7 @@ def main() -> None:
     key = (
         recipe.model_dump_json(),
         json.dumps(compute),
+        describe_arithmetic(device),
         hash_code(),
         hash_file(packed / "index.csv"),
         hash_file(split_file),
@@ -87,6 +96,11 @@ def main() -> None:
                 what="validate",
             )
             val_loss = mean_loss(logits, val.labels)
+            if not math.isfinite(val_loss):
+                raise InputError(
+                    f"the validation loss is {val_loss} after epoch {epoch + 1} at learning rate "
+                    f"{rate:g}; the epoch before is kept, try a lower optimizer.lr"
+                )
             val_auroc = auroc(val.labels, expit(logits)).get("macro", float("nan"))
             progress.history.append(
                 {
@@ -111,7 +125,6 @@ def main() -> None:
             "best_epoch": progress.best_epoch + 1,
         }
         model = Path(f"models/{name}/model.safetensors")
-        model.parent.mkdir(parents=True, exist_ok=True)
         checkpoint.write_tensors(model, best, record=record)
         _write_history(Path(f"plots/{name}/history.csv"), progress.history)
         metrics = {
@@ -124,18 +137,17 @@ def main() -> None:
             "train_images": len(train),
             **compute,
         }
-        report = Path(f"metrics/{name}/train.json")
-        report.parent.mkdir(parents=True, exist_ok=True)
-        report.write_text(json.dumps(metrics, indent=2) + "\n")
+        write_json(Path(f"metrics/{name}/train.json"), metrics)
         checkpoint.remove(folder)
     log.info("%s: epoch %d of %d", model, progress.best_epoch + 1, recipe.epochs)
 
 
 def _write_history(path: Path, history: list[dict[str, float]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table = pd.DataFrame(history)
+    table = pd.DataFrame(history, columns=["train_loss", "val_loss", "val_auroc", "lr"])
     table.insert(0, "epoch", range(1, len(table) + 1))
-    table.to_csv(path, index=False, float_format=f"%.{DIGITS + 3}g", lineterminator="\n")
+    write_text(
+        path, table.to_csv(index=False, float_format=f"%.{DIGITS + 3}g", lineterminator="\n")
+    )
 
 
 if __name__ == "__main__":
