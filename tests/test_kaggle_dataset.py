@@ -98,19 +98,19 @@ def test_a_download_has_the_servers_bytes_and_leaves_nothing_beside_them(
 ) -> None:
     outcome = bring(kaggle, folder, credentials=credentials)
     assert (outcome.status, outcome.err) == (0, "")
-    assert outcome.out.splitlines()[-1] == str(folder / "data.zip")
-    assert (folder / "data.zip").read_bytes() == kaggle.archive
-    assert [path.name for path in folder.iterdir()] == ["data.zip"]
+    assert outcome.out.splitlines()[-1] == str(folder / "nih-chest-xrays-data-3.zip")
+    assert (folder / "nih-chest-xrays-data-3.zip").read_bytes() == kaggle.archive
+    assert [path.name for path in folder.iterdir()] == ["nih-chest-xrays-data-3.zip"]
 
 
 def test_a_zip_that_is_there_needs_no_request_and_no_credentials(
     kaggle: FakeKaggle, folder: Path
 ) -> None:
     folder.mkdir(parents=True)
-    (folder / "data.zip").write_bytes(b"whole")
+    (folder / "nih-chest-xrays-data-3.zip").write_bytes(b"whole")
     outcome = bring(kaggle, folder, credentials={})
-    assert (outcome.status, outcome.out) == (0, f"{folder / 'data.zip'}\n")
-    assert (folder / "data.zip").read_bytes() == b"whole"
+    assert (outcome.status, outcome.out) == (0, f"{folder / 'nih-chest-xrays-data-3.zip'}\n")
+    assert (folder / "nih-chest-xrays-data-3.zip").read_bytes() == b"whole"
     assert kaggle.requests == []
 
 
@@ -157,14 +157,14 @@ def test_too_little_disk_space_is_said_before_the_first_byte(
     outcome = bring(kaggle, folder)
     assert_one_line(outcome, str(folder), "1,000,000,000.00 GB needed", "GB free")
     assert kaggle.requests == ["DownloadDataset", "look"]
-    assert (folder / "data.zip.part").stat().st_size == 0
+    assert (folder / "nih-chest-xrays-data-3.zip.part").stat().st_size == 0
 
 
 def test_a_cut_connection_is_resumed_on_a_fresh_address(kaggle: FakeKaggle, folder: Path) -> None:
     # Whole MiB are kept: a cut in the second or third one leaves those before it.
     kaggle.transfers = [MIB + 1000, MIB + 1000]
     assert bring(kaggle, folder).status == 0
-    assert (folder / "data.zip").read_bytes() == kaggle.archive
+    assert (folder / "nih-chest-xrays-data-3.zip").read_bytes() == kaggle.archive
     assert kaggle.requests == [
         *("DownloadDataset", "look", "transfer"),
         *("DownloadDataset", "look", f"transfer bytes={MIB}-"),
@@ -179,10 +179,10 @@ def test_a_later_process_goes_on_from_what_an_earlier_one_left(
     stopped = bring(kaggle, folder, further_attempts=0)
     assert stopped.status == 1
     assert "goes on from there" in stopped.err
-    assert not (folder / "data.zip").exists()
+    assert not (folder / "nih-chest-xrays-data-3.zip").exists()
     assert bring(kaggle, folder).status == 0
     assert kaggle.requests[-1] == f"transfer bytes={2 * MIB}-"
-    assert (folder / "data.zip").read_bytes() == kaggle.archive
+    assert (folder / "nih-chest-xrays-data-3.zip").read_bytes() == kaggle.archive
 
 
 def test_a_partial_file_of_another_archive_is_not_continued(
@@ -193,7 +193,7 @@ def test_a_partial_file_of_another_archive_is_not_continued(
     kaggle.archive = zip_of(np.random.default_rng(1).bytes(3 * MIB))
     assert bring(kaggle, folder).status == 0
     assert kaggle.requests[-1] == "transfer"
-    assert (folder / "data.zip").read_bytes() == kaggle.archive
+    assert (folder / "nih-chest-xrays-data-3.zip").read_bytes() == kaggle.archive
 
 
 @pytest.mark.parametrize(
@@ -211,14 +211,14 @@ def test_an_error_of_the_storage_costs_no_byte_that_was_downloaded(
     kaggle.transfers = [2 * MIB + 1000, error]
     assert bring(kaggle, folder).status == 0
     assert kaggle.requests[-1] == f"transfer bytes={2 * MIB}-"
-    assert (folder / "data.zip").read_bytes() == kaggle.archive
+    assert (folder / "nih-chest-xrays-data-3.zip").read_bytes() == kaggle.archive
 
 
 def test_a_storage_without_ranges_sends_the_whole_again(kaggle: FakeKaggle, folder: Path) -> None:
     kaggle.knows_ranges = False
     kaggle.transfers = [2 * MIB + 1000]
     assert bring(kaggle, folder).status == 0
-    assert (folder / "data.zip").read_bytes() == kaggle.archive
+    assert (folder / "nih-chest-xrays-data-3.zip").read_bytes() == kaggle.archive
     assert kaggle.requests.count("look") == 2
 
 
@@ -236,21 +236,21 @@ def test_a_damaged_download_is_recognised_and_removed(
     kaggle: FakeKaggle, folder: Path, sends_md5: bool
 ) -> None:
     folder.mkdir(parents=True)
-    (folder / "data.zip.part").write_bytes(b"x" * len(kaggle.archive))
-    (folder / "data.zip.part.etag").write_text(kaggle.etag)
+    (folder / "nih-chest-xrays-data-3.zip.part").write_bytes(b"x" * len(kaggle.archive))
+    (folder / "nih-chest-xrays-data-3.zip.part.etag").write_text(kaggle.etag)
     kaggle.sends_md5 = sends_md5
     outcome = bring(kaggle, folder)
     assert outcome.status == 1
     assert ("md5" if sends_md5 else "not a zip") in outcome.err
-    assert not (folder / "data.zip.part").exists()
+    assert not (folder / "nih-chest-xrays-data-3.zip.part").exists()
     assert bring(kaggle, folder).status == 0
-    assert (folder / "data.zip").read_bytes() == kaggle.archive
+    assert (folder / "nih-chest-xrays-data-3.zip").read_bytes() == kaggle.archive
 
 
 def test_a_second_process_does_not_write_the_same_file(kaggle: FakeKaggle, folder: Path) -> None:
     folder.mkdir(parents=True)
-    with (folder / "data.zip.part").open("ab") as held:
+    with (folder / "nih-chest-xrays-data-3.zip.part").open("ab") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         outcome = bring(kaggle, folder)
-    assert_one_line(outcome, "data.zip.part", "another process")
+    assert_one_line(outcome, "nih-chest-xrays-data-3.zip.part", "another process")
     assert kaggle.requests == []

@@ -110,6 +110,9 @@ def change(tmp_path: Path, old: str, new: str) -> Path:
         ("epochs: 10", "epochs: 2.5", "recipes.densenet121_step.epochs: found 2.5"),
         ("epochs: 10", "epochs: 10\n    epoch: 3", "unknown key recipes.densenet121_step.epoch$"),
         ("dataset: phantom", "dataset: [", r"params.yaml:\d+"),
+        ("dataset: phantom", "dataset: 2024-13-45", "params.yaml: month must be"),
+        ("lr: 1e-3", "lr: .inf", "recipes.densenet121_step.optimizer.lr: found inf"),
+        ("lr: 1e-3", "lr: 1e-3\n      lr: 2.0", r"params.yaml:\d+: the key lr occurs twice"),
     ],
 )
 def test_a_wrong_key_is_refused_by_name(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -18,10 +18,10 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_raw_data_lies_below_data_raw_or_where_the_environment_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert locate("nih", DATASETS["nih"]) == Path("data/raw/nih/data.zip")
-    assert locate("phantom", DATASETS["phantom"]) == Path("data/raw/phantom")
+    assert locate("nih", DATASETS["nih"]) == Path("data/raw/nih/nih-chest-xrays-data-3.zip")
+    assert locate("phantom", DATASETS["phantom"]).parent == Path("data/raw/phantom")
     monkeypatch.setenv(RAW_VARIABLE, "/elsewhere")
-    assert locate("nih", DATASETS["nih"]) == Path("/elsewhere/nih/data.zip")
+    assert locate("nih", DATASETS["nih"]) == Path("/elsewhere/nih/nih-chest-xrays-data-3.zip")
 
 
 def test_kaggle_is_never_downloaded_into_a_temporary_copy(
@@ -32,4 +32,13 @@ def test_kaggle_is_never_downloaded_into_a_temporary_copy(
     monkeypatch.chdir(copy)
     with pytest.raises(InputError, match=f"temporary copy of the project: set {RAW_VARIABLE}"):
         locate("nih", DATASETS["nih"])
-    assert locate("phantom", DATASETS["phantom"]) == Path("data/raw/phantom")
+    assert locate("phantom", DATASETS["phantom"]).parent == Path("data/raw/phantom")
+
+
+def test_another_cohort_or_version_lies_elsewhere() -> None:
+    phantom, nih = DATASETS["phantom"], DATASETS["nih"]
+    here = locate("phantom", phantom)
+    assert locate("phantom", phantom.model_copy(update={"seed": 1})) != here
+    assert locate("phantom", phantom.model_copy(update={"packed_px": 64})) == here
+    other = nih.model_copy(update={"slug": "nih-chest-xrays/data/2"})
+    assert locate("nih", other) != locate("nih", nih)

@@ -53,16 +53,16 @@ class _Remote:
 
 
 def download_dataset(slug: str, folder: Path) -> Path:
-    """Bring version `owner/name/version` of a Kaggle dataset to `folder/name.zip`.
+    """Bring version `owner/name/version` of a Kaggle dataset to `folder/owner-name-version.zip`.
 
     A zip that is there is whole, and nothing is asked of Kaggle. Until then the bytes are in
-    `name.zip.part`, which any later call goes on from. Interruptions are retried until
+    a file that ends in `.part`, which any later call goes on from. Interruptions are retried until
     `len(WAITS)` attempts in a row brought nothing.
 
     Raises `InputError` for missing or rejected credentials, a dataset that Kaggle does not give,
     too little disk space, a download in another process, and where the attempts ran out.
     """
-    archive = folder / f"{slug.split('/')[1]}.zip"
+    archive = folder / f"{slug.replace('/', '-')}.zip"
     if archive.exists():
         return archive
     path = archive.with_name(f"{archive.name}.part")

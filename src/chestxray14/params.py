@@ -17,7 +17,7 @@ Pixels = Annotated[int, Field(ge=32, le=4096)]
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Limits(_Record):
@@ -52,6 +52,11 @@ class Phantom(_Dataset):
             odd = sorted(set(self.prevalence) ^ set(FINDINGS))
             raise ValueError(f"prevalence must name the 14 findings; missing or unknown: {odd}")
         return self
+
+    @property
+    def drawing(self) -> dict[str, Any]:
+        """What decides the pictures and their labels."""
+        return self.model_dump(exclude={"source", "labels", *_Dataset.model_fields})
 
 
 class KaggleDataset(_Dataset):
@@ -181,7 +186,7 @@ class Recipe(_Record):
     loss: Literal["bce"]
     optimizer: Adam
     schedule: StepSchedule
-    batch: Annotated[int, Field(ge=1)]
+    batch: Annotated[int, Field(ge=2)]
     epochs: Annotated[int, Field(ge=1)]
     selection: Literal["val_loss"]
 
@@ -206,7 +211,7 @@ class Params(_Record):
     datasets: dict[Name, Dataset]
     splits: dict[Name, Split]
     compute: Compute
-    recipes: dict[Name, Recipe]
+    recipes: Annotated[dict[Name, Recipe], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Params":
@@ -229,7 +234,17 @@ class Params(_Record):
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML with the floats of YAML 1.2, which DVC reads and writes: `1e-4`, `5e-05`."""
+    """PyYAML as strict as DVC: floats of YAML 1.2 (`1e-4`, `5e-05`) and no key twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return a mapping, or refuse a key that occurs twice."""
+        keys = [key.value for key, _ in node.value]
+        for i, (key, _) in enumerate(node.value):
+            if key.value in keys[:i]:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"the key {key.value} occurs twice", problem_mark=key.start_mark
+                )
+        return super().construct_mapping(node, deep=deep)
 
 
 _Loader.add_implicit_resolver(
@@ -254,6 +269,8 @@ def read_yaml(path: Path) -> Any:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise InputError(f"{where}: {getattr(error, 'problem', error)}") from None
+    except ValueError as error:  # a date that is none
+        raise InputError(f"{path}: {error}") from None
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:

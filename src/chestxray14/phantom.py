@@ -3,6 +3,7 @@
 It shows that the machinery works, without an account or a network. Nothing about it is medical.
 """
 
+import fcntl
 import hashlib
 import json
 import math
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from chestxray14.body import draw_body
+from chestxray14.errors import InputError
 from chestxray14.film import draw_pose
 from chestxray14.findings import BOXED_FINDINGS, FINDINGS, format_label
 from chestxray14.lesions import Box, draw_study
@@ -34,9 +36,6 @@ NOTICE = (
     "medical meaning."
 )
 RECORD = "PHANTOM.json"
-
-_DRAWING = ("patients", "follow_ups", "image_px", "prevalence", "label_noise", "seed")
-"""The params that say what is drawn."""
 
 _SOURCES = ("anatomy", "body", "film", "lesions", "opacities", "phantom", "sites")
 
@@ -104,11 +103,21 @@ def draw_cohort(cohort: Phantom, folder: Path, *, workers: int) -> None:
     `BBox_List_2017.csv` (boxes in 1024-pixel coordinates), `train_val_list.txt`, `test_list.txt`
     and `PHANTOM.json`, which says from what it was drawn. Returns at once where `folder` already
     holds this cohort. `folder` appears whole or not at all; `workers` processes draw, and their
-    number does not change a byte.
+    number does not change a byte. Another process that wants the same folder waits.
+
+    Raises `InputError` where `folder` holds something that was not drawn.
     """
     record = _record(cohort)
-    if _is_done(folder, record):
-        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.exists() and not (folder / RECORD).exists():
+            raise InputError(f"{folder} holds no drawn cohort (no {RECORD}); move it away")
+        if not _is_done(folder, record):
+            _draw(cohort, folder, record=record, workers=workers)
+
+
+def _draw(cohort: Phantom, folder: Path, *, record: Mapping[str, object], workers: int) -> None:
     patients = [plan_patient(cohort, patient) for patient in range(1, cohort.patients + 1)]
     studies = [study for patient in patients for study in patient]
     rng = np.random.default_rng(cohort.seed)
@@ -289,7 +298,7 @@ def _record(cohort: Phantom) -> dict[str, object]:
     sources = b"".join((here / f"{name}.py").read_bytes() for name in _SOURCES)
     return {
         "notice": NOTICE,
-        "cohort": cohort.model_dump(include=set(_DRAWING)),
+        "cohort": cohort.drawing,
         "sources_sha256": hashlib.sha256(sources).hexdigest(),
     }
 

@@ -1,5 +1,7 @@
 """Where raw data lies: outside of DVC, which would delete, hash and copy 42 GB."""
 
+import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -13,6 +15,9 @@ RAW_VARIABLE = "CHESTXRAY14_RAW"
 def locate(name: str, dataset: Phantom | KaggleDataset | Folder) -> Path:
     """Return the folder or zip that holds the raw dataset `name`.
 
+    Each cohort and each version of a Kaggle dataset has a place of its own, so that experiments
+    can share `CHESTXRAY14_RAW` and one is never taken for another.
+
     Raises `InputError` where Kaggle's 42 GB would land in one of DVC's temporary copies of the
     project, only to be deleted with it.
     """
@@ -20,13 +25,14 @@ def locate(name: str, dataset: Phantom | KaggleDataset | Folder) -> Path:
     folder = Path(shared or "data/raw") / name
     match dataset:
         case Phantom():
-            return folder
+            drawing = json.dumps(dataset.drawing, sort_keys=True)
+            return folder / hashlib.sha256(drawing.encode()).hexdigest()[:12]
         case KaggleDataset():
             if not shared and ".dvc/tmp/" in Path.cwd().as_posix():
                 raise InputError(
                     f"this is a temporary copy of the project: set {RAW_VARIABLE} to the "
                     f"absolute path of the folder that holds {name}/, or run without --temp"
                 )
-            return folder / f"{dataset.slug.split('/')[1]}.zip"
+            return folder / f"{dataset.slug.replace('/', '-')}.zip"
         case Folder():
             return Path(dataset.path)
