@@ -67,43 +67,34 @@ def test_an_empty_part_fails_the_check() -> None:
         check_parts(index, pd.Series("train", index=index.index), leaky=False)
 
 
-def official_lists(index: pd.DataFrame) -> dict[str, str]:
-    test = set(index["patient"].unique()[::5])
-    return {
-        image: "test" if patient in test else "train_val"
-        for image, patient in zip(index["image"], index["patient"], strict=True)
-    }
+def official_lists(index: pd.DataFrame) -> pd.DataFrame:
+    test = index["patient"].isin(index["patient"].unique()[::5])
+    return pd.DataFrame({"image": index["image"], "list": np.where(test, "test", "train_val")})
 
 
 def test_official_lists_are_reproduced_and_validation_is_whole_patients() -> None:
     index = make_index(80)
     lists = official_lists(index)
-    parts = split_officially(index, OFFICIAL, official=lists, rejected=[])
-    assert set(index["image"][parts == "test"]) == {
-        n for n, side in lists.items() if side == "test"
-    }
+    parts = split_officially(index, OFFICIAL, lists=lists)
+    assert (parts == "test").tolist() == (lists["list"] == "test").tolist()
     assert check_parts(index, parts, leaky=False) == 0
     assert index["patient"][parts == "val"].nunique() == 8  # an eighth of 64
-
-
-def test_a_rejected_image_may_be_on_a_list() -> None:
-    index = make_index(80)
-    lists = official_lists(index) | {"broken.png": "test"}
-    parts = split_officially(index, OFFICIAL, official=lists, rejected=["broken.png"])
-    assert parts.notna().all()
 
 
 def test_lists_that_do_not_match_the_labels_are_refused() -> None:
     index = make_index(80)
     lists = official_lists(index)
+    strange = pd.DataFrame({"image": ["strange.png"], "list": ["test"]})
     with pytest.raises(InputError, match=r"name 1 images that the label file lacks: strange\.png"):
-        split_officially(index, OFFICIAL, official=lists | {"strange.png": "test"}, rejected=[])
-    name = index["image"][0]
-    del lists[name]
+        split_officially(index, OFFICIAL, lists=pd.concat([lists, strange]))
+    name = lists["image"][0]
     with pytest.raises(InputError, match=f"names 1 images that neither official list has: {name}"):
-        split_officially(index, OFFICIAL, official=lists, rejected=[])
+        split_officially(index, OFFICIAL, lists=lists[1:])
+    both = pd.DataFrame({"image": [name], "list": ["train_val"]})
+    with pytest.raises(InputError, match=f"the official lists share 1 images: {name}"):
+        split_officially(index, OFFICIAL, lists=pd.concat([lists, both]))
     with pytest.raises(InputError, match=r"test_list\.txt are not in the dataset"):
-        split_officially(index, OFFICIAL, official={}, rejected=[])
+        split_officially(index, OFFICIAL, lists=lists[:0])
 
 
 def make_lists(folder: Path, index: pd.DataFrame) -> ListSplit:
@@ -162,12 +153,15 @@ def test_nih_divides_into_the_known_numbers(nih_metadata: dict[str, bytes]) -> N
 
 def test_nih_official_lists_are_reproduced_exactly(nih_metadata: dict[str, bytes]) -> None:
     index = read_labels(nih_metadata["Data_Entry_2017.csv"], name="labels")
-    lists = {
-        name: part
-        for part in ("train_val", "test")
-        for name in read_list(nih_metadata[f"{part}_list.txt"], name=part)
-    }
-    parts = split_officially(index, OFFICIAL, official=lists, rejected=[])
+    lists = pd.DataFrame(
+        [
+            (name, part)
+            for part in ("train_val", "test")
+            for name in read_list(nih_metadata[f"{part}_list.txt"], name=part)
+        ],
+        columns=["image", "list"],
+    )
+    parts = split_officially(index, OFFICIAL, lists=lists)
     # Hashes published with the lists' sizes, 25,596 and 86,524 images.
     test = index["image"][parts == "test"]
     rest = index["image"][parts != "test"]

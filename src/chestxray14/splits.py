@@ -1,7 +1,7 @@
 """Who is trained on, who validates, who tests: four protocols and their leakage check."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -36,24 +36,24 @@ def split_by_image(index: pd.DataFrame, protocol: ImageSplit) -> "pd.Series[str]
 
 
 def split_officially(
-    index: pd.DataFrame,
-    protocol: OfficialSplit,
-    *,
-    official: Mapping[str, str],
-    rejected: Iterable[str],
+    index: pd.DataFrame, protocol: OfficialSplit, *, lists: pd.DataFrame
 ) -> "pd.Series[str]":
     """Return the part of each image by NIH's two lists.
 
-    `official` maps each image name to `train_val` or `test`; a share `protocol.val` of the
-    train_val patients is drawn for validation. Raises `InputError` when the lists are absent or
-    do not name exactly the images of the label file.
+    `lists` has the columns image and list (`train_val` or `test`); a share `protocol.val` of the
+    train_val patients is drawn for validation. Raises `InputError` when the lists are absent,
+    share an image, or do not name exactly the images of the label file.
     """
-    if not official:
+    if lists.empty:
         raise InputError(
-            "train_val_list.txt and test_list.txt are not in the dataset; "
-            "remove the `official` protocol from splits in params.yaml"
+            "train_val_list.txt and test_list.txt are not in the dataset; take `official` out of "
+            "splits in params.yaml, for one run with dvc exp run -S '~splits.official'"
         )
-    known = set(index["image"]) | set(rejected)
+    twice = lists.loc[lists["image"].duplicated(), "image"]
+    if len(twice):
+        raise InputError(f"the official lists share {len(twice):,} images: {name_some(twice)}")
+    official = dict(zip(lists["image"], lists["list"], strict=True))
+    known = set(index["image"])
     unknown = sorted(set(official) - known)
     if unknown:
         raise InputError(
@@ -66,7 +66,7 @@ def split_officially(
             f"the label file names {len(unlisted):,} images that neither official list has: "
             f"{name_some(unlisted)}"
         )
-    side = index["image"].map(dict(official))
+    side = index["image"].map(official)
     patients = np.sort(index.loc[side == "train_val", "patient"].unique())
     shuffled = np.random.default_rng(protocol.seed).permutation(patients)
     val = set(shuffled[: round(protocol.val * len(shuffled))].tolist())
@@ -108,8 +108,8 @@ def split_by_lists(index: pd.DataFrame, protocol: ListSplit) -> "pd.Series[str]"
 def check_parts(index: pd.DataFrame, parts: "pd.Series[str]", *, leaky: bool) -> int:
     """Return how many patients are in more than one part.
 
-    Raises `InputError` when there is one (unless the protocol is the `leaky` control), when a
-    part is empty.
+    Raises `InputError` when there is one (the `leaky` control excepted), when a part is empty, or
+    when there is but one image to train on.
     """
     for part in PARTS:
         if not (parts == part).any():
