@@ -87,6 +87,13 @@ def test_a_second_process_is_refused_while_the_first_holds_the_lock() -> None:
     assert third.stdout == "entered\n"
 
 
+def test_the_lock_outlives_the_folder_of_a_finished_run() -> None:
+    with checkpoint.lock_folder("key") as folder:
+        checkpoint.remove(folder)
+        with pytest.raises(InputError, match="another process"), checkpoint.lock_folder("key"):
+            pass
+
+
 def test_a_killed_write_leaves_the_last_whole_checkpoint() -> None:
     network, optimizer = build()
     with checkpoint.lock_folder("key") as folder:

@@ -11,12 +11,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from chestxray14.errors import InputError
+from chestxray14.outputs import write_bytes
 
 CHECKPOINTS_VARIABLE = "CHESTXRAY14_CHECKPOINTS"
 """Environment variable that names another folder for checkpoints: `dvc exp run --temp` and queued
@@ -39,16 +40,19 @@ def lock_folder(*key: str) -> Iterator[Path]:
     `key` is everything that the trained bytes depend on: recipe, code, data. Raises `InputError`
     when another process holds the folder.
     """
-    digest = sha256("\n".join(key).encode()).hexdigest()
-    folder = Path(os.environ.get(CHECKPOINTS_VARIABLE) or "checkpoints") / digest[:32]
+    digest = sha256("\n".join(key).encode()).hexdigest()[:32]
+    folder = Path(os.environ.get(CHECKPOINTS_VARIABLE) or "checkpoints") / digest
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
+    # The lock lies beside the folder, which goes when the run is finished: a lock on a deleted
+    # file would keep nobody out.
+    with folder.with_suffix(".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(
-                f"another process is training this very run ({folder} is locked); wait for it"
+                f"another process is training this very run ({lock.name}); wait for it"
             ) from None
+        folder.mkdir(exist_ok=True)
         yield folder
 
 
@@ -100,21 +104,17 @@ def load(
 
 
 def remove(folder: Path) -> None:
-    """Delete the checkpoint of a run that is finished."""
+    """Delete the checkpoint of a run that is finished, its lock excepted."""
     shutil.rmtree(folder)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], *, record: object) -> None:
     """Write tensors and a JSON record as one safetensors file, replaced in one step."""
-    partial = path.with_suffix(".partial")
-    save_file(
+    content = safetensors.torch.save(
         {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-        partial,
         metadata={"record": json.dumps(record, sort_keys=True)},
     )
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
+    write_bytes(path, content)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:

@@ -51,6 +51,15 @@ def choose_precision(compute: Compute, device: torch.device) -> str:
     return "bf16" if fast else "fp32"
 
 
+def describe_arithmetic(device: torch.device) -> str:
+    """Return what else decides the bits: torch's version and the kind of processor."""
+    if device.type == "cuda":
+        processor = torch.cuda.get_device_name(device)
+    else:
+        processor = torch.backends.cpu.get_cpu_capability()
+    return f"torch {torch.__version__}, {processor}"
+
+
 def hash_code() -> str:
     """Return the sha256 of the running script and of every module of this package in use."""
     files = {Path(sys.argv[0])}
