@@ -15,7 +15,7 @@ SPLIT = pd.DataFrame({"image": INDEX["image"], "part": ["train"] * 30 + ["val", 
 TRAIN = select_part(IMAGES, INDEX, SPLIT, part="train")
 
 
-@pytest.mark.parametrize("batch", [1, 7, 29, 30, 64])
+@pytest.mark.parametrize("batch", [2, 7, 29, 30, 64])
 def test_an_epoch_shows_every_image_once_beside_its_own_labels(batch: int) -> None:
     batches = list(shuffled_batches(TRAIN, batch=batch, seed=0, epoch=0, device=CPU))
     seen = torch.cat([images[:, 0, 0] for images, _ in batches]).numpy()
@@ -25,7 +25,15 @@ def test_an_epoch_shows_every_image_once_beside_its_own_labels(batch: int) -> No
     assert len(batches) == count_steps(TRAIN, batch=batch)
     sizes = {len(images) for images, _ in batches}
     assert max(sizes) <= batch
+    assert min(sizes) >= 2
     assert max(sizes) - min(sizes) <= 1
+
+
+def test_an_odd_number_of_images_leaves_no_batch_of_one() -> None:
+    split = SPLIT.assign(part=["train"] * 5 + ["val"] * 28)
+    part = select_part(IMAGES, INDEX, split, part="train")
+    batches = shuffled_batches(part, batch=2, seed=0, epoch=0, device=CPU)
+    assert sorted(len(images) for images, _ in batches) == [2, 3]
 
 
 def order(seed: int, epoch: int) -> list[int]:

@@ -54,8 +54,11 @@ def select_part(
 
 
 def count_steps(part: Part, *, batch: int) -> int:
-    """Return the number of batches that hold every image once, at most `batch` each."""
-    return -(-len(part) // batch)
+    """Return the number of batches of about `batch` images that hold every image once.
+
+    Never so many that a batch is left with a single image, which batch normalisation cannot take.
+    """
+    return max(1, min(-(-len(part) // batch), len(part) // 2))
 
 
 def shuffled_batches(
@@ -63,8 +66,7 @@ def shuffled_batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield every image once in an order that depends on (seed, epoch) alone.
 
-    Each item is images (B, P, P) uint8 and labels (B, 14) float32. Batches are as even as can
-    be, so that none is left with the single image that batch normalisation cannot take.
+    Each item is images (B, P, P) uint8 and labels (B, 14) float32, batches as even as can be.
     """
     order = generator(seed, epoch).permutation(len(part))
     for chosen in np.array_split(order, count_steps(part, batch=batch)):
