@@ -16,13 +16,13 @@ setup: .venv/ready ## create .venv with the tested versions
 	touch $@
 
 repro: setup ## rebuild everything that changed, then name the report
-	dvc repro
+	.venv/bin/dvc repro
 	@echo "report: $(CURDIR)/reports/comparison.html"
 
 test: setup ## run the tests
-	python -m pytest
+	.venv/bin/python -m pytest
 
 lint: setup ## check format, style and types
-	ruff format --check .
-	ruff check .
-	mypy
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy

@@ -1,6 +1,7 @@
 import os
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,11 @@ def test_a_users_mistake_is_one_line_and_status_1() -> None:
         run(fail)
 
 
+def test_a_refusal_of_the_system_is_one_line_too(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"^error: .*absent: No such file or directory$"):
+        run(lambda: print((tmp_path / "absent").read_text()))
+
+
 def test_a_programmers_mistake_crashes_loudly() -> None:
     with pytest.raises(ZeroDivisionError):
         run(lambda: print(1 / 0))
@@ -30,7 +36,9 @@ def test_signals_end_a_stage_with_status_130(
     with pytest.raises(SystemExit) as caught:
         run(lambda: os.kill(os.getpid(), number))
     assert caught.value.code == 130
-    assert capsys.readouterr().err == "stopped; the same command goes on from here\n"
+    assert (
+        capsys.readouterr().err == "stopped; nothing finished is lost, the same command goes on\n"
+    )
 
 
 def test_the_command_line_names_an_entry(monkeypatch: pytest.MonkeyPatch) -> None:

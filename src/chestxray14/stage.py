@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a stage's `main` and turn a user's mistake into one line and exit status 1.
+    """Run a stage's `main`; end a user's mistake or the system's refusal in one line, status 1.
 
     SIGTERM ends a stage as SIGINT does, with exit status 130; what was finished stays.
     """
@@ -24,8 +24,10 @@ def run(main: Callable[[], None]) -> None:
         main()
     except InputError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        sys.exit(f"error: {error.filename or 'the system'}: {error.strerror or error}")
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
+        print("stopped; nothing finished is lost, the same command goes on", file=sys.stderr)
         sys.exit(130)
 
 
