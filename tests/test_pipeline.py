@@ -22,6 +22,7 @@ from safetensors.numpy import load_file
 
 from chestxray14.packed import open_images
 from chestxray14.params import read_yaml
+from chestxray14.raw import RAW_VARIABLE
 
 pytestmark = pytest.mark.slow
 
@@ -77,6 +78,11 @@ def make_project(folder: Path, **changes: object) -> Path:
     return folder
 
 
+def drawn(project: Path) -> Path:
+    """Return the folder of the drawn cohort."""
+    return next((project / "data/raw/phantom").glob("*/PHANTOM.json")).parent
+
+
 def commit(folder: Path) -> None:
     run("git", "add", "-A", cwd=folder)
     author = ("-c", "user.name=a", "-c", "user.email=a@example.org")
@@ -116,7 +122,9 @@ def test_a_stage_reads_only_its_deps_and_writes_the_same_bytes_again(
             shutil.copytree(source, target)
         else:
             shutil.copy(source, target)
-    run("/bin/sh", "-c", command, cwd=tmp_path)
+    # Raw data is no dep on purpose; only download brings it.
+    raw = {} if "download" in command else {RAW_VARIABLE: str(project / "data" / "raw")}
+    run("/bin/sh", "-c", command, cwd=tmp_path, environment=ENVIRONMENT | raw)
     for out in outs:
         assert (tmp_path / out).read_bytes() == (project / out).read_bytes(), out
 
@@ -180,46 +188,48 @@ def test_a_temporary_copy_uses_its_own_library(project: Path, tmp_path: Path) ->
     assert "own library" in done.stderr
 
 
+@pytest.mark.parametrize("epoch", [1, 2])
 def test_a_killed_training_goes_on_and_ends_in_the_same_bytes(
-    project: Path, tmp_path: Path
+    project: Path, tmp_path: Path, epoch: int
 ) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(project, copy)
-    (copy / f"models/{RECIPE}/model.safetensors").unlink()
+    outputs = (f"models/{RECIPE}/model.safetensors", f"plots/{RECIPE}/history.csv")
+    for out in outputs:
+        (copy / out).unlink()
     command = (sys.executable, "src/stages/train.py", RECIPE)
     with subprocess.Popen(
         command, cwd=copy, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
     ) as training:
         assert training.stdout is not None
         for line in training.stdout:
-            # The epoch's line comes before its checkpoint, so the kill lands around the write.
-            if line.startswith("epoch 1 of 2: loss"):
+            # An epoch's line comes before its checkpoint: the kill lands around that write, and
+            # by the second line the first epoch's checkpoint is whole.
+            if line.startswith(f"epoch {epoch} of 2: loss"):
                 os.kill(training.pid, signal.SIGKILL)
                 break
     assert training.returncode == -signal.SIGKILL
-    assert not (copy / f"models/{RECIPE}/model.safetensors").exists()
-    stage("train", RECIPE, cwd=copy)
-    for out in (f"models/{RECIPE}/model.safetensors", f"plots/{RECIPE}/history.csv"):
+    assert not any((copy / out).exists() for out in outputs)
+    printed = stage("train", RECIPE, cwd=copy)
+    assert epoch == 1 or "resumed after epoch" in printed
+    for out in outputs:
         assert (copy / out).read_bytes() == (project / out).read_bytes()
-    assert list((copy / "checkpoints").iterdir()) == []
+    assert [file.suffix for file in (copy / "checkpoints").iterdir()] == [".lock"]
 
 
-def test_a_checkpoint_of_an_epoch_is_taken_up(project: Path, tmp_path: Path) -> None:
+def test_a_stage_run_by_hand_leaves_dvcs_cache_alone(project: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(project, copy)
-    command = (sys.executable, "src/stages/train.py", RECIPE)
-    with subprocess.Popen(
-        command, cwd=copy, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
-    ) as training:
-        assert training.stdout is not None
-        for line in training.stdout:
-            # Validation of the second epoch is over, so the first one's checkpoint is whole.
-            if line.startswith("epoch 2 of 2: loss"):
-                os.kill(training.pid, signal.SIGKILL)
-                break
-    assert "resumed after epoch" in stage("train", RECIPE, cwd=copy)
-    model = f"models/{RECIPE}/model.safetensors"
-    assert (copy / model).read_bytes() == (project / model).read_bytes()
+    shutil.rmtree(copy / ".dvc" / "cache")
+    run("dvc", "repro", "--force", "--single-item", "split@patient", cwd=copy)
+    cache = digest(copy / ".dvc" / "cache")
+    params = read_yaml(copy / "params.yaml")
+    params["splits"]["patient"]["seed"] = 5
+    (copy / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    stage("split", "patient", cwd=copy)
+    split = "data/splits/phantom/patient.csv"
+    assert (copy / split).read_bytes() != (project / split).read_bytes()
+    assert digest(copy / ".dvc" / "cache") == cache
 
 
 def test_the_scorer_takes_other_peoples_files(project: Path, tmp_path: Path) -> None:
@@ -228,7 +238,7 @@ def test_the_scorer_takes_other_peoples_files(project: Path, tmp_path: Path) -> 
         columns=lambda c: f"prob_{c}" if c in "Mass" else c
     )
     foreign.to_csv(tmp_path / "p.csv", index=False)
-    labels = project / "data/raw/phantom/Data_Entry_2017.csv"
+    labels = drawn(project) / "Data_Entry_2017.csv"
     stage(
         *("evaluate", "--predictions", str(tmp_path / "p.csv")),
         *("--labels", str(labels), "--output", str(tmp_path / "out")),
@@ -247,7 +257,7 @@ def test_the_scorer_takes_other_peoples_files(project: Path, tmp_path: Path) -> 
 def folder_project(tmp_path: Path, project: Path) -> Path:
     """Return a checkout whose dataset is a folder of good drawn images at `mine/`."""
     copy = make_project(tmp_path / "checkout", dataset="folder")
-    shutil.copytree(project / "data/raw/phantom", tmp_path / "checkout" / "mine")
+    shutil.copytree(drawn(project), tmp_path / "checkout" / "mine")
     params = read_yaml(copy / "params.yaml")
     params["datasets"]["folder"] |= {"path": "mine", "max_rejected": 0.02}
     (copy / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
@@ -344,6 +354,22 @@ def test_a_list_that_names_unknown_images_is_refused(folder_project: Path) -> No
     assert "the official lists name 1 images that the label file lacks: 99999999_000.png" in error
 
 
+def test_one_unreadable_image_moves_no_other_to_another_part(folder_project: Path) -> None:
+    split = folder_project / "data/splits/folder/patient.csv"
+    parts = []
+    for broken in (False, True):
+        if broken:
+            labels = pd.read_csv(folder_project / "mine/Data_Entry_2017.csv", index_col=False)
+            single = labels.drop_duplicates("Patient ID", keep=False)["Image Index"].iloc[0]
+            next((folder_project / "mine").rglob(single)).write_bytes(b"")
+        for name in ("download", "prepare"):
+            stage(name, cwd=folder_project)
+        stage("split", "patient", cwd=folder_project)
+        parts.append(pd.read_csv(split).set_index("image")["part"].to_dict())
+    assert parts[0].keys() - parts[1].keys() == {single}
+    assert all(parts[0][image] == part for image, part in parts[1].items())
+
+
 def test_a_stage_out_of_turn_says_what_is_missing(folder_project: Path) -> None:
     assert "run the download stage" in stage("prepare", cwd=folder_project, status=1)
     assert "index.csv not found; run the prepare stage" in stage(
@@ -359,8 +385,7 @@ def test_a_stage_out_of_turn_says_what_is_missing(folder_project: Path) -> None:
 
 
 def test_a_zip_from_kaggle_is_prepared_without_unpacking(project: Path, tmp_path: Path) -> None:
-    raw = project / "data/raw/phantom"
-    zipped = Path(shutil.make_archive(str(tmp_path / "data"), "zip", raw)).read_bytes()
+    zipped = Path(shutil.make_archive(str(tmp_path / "data"), "zip", drawn(project))).read_bytes()
     kaggle = FakeKaggle(slug="nih-chest-xrays/data/3", archive=zipped)
     checkout = make_project(tmp_path / "checkout", dataset="nih")
     params = read_yaml(checkout / "params.yaml")
@@ -373,7 +398,9 @@ def test_a_zip_from_kaggle_is_prepared_without_unpacking(project: Path, tmp_path
             cwd=checkout,
             environment=ENVIRONMENT | redirected | home,
         )
-    assert [file.name for file in (checkout / "data/raw/nih").iterdir()] == ["data.zip"]
+    assert [file.name for file in (checkout / "data/raw/nih").iterdir()] == [
+        "nih-chest-xrays-data-3.zip"
+    ]
     ours, theirs = (folder / "data/packed" for folder in (checkout, project))
     for name in ("images.npy", "index.csv", "lists.csv", "rejected.csv"):
         assert (ours / "nih" / name).read_bytes() == (theirs / "phantom" / name).read_bytes()
