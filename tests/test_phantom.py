@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from chestxray14 import phantom
+from chestxray14.errors import InputError
 from chestxray14.findings import BOXED_FINDINGS, FINDINGS, parse_label
 from chestxray14.params import Phantom, load_params
 
@@ -56,6 +57,15 @@ def test_the_same_seed_gives_the_same_bytes_whatever_the_workers(tmp_path: Path)
     for name, workers in (("a", 1), ("b", 2)):
         phantom.draw_cohort(cohort(), tmp_path / name, workers=workers)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_what_was_not_drawn_is_never_deleted(tmp_path: Path) -> None:
+    mine = tmp_path / "phantom" / "mine.txt"
+    mine.parent.mkdir()
+    mine.write_text("keep")
+    with pytest.raises(InputError, match=r"holds no drawn cohort \(no PHANTOM\.json\)"):
+        phantom.draw_cohort(cohort(), mine.parent, workers=1)
+    assert mine.read_text() == "keep"
 
 
 def test_another_seed_gives_other_images(tmp_path: Path) -> None:

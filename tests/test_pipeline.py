@@ -217,6 +217,19 @@ def test_a_killed_training_goes_on_and_ends_in_the_same_bytes(
     assert [file.suffix for file in (copy / "checkpoints").iterdir()] == [".lock"]
 
 
+def test_a_training_that_diverges_ends_in_one_line_with_its_rate(
+    project: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy)
+    params = read_yaml(copy / "params.yaml")
+    params["recipes"][RECIPE]["optimizer"]["lr"] = 1e30
+    (copy / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    error = stage("train", RECIPE, cwd=copy, status=1)
+    assert "loss is" in error
+    assert "learning rate 1e+30" in error
+
+
 def test_a_stage_run_by_hand_leaves_dvcs_cache_alone(project: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(project, copy)
