@@ -1,12 +1,23 @@
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from chestxray14.errors import InputError
 from chestxray14.stage import choose, run
+
+
+@pytest.fixture(autouse=True)
+def _handlers() -> Iterator[None]:
+    """Hear SIGINT also where tests run in the background, and restore what a stage sets."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def fail() -> None:
