@@ -9,25 +9,24 @@ from conftest import make_index
 from chestxray14.errors import InputError
 from chestxray14.findings import FINDINGS
 from chestxray14.metadata import read_labels, read_list
-from chestxray14.params import Hashes, ImageSplit, ListSplit, OfficialSplit, PatientSplit
+from chestxray14.params import Hashes, ListSplit, OfficialSplit, RandomSplit
 from chestxray14.splits import (
     check_parts,
     describe_split,
     hash_names,
-    split_by_image,
+    split_at_random,
     split_by_lists,
-    split_by_patient,
     split_officially,
 )
 
-PATIENT = PatientSplit(kind="patient", train=0.7, val=0.1, seed=0)
-IMAGE = ImageSplit(kind="image", train=0.7, val=0.1, seed=0)
+PATIENT = RandomSplit(kind="patient", train=0.7, val=0.1, seed=0)
+IMAGE = RandomSplit(kind="image", train=0.7, val=0.1, seed=0)
 OFFICIAL = OfficialSplit(kind="official", val=0.125, seed=0)
 
 
 def test_patients_are_divided_70_10_20_and_never_shared() -> None:
     index = make_index(100)
-    parts = split_by_patient(index, PATIENT)
+    parts = split_at_random(index, PATIENT)
     assert index.groupby(parts)["patient"].nunique().to_dict() == {
         "train": 70,
         "val": 10,
@@ -39,23 +38,23 @@ def test_patients_are_divided_70_10_20_and_never_shared() -> None:
 def test_the_draw_depends_on_the_seed_and_not_on_the_order_of_rows() -> None:
     index = make_index(50)
     shuffled = index.sample(frac=1, random_state=3)
-    first = dict(zip(index["image"], split_by_patient(index, PATIENT), strict=True))
-    again = dict(zip(shuffled["image"], split_by_patient(shuffled, PATIENT), strict=True))
-    other = split_by_patient(index, PATIENT.model_copy(update={"seed": 1}))
+    first = dict(zip(index["image"], split_at_random(index, PATIENT), strict=True))
+    again = dict(zip(shuffled["image"], split_at_random(shuffled, PATIENT), strict=True))
+    other = split_at_random(index, PATIENT.model_copy(update={"seed": 1}))
     assert first == again
     assert list(first.values()) != other.tolist()
 
 
 def test_the_image_control_leaks_and_counts_whom() -> None:
     index = make_index(50)
-    parts = split_by_image(index, IMAGE)
+    parts = split_at_random(index, IMAGE)
     by_hand = sum(len(set(group)) > 1 for _, group in parts.groupby(index["patient"]))
     assert check_parts(index, parts, leaky=True) == by_hand > 0
 
 
 def test_a_leak_fails_the_check() -> None:
     index = make_index(50)
-    parts = split_by_patient(index, PATIENT)
+    parts = split_at_random(index, PATIENT)
     parts.iloc[0] = "test" if parts.iloc[0] != "test" else "train"
     with pytest.raises(InputError, match="LEAK: 1 patients are in more than one part"):
         check_parts(index, parts, leaky=False)
@@ -99,7 +98,7 @@ def test_lists_that_do_not_match_the_labels_are_refused() -> None:
 
 def make_lists(folder: Path, index: pd.DataFrame) -> ListSplit:
     paths, hashes = {}, {}
-    parts = split_by_patient(index, PATIENT)
+    parts = split_at_random(index, PATIENT)
     for part in ("train", "val", "test"):
         names = index["image"][parts == part].tolist()
         paths[part] = folder / f"{part}.txt"
@@ -114,7 +113,7 @@ def make_lists(folder: Path, index: pd.DataFrame) -> ListSplit:
 def test_somebody_elses_lists_are_followed(tmp_path: Path) -> None:
     index = make_index(50)
     parts = split_by_lists(index, make_lists(tmp_path, index))
-    assert parts.tolist() == split_by_patient(index, PATIENT).tolist()
+    assert parts.tolist() == split_at_random(index, PATIENT).tolist()
 
 
 def test_lists_with_another_hash_unknown_or_absent_are_refused(tmp_path: Path) -> None:
@@ -132,7 +131,7 @@ def test_lists_with_another_hash_unknown_or_absent_are_refused(tmp_path: Path) -
 
 def test_the_metrics_count_by_hand() -> None:
     index = make_index(50)
-    parts = split_by_patient(index, PATIENT)
+    parts = split_at_random(index, PATIENT)
     metrics = describe_split(index, parts, kind="patient")
     rows = index[parts == "val"]
     assert metrics["val"]["images"] == len(rows)
@@ -145,7 +144,7 @@ def test_the_metrics_count_by_hand() -> None:
 
 def test_nih_divides_into_the_known_numbers(nih_metadata: dict[str, bytes]) -> None:
     index = read_labels(nih_metadata["Data_Entry_2017.csv"], name="labels")
-    parts = split_by_patient(index, PATIENT)
+    parts = split_at_random(index, PATIENT)
     patients = index.groupby(parts)["patient"].nunique()
     assert patients.to_dict() == {"train": 21_564, "val": 3_080, "test": 6_161}
     assert check_parts(index, parts, leaky=False) == 0

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -76,30 +76,21 @@ class Folder(_Dataset):
 Dataset = Annotated[Phantom | KaggleDataset | Folder, Field(discriminator="source")]
 
 
-class PatientSplit(_Record):
-    """Whole patients, drawn at random: shares of patients; the rest is test."""
+class RandomSplit(_Record):
+    """Shares of whole patients, or LEAKY of single images, drawn at random; the rest is test."""
 
-    kind: Literal["patient"]
+    kind: Literal["patient", "image"]
     train: Share
     val: Share
     seed: Annotated[int, Field(ge=0)]
 
     @model_validator(mode="after")
-    def _leaves_a_test_part(self) -> "PatientSplit":
-        return _checked_shares(self)
-
-
-class ImageSplit(_Record):
-    """LEAKY negative control: images drawn at random, patients on both sides."""
-
-    kind: Literal["image"]
-    train: Share
-    val: Share
-    seed: Annotated[int, Field(ge=0)]
-
-    @model_validator(mode="after")
-    def _leaves_a_test_part(self) -> "ImageSplit":
-        return _checked_shares(self)
+    def _leaves_a_test_part(self) -> "RandomSplit":
+        if self.train + self.val >= 1:
+            raise ValueError(
+                f"train + val is {self.train + self.val:g}, expected less than 1 (the rest is test)"
+            )
+        return self
 
 
 class OfficialSplit(_Record):
@@ -128,20 +119,7 @@ class ListSplit(_Record):
     sha256: Hashes
 
 
-Split = Annotated[
-    PatientSplit | ImageSplit | OfficialSplit | ListSplit, Field(discriminator="kind")
-]
-
-
-T = TypeVar("T", PatientSplit, ImageSplit)
-
-
-def _checked_shares(split: T) -> T:
-    if split.train + split.val >= 1:
-        raise ValueError(
-            f"train + val is {split.train + split.val:g}, expected less than 1 (the rest is test)"
-        )
-    return split
+Split = Annotated[RandomSplit | OfficialSplit | ListSplit, Field(discriminator="kind")]
 
 
 class Compute(_Record):

@@ -10,7 +10,7 @@ import pandas as pd
 from chestxray14.errors import InputError
 from chestxray14.findings import FINDINGS
 from chestxray14.metadata import name_some, read_list
-from chestxray14.params import ImageSplit, ListSplit, OfficialSplit, PatientSplit
+from chestxray14.params import ListSplit, OfficialSplit, RandomSplit
 
 PARTS = ("train", "val", "test")
 
@@ -20,19 +20,19 @@ def hash_names(names: Iterable[str]) -> str:
     return hashlib.sha256("".join(f"{name}\n" for name in sorted(names)).encode()).hexdigest()
 
 
-def split_by_patient(index: pd.DataFrame, protocol: PatientSplit) -> "pd.Series[str]":
-    """Return the part of each image, whole patients drawn at random.
+def split_at_random(index: pd.DataFrame, protocol: RandomSplit) -> "pd.Series[str]":
+    """Return the part of each image: whole patients drawn at random, or single images (LEAKY).
 
-    Shares are of patients, not of images; the draw depends on the seed and the set of patient
-    ids, not on the order of rows.
+    Shares are of what is drawn, rounded to whole patients or images. The draw depends on the
+    seed and on the set of them, not on the order of rows.
     """
-    part_of = _draw(index["patient"].unique(), protocol=protocol)
-    return index["patient"].map(part_of)
-
-
-def split_by_image(index: pd.DataFrame, protocol: ImageSplit) -> "pd.Series[str]":
-    """Return the part of each image, drawn image by image: LEAKY, a negative control."""
-    return index["image"].map(_draw(index["image"].unique(), protocol=protocol))
+    unit = index[protocol.kind]
+    shuffled = np.random.default_rng(protocol.seed).permutation(np.sort(unit.unique()))
+    train = round(protocol.train * len(shuffled))
+    val = round(protocol.val * len(shuffled))
+    sizes = (train, val, len(shuffled) - train - val)
+    parts = np.repeat(PARTS, sizes).tolist()
+    return unit.map(dict(zip(shuffled.tolist(), parts, strict=True)))
 
 
 def split_officially(
@@ -140,16 +140,3 @@ def describe_split(
             "prevalence": {f: round(float(rows[f].mean()), 6) for f in FINDINGS},
         }
     return metrics
-
-
-def _draw(
-    members: "np.ndarray[tuple[int, ...], np.dtype[np.generic]]",
-    *,
-    protocol: PatientSplit | ImageSplit,
-) -> dict[object, str]:
-    """Return the part of each member, shares rounded to whole members."""
-    shuffled = np.random.default_rng(protocol.seed).permutation(np.sort(members))
-    train = round(protocol.train * len(shuffled))
-    val = round(protocol.val * len(shuffled))
-    sizes = (train, val, len(shuffled) - train - val)
-    return dict(zip(shuffled.tolist(), np.repeat(PARTS, sizes).tolist(), strict=True))

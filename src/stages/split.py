@@ -16,19 +16,17 @@ import pandas as pd
 from chestxray14.outputs import read_table, write_json, write_text
 from chestxray14.packed import read_index
 from chestxray14.params import (
-    ImageSplit,
     ListSplit,
     OfficialSplit,
-    PatientSplit,
+    RandomSplit,
     load_params,
 )
 from chestxray14.splits import (
     PARTS,
     check_parts,
     describe_split,
-    split_by_image,
+    split_at_random,
     split_by_lists,
-    split_by_patient,
     split_officially,
 )
 from chestxray14.stage import choose, run
@@ -45,12 +43,10 @@ def main() -> None:
     index = read_index(packed / "index.csv")
     # Rejected images are drawn too, so that one unreadable file moves nobody else.
     rejected = read_table(packed / "rejected.csv", by="prepare", columns=("image", "patient"))
-    listed = pd.concat([index, rejected], ignore_index=True)
+    listed = pd.concat([index, rejected.astype({"patient": "int64"})], ignore_index=True)
     match protocol:
-        case PatientSplit():
-            parts = split_by_patient(listed, protocol)
-        case ImageSplit():
-            parts = split_by_image(listed, protocol)
+        case RandomSplit():
+            parts = split_at_random(listed, protocol)
         case OfficialSplit():
             lists = read_table(packed / "lists.csv", by="prepare", columns=("image", "list"))
             parts = split_officially(listed, protocol, lists=lists)
