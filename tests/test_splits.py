@@ -66,6 +66,12 @@ def test_an_empty_part_fails_the_check() -> None:
         check_parts(index, pd.Series("train", index=index.index), leaky=False)
 
 
+def test_a_single_training_image_fails_the_check() -> None:
+    index = make_index(3, studies=1)
+    with pytest.raises(InputError, match="the train part has one image"):
+        check_parts(index, pd.Series(["train", "val", "test"]), leaky=False)
+
+
 def official_lists(index: pd.DataFrame) -> pd.DataFrame:
     test = index["patient"].isin(index["patient"].unique()[::5])
     return pd.DataFrame({"image": index["image"], "list": np.where(test, "test", "train_val")})

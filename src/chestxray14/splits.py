@@ -116,6 +116,8 @@ def check_parts(index: pd.DataFrame, parts: "pd.Series[str]", *, leaky: bool) ->
             raise InputError(
                 f"the {part} part has no image; the dataset is too small for the split"
             )
+    if (parts == "train").sum() == 1:
+        raise InputError("the train part has one image; the dataset is too small for the split")
     sides = parts.groupby(index["patient"]).nunique()
     shared = sides[sides > 1].index
     if len(shared) and not leaky:
