@@ -16,7 +16,9 @@ DAMAGED = (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError)
 
 @dataclass(frozen=True)
 class Archive:
-    """Radiographs, tables and lists of a zip or folder by basename: folders carry no meaning in ChestX-ray14.
+    """Name the radiographs, tables and lists of a zip or folder by basename.
+
+    Folders carry no meaning in ChestX-ray14.
 
     `members` maps a basename to its path inside, `sizes` to its bytes, and `checksums` to the
     CRC-32 that a zip keeps of it (absent in a folder, where only reading everything would tell).

@@ -21,7 +21,8 @@ from chestxray14.errors import InputError
 from chestxray14.findings import FINDINGS
 from chestxray14.metadata import detect_label_version, read_labels, read_list
 from chestxray14.outputs import read_json, write_json, write_text
-from chestxray14.packed import INDEX_COLUMNS, pack_images
+from chestxray14.packed import INDEX_COLUMNS
+from chestxray14.packing import pack_images
 from chestxray14.params import Params, Phantom, load_params
 from chestxray14.progress import track
 from chestxray14.raw import RAW_VARIABLE, locate

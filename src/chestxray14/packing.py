@@ -1,0 +1,49 @@
+"""From a raw dataset to one packed array: every radiograph decoded once, on every core."""
+
+import shutil
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from chestxray14.archive import Archive
+from chestxray14.errors import InputError
+from chestxray14.images import decode, pack
+
+
+def pack_images(
+    archive: Archive, labels: pd.DataFrame, *, path: Path, px: int, workers: int
+) -> Iterator[tuple[str, int, str]]:
+    """Write every listed image to `path`, an (N, px, px) uint8 `.npy` file, one row a label row.
+
+    Yields, in row order, each image's name, the CRC-32 of its packed pixels, and why it could not
+    be read (empty where it could; its row is then left black). Raises `InputError` where the
+    disk has too little space.
+    """
+    names = labels["image"].tolist()
+    # Blocks of a mapped file are taken when written, where a full disk would kill the process.
+    needed, free = len(names) * px * px, shutil.disk_usage(path.parent).free
+    if needed > free:
+        raise InputError(
+            f"not enough disk space for {path}: {needed / 1e9:,.2f} GB needed, "
+            f"{free / 1e9:,.2f} GB free"
+        )
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(names), px, px))
+
+    def pack_row(row: int) -> tuple[str, int, str]:
+        name = names[row]
+        try:
+            array[row] = pack(decode(archive.read(name), name=name), px=px)
+        except InputError as error:
+            return name, 0, str(error)
+        return name, zlib.crc32(array[row]), ""
+
+    # Pillow decodes and resizes without the interpreter lock, so threads use every core.
+    with ThreadPoolExecutor(workers) as pool:
+        chunk = 64 * workers  # bounds what waits in the queue, and so memory
+        for start in range(0, len(names), chunk):
+            yield from pool.map(pack_row, range(start, min(start + chunk, len(names))))
+    array.flush()
