@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chestxray14.errors import InputError
-from chestxray14.params import Limits, load_params, read_yaml
+from chestxray14.params import load_params, read_yaml
 
 PARAMS = ROOT / "params.yaml"
 
@@ -97,7 +97,11 @@ def change(tmp_path: Path, old: str, new: str) -> Path:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("    seed: 0\n    backbone", "    sed: 0\n    backbone", "recipes.densenet121_step.sed"),
+        (
+            "    seed: 0\n    findings",
+            "    sed: 0\n    findings",
+            "key recipes.densenet121_step.sed$",
+        ),
         ("lr: 1e-3", "lr: fast", "recipes.densenet121_step.optimizer.lr: found 'fast'"),
         ("lr: 1e-3", "lr: '1e-3'", "recipes.densenet121_step.optimizer.lr: found '1e-3'"),
         ("lr: 1e-3", "lr: -1.0", "recipes.densenet121_step.optimizer.lr: found -1.0"),
@@ -107,8 +111,32 @@ def change(tmp_path: Path, old: str, new: str) -> Path:
         ("kind: official", "kind: offical", "splits.official: found"),
         ("    packed_px: 128\n", "", "missing key datasets.phantom.packed_px"),
         ("      Hernia: 0.04\n", "", "prevalence must name the 14 findings.*Hernia"),
-        ("epochs: 10", "epochs: 2.5", "recipes.densenet121_step.epochs: found 2.5"),
-        ("epochs: 10", "epochs: 10\n    epoch: 3", "unknown key recipes.densenet121_step.epoch$"),
+        ("epochs: 20", "epochs: 2.5", "recipes.densenet121_step.epochs: found 2.5"),
+        ("epochs: 20", "epochs: 20\n    epoch: 3", "unknown key recipes.densenet121_step.epoch$"),
+        ("      every: 2\n", "", "missing key recipes.densenet121_step.schedule.every$"),
+        ("every: 2", "every: 0", "recipes.densenet121_step.schedule.every: found 0"),
+        ("every: 2", "evry: 2", "unknown key recipes.densenet121_step.schedule.evry$"),
+        ("name: step", "name: stair", "recipes.densenet121_step.schedule: found {'name': 'stair'"),
+        ("findings: all", "findings: most", "recipes.densenet121_step.findings: found 'most'"),
+        ("weights: imagenet", "weights: imagnet", "densenet121_step.weights: found 'imagnet'"),
+        (
+            "weights: imagenet",
+            "weights: {path: a.pth, sha256: ab}",
+            "recipes.densenet121_step.weights.sha256: found 'ab'",
+        ),
+        ("    weights: imagenet\n", "", "missing key recipes.densenet121_step.weights$"),
+        ("input_px: 224", "input_px: 512", "recipes.densenet121_step: resize_px is 224, expected"),
+        ("test: 500", "test: 0", "splits.small.at_most.test: found 0"),
+        (
+            "external: {}",
+            "external: {best: {split: patient, weights: x, batch: 1}}",
+            "external.best: a recipe has this name already",
+        ),
+        (
+            "external: {}",
+            "external: {txrv: {split: all, weights: x, batch: 1}}",
+            "external.txrv.split: 'all' is not one of splits",
+        ),
         ("dataset: phantom", "dataset: [", r"params.yaml:\d+"),
         ("dataset: phantom", "dataset: 2024-13-45", "params.yaml: month must be"),
         ("lr: 1e-3", "lr: .inf", "recipes.densenet121_step.optimizer.lr: found inf"),
@@ -136,11 +164,3 @@ def test_a_stage_ends_with_one_line_and_status_1(tmp_path: Path) -> None:
     assert done.stderr.startswith("error: params.yaml: recipes.densenet121_step.optimizer.lr")
     assert done.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == [tmp_path / "params.yaml"]
-
-
-def test_limits_lower_and_never_raise() -> None:
-    recipe = load_params(PARAMS).recipes["densenet121_step"]
-    low = recipe.limited(Limits(input_px=64, epochs=2, weights="random"))
-    assert (low.input_px, low.epochs, low.weights) == (64, 2, "random")
-    assert recipe.limited(Limits(input_px=4096, epochs=99, weights=None)) == recipe
-    assert recipe.limited(Limits(input_px=None, epochs=None, weights=None)) == recipe

@@ -9,7 +9,7 @@ from conftest import make_index
 from chestxray14.errors import InputError
 from chestxray14.findings import FINDINGS
 from chestxray14.metadata import read_labels, read_list
-from chestxray14.params import Hashes, ListSplit, OfficialSplit, RandomSplit
+from chestxray14.params import AtMost, Hashes, ListSplit, OfficialSplit, RandomSplit
 from chestxray14.splits import (
     check_parts,
     describe_split,
@@ -19,8 +19,8 @@ from chestxray14.splits import (
     split_officially,
 )
 
-PATIENT = RandomSplit(kind="patient", train=0.7, val=0.1, seed=0)
-IMAGE = RandomSplit(kind="image", train=0.7, val=0.1, seed=0)
+PATIENT = RandomSplit(kind="patient", train=0.7, val=0.1, seed=0, at_most=None)
+IMAGE = RandomSplit(kind="image", train=0.7, val=0.1, seed=0, at_most=None)
 OFFICIAL = OfficialSplit(kind="official", val=0.125, seed=0)
 
 
@@ -43,6 +43,20 @@ def test_the_draw_depends_on_the_seed_and_not_on_the_order_of_rows() -> None:
     other = split_at_random(index, PATIENT.model_copy(update={"seed": 1}))
     assert first == again
     assert list(first.values()) != other.tolist()
+
+
+def test_a_cut_down_split_keeps_whole_patients_of_the_full_one() -> None:
+    index = make_index(100)
+    full = split_at_random(index, PATIENT)
+    most = AtMost(train=20, val=1000, test=7)
+    parts = split_at_random(index, PATIENT.model_copy(update={"at_most": most}))
+    kept = parts.notna()
+    assert (parts[kept] == full[kept]).all()
+    # Three images a patient: six patients fit into 20 images, two into 7.
+    assert parts.value_counts().to_dict() == {"train": 18, "val": 30, "test": 6}
+    assert index[kept].groupby("patient").size().unique().tolist() == [3]
+    other = PATIENT.model_copy(update={"at_most": AtMost(train=20, val=1000, test=9)})
+    assert (split_at_random(index, other)[parts == "test"] == "test").all()
 
 
 def test_the_image_control_leaks_and_counts_whom() -> None:

@@ -5,30 +5,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from chestxray14.errors import InputError
 from chestxray14.findings import FINDINGS
+from chestxray14.recipes import Limits, Pixels, Recipe, Record, Seed, Sha256, Share, WeightsFile
 
 PARAMS_FILE = Path("params.yaml")
 
-Share = Annotated[float, Field(gt=0, lt=1)]
-Pixels = Annotated[int, Field(ge=32, le=4096)]
 
-
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class Limits(_Record):
-    """What a dataset caps, so that a demo finishes on a laptop; null caps nothing."""
-
-    input_px: Pixels | None
-    epochs: Annotated[int, Field(ge=1)] | None
-    weights: Literal["random"] | None
-
-
-class _Dataset(_Record):
+class _Dataset(Record):
     labels: Annotated[str, Field(pattern=r"^[^/]+\.csv$")]
     packed_px: Pixels
     max_rejected: Annotated[float, Field(ge=0, le=1)]
@@ -44,7 +30,7 @@ class Phantom(_Dataset):
     image_px: Annotated[int, Field(ge=64, le=1024)]
     prevalence: dict[str, Share]
     label_noise: Annotated[float, Field(ge=0, lt=0.5)]
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
 
     @model_validator(mode="after")
     def _every_finding(self) -> "Phantom":
@@ -76,13 +62,22 @@ class Folder(_Dataset):
 Dataset = Annotated[Phantom | KaggleDataset | Folder, Field(discriminator="source")]
 
 
-class RandomSplit(_Record):
+class AtMost(Record):
+    """About how many images a part keeps, never more, always whole patients."""
+
+    train: Annotated[int, Field(ge=1)]
+    val: Annotated[int, Field(ge=1)]
+    test: Annotated[int, Field(ge=1)]
+
+
+class RandomSplit(Record):
     """Shares of whole patients, or LEAKY of single images, drawn at random; the rest is test."""
 
     kind: Literal["patient", "image"]
     train: Share
     val: Share
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
+    at_most: AtMost | None
 
     @model_validator(mode="after")
     def _leaves_a_test_part(self) -> "RandomSplit":
@@ -93,23 +88,23 @@ class RandomSplit(_Record):
         return self
 
 
-class OfficialSplit(_Record):
+class OfficialSplit(Record):
     """NIH's own lists; `val` is the share of train_val patients kept for validation."""
 
     kind: Literal["official"]
     val: Share
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
 
 
-class Hashes(_Record):
+class Hashes(Record):
     """sha256 of each part: sorted names, one a line, each with a newline."""
 
-    train: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    val: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    test: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    train: Sha256
+    val: Sha256
+    test: Sha256
 
 
-class ListSplit(_Record):
+class ListSplit(Record):
     """Somebody else's lists of image names, refused when their hash differs."""
 
     kind: Literal["lists"]
@@ -122,7 +117,7 @@ class ListSplit(_Record):
 Split = Annotated[RandomSplit | OfficialSplit | ListSplit, Field(discriminator="kind")]
 
 
-class Compute(_Record):
+class Compute(Record):
     """Where training and prediction run."""
 
     device: Literal["auto", "cpu", "cuda", "mps"]
@@ -130,59 +125,26 @@ class Compute(_Record):
     precision: Literal["auto", "bf16", "fp32"]
 
 
-class Augmentation(_Record):
-    """What is done to a training image, each with its own draw."""
-
-    horizontal_flip: Annotated[float, Field(ge=0, le=1)]
-
-
-class Adam(_Record):
-    """torch.optim.Adam."""
-
-    name: Literal["adam"]
-    lr: Annotated[float, Field(gt=0)]
-    weight_decay: Annotated[float, Field(ge=0)]
-
-
-class StepSchedule(_Record):
-    """Multiply the learning rate by `factor` every `every` epochs."""
-
-    name: Literal["step"]
-    every: Annotated[int, Field(ge=1)]
-    factor: Annotated[float, Field(gt=0, le=1)]
-
-
-class Recipe(_Record):
-    """One published training configuration, complete."""
+class External(Record):
+    """A pretrained network of TorchXRayVision, scored on the test images of a split."""
 
     split: str
-    seed: Annotated[int, Field(ge=0)]
-    backbone: Literal["densenet121"]
-    weights: Literal["imagenet", "random"]
-    input_px: Pixels
-    augmentation: Augmentation
-    loss: Literal["bce"]
-    optimizer: Adam
-    schedule: StepSchedule
-    batch: Annotated[int, Field(ge=2)]
-    epochs: Annotated[int, Field(ge=1)]
-    selection: Literal["val_loss"]
+    weights: Annotated[
+        Annotated[str, Tag("named")] | Annotated[WeightsFile, Tag("file")],
+        Discriminator(lambda value: "named" if isinstance(value, str) else "file"),
+    ]
+    batch: Annotated[int, Field(ge=1)]
 
-    def limited(self, limits: Limits) -> "Recipe":
-        """Return this recipe as a dataset's limits let it run."""
-        return self.model_copy(
-            update={
-                "input_px": min(self.input_px, limits.input_px or self.input_px),
-                "epochs": min(self.epochs, limits.epochs or self.epochs),
-                "weights": limits.weights or self.weights,
-            }
-        )
+    @property
+    def start(self) -> str:
+        """The published weights' name, or a file's name and hash."""
+        return self.weights if isinstance(self.weights, str) else self.weights.label
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
 
 
-class Params(_Record):
+class Params(Record):
     """The whole of params.yaml."""
 
     dataset: str
@@ -190,6 +152,7 @@ class Params(_Record):
     splits: dict[Name, Split]
     compute: Compute
     recipes: Annotated[dict[Name, Recipe], Field(min_length=1)]
+    external: dict[Name, External]
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Params":
@@ -197,12 +160,15 @@ class Params(_Record):
             raise ValueError(
                 f"dataset: {self.dataset!r} is not one of datasets: {sorted(self.datasets)}"
             )
-        for name, recipe in self.recipes.items():
-            if recipe.split not in self.splits:
-                raise ValueError(
-                    f"recipes.{name}.split: {recipe.split!r} is not one of splits: "
-                    f"{sorted(self.splits)}"
-                )
+        if twice := sorted(set(self.recipes) & set(self.external)):
+            raise ValueError(f"external.{twice[0]}: a recipe has this name already")
+        for block, entries in (("recipes", self.recipes), ("external", self.external)):
+            for name, entry in entries.items():
+                if entry.split not in self.splits:
+                    raise ValueError(
+                        f"{block}.{name}.split: {entry.split!r} is not one of splits: "
+                        f"{sorted(self.splits)}"
+                    )
         return self
 
     @property
@@ -260,19 +226,14 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        raise InputError(f"{path}: {_first_problem(error)}") from None
+        raise InputError(f"{path}: {_first_problem(error, content)}") from None
 
 
-def _first_problem(error: ValidationError) -> str:
+def _first_problem(error: ValidationError, content: Any) -> str:
     """Say in one line which key is wrong and how."""
     # A misspelt key is both unknown and missing; the unknown one is what the user wrote.
     problem = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-    # Tags of discriminated unions are no keys of the file.
-    sources = {"phantom", "kaggle", "folder", "patient", "image", "official", "lists"}
-    parts = [str(part) for part in problem["loc"]]
-    if len(parts) > 2 and parts[0] in ("datasets", "splits") and parts[2] in sources:
-        del parts[2]
-    key = ".".join(parts)
+    key = ".".join(_walk(problem["loc"], content, missing=problem["type"] == "missing"))
     if problem["type"] == "extra_forbidden":
         return f"unknown key {key}"
     if problem["type"] == "missing":
@@ -281,3 +242,15 @@ def _first_problem(error: ValidationError) -> str:
     if not key or problem["type"] == "value_error":
         return f"{key}: {message}" if key else message
     return f"{key}: found {problem['input']!r}; {message[0].lower()}{message[1:]}"
+
+
+def _walk(place: tuple[int | str, ...], content: Any, *, missing: bool) -> list[str]:
+    """Return the keys that lead to a place in the file: pydantic also names a union's member."""
+    keys = []
+    for i, part in enumerate(place):
+        there = part in content if isinstance(content, dict) else isinstance(part, int)
+        if there:
+            content = content[part]
+        if there or (missing and i == len(place) - 1):
+            keys.append(str(part))
+    return keys

@@ -24,7 +24,9 @@ def split_at_random(index: pd.DataFrame, protocol: RandomSplit) -> "pd.Series[st
     """Return the part of each image: whole patients drawn at random, or single images (LEAKY).
 
     Shares are of what is drawn, rounded to whole patients or images. The draw depends on the
-    seed and on the set of them, not on the order of rows.
+    seed and on the set of them, not on the order of rows. Where the protocol says `at_most`, each
+    part keeps the first of its patients (or images) drawn, as many as fit; the part of the
+    others is NaN. So with one seed the smaller split lies within the larger one.
     """
     unit = index[protocol.kind]
     shuffled = np.random.default_rng(protocol.seed).permutation(np.sort(unit.unique()))
@@ -32,7 +34,14 @@ def split_at_random(index: pd.DataFrame, protocol: RandomSplit) -> "pd.Series[st
     val = round(protocol.val * len(shuffled))
     sizes = (train, val, len(shuffled) - train - val)
     parts = np.repeat(PARTS, sizes).tolist()
-    return unit.map(dict(zip(shuffled.tolist(), parts, strict=True)))
+    part = unit.map(dict(zip(shuffled.tolist(), parts, strict=True)))
+    if protocol.at_most is None:
+        return part
+    drawn = pd.DataFrame({"unit": shuffled, "part": parts})
+    drawn["images"] = drawn["unit"].map(unit.value_counts())
+    most = drawn["part"].map(protocol.at_most.model_dump())
+    kept = drawn.loc[drawn.groupby("part")["images"].cumsum() <= most, "unit"]
+    return part.where(unit.isin(kept))
 
 
 def split_officially(

@@ -1,0 +1,207 @@
+"""Typed view of one recipe: every key of a block of `recipes` in params.yaml."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
+
+from chestxray14.findings import FINDINGS
+
+
+class Record(BaseModel):
+    """A block of params.yaml: strict, frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Pixels = Annotated[int, Field(ge=32, le=4096)]
+Seed = Annotated[int, Field(ge=0)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Limits(Record):
+    """What a dataset caps, so that a demo finishes on a laptop; null caps nothing."""
+
+    input_px: Pixels | None
+    epochs: Annotated[int, Field(ge=1)] | None
+    weights: Literal["random"] | None
+
+
+class WeightsFile(Record):
+    """A local state dict to start from, safetensors or torch's own; pinned by its content."""
+
+    path: Annotated[str, Field(min_length=1)]
+    sha256: Sha256
+
+    @property
+    def label(self) -> str:
+        """Its name and the start of its hash."""
+        return f"{self.path.rpartition('/')[2]} ({self.sha256[:12]})"
+
+
+class Augmentation(Record):
+    """What is done to a training image, each image with its own draws."""
+
+    crop_area: Annotated[float, Field(gt=0, le=1)]
+    crop_ratio: Annotated[float, Field(ge=1, le=4)]
+    zoom: Annotated[float, Field(ge=0, lt=1)]
+    rotation: Annotated[float, Field(ge=0, le=180)]
+    horizontal_flip: Annotated[float, Field(ge=0, le=1)]
+    brightness: Annotated[float, Field(ge=0, le=1)]
+    contrast: Annotated[float, Field(ge=0, le=1)]
+    gamma: Annotated[float, Field(ge=0, lt=1)]
+
+
+class BinaryCrossEntropy(Record):
+    """Binary cross-entropy with logits, plain or with both classes of a finding weighing alike."""
+
+    name: Literal["bce", "weighted_bce"]
+
+
+class Focal(Record):
+    """Focal loss, Lin et al. 2017; `alpha` weighs positives, 1 - `alpha` negatives."""
+
+    name: Literal["focal"]
+    gamma: Annotated[float, Field(ge=0)]
+    alpha: Share
+
+
+Loss = Annotated[BinaryCrossEntropy | Focal, Field(discriminator="name")]
+
+
+class Adam(Record):
+    """torch.optim.Adam, or AdamW with its decoupled weight decay."""
+
+    name: Literal["adam", "adamw"]
+    lr: Annotated[float, Field(gt=0)]
+    weight_decay: Annotated[float, Field(ge=0)]
+
+
+class SGD(Record):
+    """torch.optim.SGD with momentum."""
+
+    name: Literal["sgd"]
+    lr: Annotated[float, Field(gt=0)]
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    weight_decay: Annotated[float, Field(ge=0)]
+
+
+Optimizer = Annotated[Adam | SGD, Field(discriminator="name")]
+
+
+class ConstantSchedule(Record):
+    """The same learning rate throughout."""
+
+    name: Literal["constant"]
+
+
+class StepSchedule(Record):
+    """Multiply the learning rate by `factor` every `every` epochs."""
+
+    name: Literal["step"]
+    every: Annotated[int, Field(ge=1)]
+    factor: Annotated[float, Field(gt=0, le=1)]
+
+
+class PlateauSchedule(Record):
+    """Multiply by `factor` once the validation loss has not fallen for `patience` epochs."""
+
+    name: Literal["plateau"]
+    factor: Share
+    patience: Annotated[int, Field(ge=0)]
+
+
+class CosineSchedule(Record):
+    """Rise over the share `warmup` of all steps, then fall to zero along a cosine."""
+
+    name: Literal["cosine"]
+    warmup: Annotated[float, Field(ge=0, lt=1)]
+
+
+Schedule = Annotated[
+    ConstantSchedule | StepSchedule | PlateauSchedule | CosineSchedule,
+    Field(discriminator="name"),
+]
+
+
+def _list_findings(value: Any) -> Any:
+    """Return the named findings in the order of `FINDINGS`; `all` stands for all of them."""
+    if value == "all":
+        return FINDINGS
+    if not isinstance(value, list | tuple) or not value:
+        raise ValueError(f"found {value!r}; expected `all` or a list of findings")
+    for i, name in enumerate(value):
+        if name not in FINDINGS:
+            raise ValueError(f"{name!r} is no finding; expected some of {list(FINDINGS)}")
+        if name in value[:i]:
+            raise ValueError(f"{name} is named twice")
+    return tuple(name for name in FINDINGS if name in value)
+
+
+class Recipe(Record):
+    """One published training configuration, complete."""
+
+    split: str
+    seed: Seed
+    findings: Annotated[tuple[str, ...], BeforeValidator(_list_findings)]
+    backbone: Literal["densenet121", "resnet50"]
+    weights: Annotated[
+        Annotated[Literal["imagenet", "random"], Tag("named")]
+        | Annotated[WeightsFile, Tag("file")],
+        Discriminator(lambda value: "named" if isinstance(value, str) else "file"),
+    ]
+    head: Literal["linear", "fully_connected", "convolutional"]
+    trainable: Literal["all", "last_block", "head", "none"]
+    resize_px: Pixels
+    input_px: Pixels
+    augmentation: Augmentation
+    views: Literal["centre", "flip", "ten_crop"]
+    loss: Loss
+    optimizer: Optimizer
+    schedule: Schedule
+    ema: Share | None
+    batch: Annotated[int, Field(ge=2)]
+    epochs: Annotated[int, Field(ge=0)]
+    early_stopping: Annotated[int, Field(ge=1)] | None
+    selection: Literal["val_loss", "val_auroc"]
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Recipe":
+        if self.resize_px < self.input_px:
+            raise ValueError(
+                f"resize_px is {self.resize_px}, expected at least input_px ({self.input_px})"
+            )
+        if (self.epochs == 0) != (self.trainable == "none"):
+            raise ValueError(
+                f"epochs is {self.epochs} and trainable is {self.trainable!r}; expected 0 epochs "
+                "where nothing is trainable, and only there"
+            )
+        return self
+
+    @property
+    def start(self) -> str:
+        """Where the first weights come from: imagenet, random, or a file's name and hash."""
+        return self.weights if isinstance(self.weights, str) else self.weights.label
+
+    def limited(self, limits: Limits) -> "Recipe":
+        """Return this recipe as a dataset's limits let it run.
+
+        The resized side shrinks with the input, so that crops keep their share of the image.
+        """
+        input_px = min(self.input_px, limits.input_px or self.input_px)
+        return self.model_copy(
+            update={
+                "input_px": input_px,
+                "resize_px": round(self.resize_px * input_px / self.input_px),
+                "epochs": min(self.epochs, limits.epochs or self.epochs),
+                "weights": limits.weights or self.weights,
+            }
+        )

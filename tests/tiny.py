@@ -1,0 +1,49 @@
+"""A recipe, a network and a few made-up images that train in no time."""
+
+import numpy as np
+import torch
+from conftest import ROOT, make_index
+from torch import nn
+
+from chestxray14.batches import Part
+from chestxray14.params import load_params
+from chestxray14.recipes import Recipe
+
+CPU = torch.device("cpu")
+RECIPES = load_params(ROOT / "params.yaml").recipes
+
+
+def tiny_recipe(name: str = "densenet121_step", **changes: object) -> Recipe:
+    """Return a recipe of params.yaml for 32 pixels and random weights, four images a step."""
+    small = {"input_px": 32, "resize_px": 32, "batch": 4, "weights": "random"}
+    # Through the file's own form, so that what does not fit together is refused.
+    return Recipe.model_validate(RECIPES[name].model_dump() | small | changes)
+
+
+def plain(name: str = "densenet121_step", **changes: float) -> dict[str, float]:
+    """Return an augmentation that does nothing but `changes`."""
+    nothing = dict.fromkeys(RECIPES[name].augmentation.model_dump(), 0.0)
+    return nothing | {"crop_area": 1.0, "crop_ratio": 1.0} | changes
+
+
+def tiny_network(logits: int = 14) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(), nn.Linear(8, logits),
+    )  # fmt: skip
+
+
+def tiny_part(images: int = 10, *, recipe: Recipe = RECIPES["densenet121_step"]) -> Part:
+    rng = np.random.default_rng(0)
+    index = make_index(images, studies=1)
+    return Part(
+        images=rng.integers(0, 256, (images, 32, 32), dtype=np.uint8),
+        rows=np.arange(images),
+        names=index["image"].tolist(),
+        labels=torch.tensor(index[list(recipe.findings)].to_numpy(), dtype=torch.float32),
+    )
+
+
+def snapshot(network: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in network.state_dict().items()}
