@@ -51,6 +51,12 @@ def test_prediction_keeps_the_order_of_the_index() -> None:
     assert torch.cat([images[:, 0, 0] for images, _ in batches]).tolist() == list(range(30))
 
 
+def test_labels_are_those_of_the_named_findings_in_their_order() -> None:
+    part = select_part(IMAGES, INDEX, SPLIT, part="val", findings=("Hernia", "Mass"))
+    expected = INDEX.loc[INDEX["image"].isin(part.names), ["Hernia", "Mass"]]
+    np.testing.assert_array_equal(part.labels.numpy(), expected.to_numpy())
+
+
 def test_a_split_of_other_data_is_refused() -> None:
     strange = pd.DataFrame({"image": ["strange.png"], "part": ["train"]})
     with pytest.raises(InputError, match="names 1 images that the packed data lacks"):

@@ -45,12 +45,16 @@ def test_a_resumed_run_ends_in_the_bits_of_an_undisturbed_one() -> None:
     progress = checkpoint.Progress(history=[{"lr": 0.1}], best_epoch=0, best_score=0.5)
     best = {"weight": torch.arange(3.0)}
     with checkpoint.lock_folder("key") as folder:
-        checkpoint.save(folder, progress, network=network, optimizer=optimizer, best=best)
+        checkpoint.save(
+            folder, progress, network=network, average=network, optimizer=optimizer, best=best
+        )
 
     network, optimizer = build()
     step(network, optimizer, seed=9)
     with checkpoint.lock_folder("key") as folder:
-        resumed, kept = checkpoint.load(folder, network=network, optimizer=optimizer)
+        resumed, kept = checkpoint.load(
+            folder, network=network, average=network, optimizer=optimizer
+        )
     for seed in (2, 3):
         step(network, optimizer, seed=seed)
     assert bits(network) == undisturbed
@@ -62,10 +66,15 @@ def test_another_key_never_finds_the_checkpoint() -> None:
     network, optimizer = build()
     with checkpoint.lock_folder("recipe a", "data") as folder:
         checkpoint.save(
-            folder, checkpoint.Progress(), network=network, optimizer=optimizer, best={}
+            folder,
+            checkpoint.Progress(),
+            network=network,
+            average=network,
+            optimizer=optimizer,
+            best={},
         )
     with checkpoint.lock_folder("recipe b", "data") as folder:
-        assert checkpoint.load(folder, network=network, optimizer=optimizer) == (
+        assert checkpoint.load(folder, network=network, average=network, optimizer=optimizer) == (
             checkpoint.Progress(),
             {},
         )
@@ -98,9 +107,14 @@ def test_a_killed_write_leaves_the_last_whole_checkpoint() -> None:
     network, optimizer = build()
     with checkpoint.lock_folder("key") as folder:
         progress = checkpoint.Progress(history=[{"lr": 0.1}])
-        checkpoint.save(folder, progress, network=network, optimizer=optimizer, best={})
+        checkpoint.save(
+            folder, progress, network=network, average=network, optimizer=optimizer, best={}
+        )
         (folder / "last.partial").write_bytes(b"half a file")
-        assert checkpoint.load(folder, network=network, optimizer=optimizer)[0] == progress
+        assert (
+            checkpoint.load(folder, network=network, average=network, optimizer=optimizer)[0]
+            == progress
+        )
 
 
 def test_a_damaged_checkpoint_is_named() -> None:
@@ -108,7 +122,7 @@ def test_a_damaged_checkpoint_is_named() -> None:
     with checkpoint.lock_folder("key") as folder:
         (folder / "last.safetensors").write_bytes(b"\x08" + b"\0" * 20)
         with pytest.raises(InputError, match=r"last\.safetensors is absent or damaged"):
-            checkpoint.load(folder, network=network, optimizer=optimizer)
+            checkpoint.load(folder, network=network, average=network, optimizer=optimizer)
 
 
 def test_a_model_file_has_the_same_bytes_each_time(tmp_path: Path) -> None:

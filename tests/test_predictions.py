@@ -11,10 +11,20 @@ from chestxray14.predictions import read_predictions, write_predictions
 def test_every_float32_survives_the_file(tmp_path: Path) -> None:
     given = np.random.default_rng(0).random((50, 14)).astype(np.float32)
     given[0, 0] = np.nextafter(np.float32(0.5), np.float32(1))
-    write_predictions(tmp_path / "p.csv", [f"{i}.png" for i in range(50)], given)
+    names = [f"{i}.png" for i in range(50)]
+    write_predictions(tmp_path / "p.csv", names, given, findings=FINDINGS)
     read = read_predictions(tmp_path / "p.csv")
     np.testing.assert_array_equal(read.to_numpy().astype(np.float32), given)
     assert read.columns.tolist() == list(FINDINGS)
+
+
+def test_a_file_of_some_findings_has_their_columns_alone(tmp_path: Path) -> None:
+    given = np.array([[0.25, 0.5]])
+    write_predictions(tmp_path / "p.csv", ["a.png"], given, findings=("Mass", "Hernia"))
+    assert read_predictions(tmp_path / "p.csv").loc["a.png"].to_dict() == {
+        "Mass": 0.25,
+        "Hernia": 0.5,
+    }
 
 
 def test_columns_come_in_any_order_with_a_prefix_and_beside_others(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Batches of packed radiographs with their findings, on the device."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ class Part:
     """One part of a split: the images of `rows`, their names and findings.
 
     `images` is the whole packed array (N, P, P); `rows` (n,) points into it; `labels` is
-    (n, 14) float32, zeros and ones.
+    (n, findings) float32, zeros and ones.
     """
 
     images: NDArray[np.uint8]
@@ -32,7 +32,12 @@ class Part:
 
 
 def select_part(
-    images: NDArray[np.uint8], index: pd.DataFrame, split: pd.DataFrame, *, part: str
+    images: NDArray[np.uint8],
+    index: pd.DataFrame,
+    split: pd.DataFrame,
+    *,
+    part: str,
+    findings: Sequence[str] = FINDINGS,
 ) -> Part:
     """Return the images that a split assigns to `part`, in the order of the index.
 
@@ -49,7 +54,7 @@ def select_part(
         images=images,
         rows=chosen["row"].to_numpy(np.int64),
         names=chosen["image"].tolist(),
-        labels=torch.tensor(chosen[list(FINDINGS)].to_numpy(), dtype=torch.float32),
+        labels=torch.from_numpy(chosen[list(findings)].to_numpy(np.float32, copy=True)),
     )
 
 
@@ -66,7 +71,7 @@ def shuffled_batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield every image once in an order that depends on (seed, epoch) alone.
 
-    Each item is images (B, P, P) uint8 and labels (B, 14) float32, batches as even as can be.
+    Each item is images (B, P, P) uint8 and labels (B, findings) float32, batches as even as can be.
     """
     order = generator(seed, epoch).permutation(len(part))
     for chosen in np.array_split(order, count_steps(part, batch=batch)):

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -26,7 +27,10 @@ runs work in a copy that is deleted when they fail, and with it `checkpoints/`."
 
 @dataclass
 class Progress:
-    """How far training is: the history so far and the best epoch, counted from 0."""
+    """How far training is: the history so far and the best epoch, counted from 0.
+
+    Of two scores the lower is the better.
+    """
 
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = -1
@@ -61,21 +65,29 @@ def save(
     progress: Progress,
     *,
     network: nn.Module,
+    average: nn.Module,
     optimizer: torch.optim.Optimizer,
     best: Mapping[str, Tensor],
 ) -> None:
-    """Write the whole state as one file, which is replaced in one step."""
-    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
-    tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
+    """Write the whole state as one file, which is replaced in one step.
+
+    `average` is the network with averaged weights, or `network` itself where none are kept.
+    """
+    parts = {"network": network.state_dict(), "best": best}
+    if average is not network:
+        parts["average"] = average.state_dict()
+    tensors = {
+        f"{part}.{name}": tensor for part, state in parts.items() for name, tensor in state.items()
+    }
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
     write_tensors(folder / "last.safetensors", tensors, record=asdict(progress))
 
 
 def load(
-    folder: Path, *, network: nn.Module, optimizer: torch.optim.Optimizer
+    folder: Path, *, network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer
 ) -> tuple[Progress, dict[str, Tensor]]:
-    """Bring network and optimizer to the saved state; return the progress and the best weights.
+    """Bring all to the saved state; return the progress and the best weights.
 
     Without a checkpoint nothing changes and the progress is none. Raises `InputError` when the
     file is damaged.
@@ -84,11 +96,13 @@ def load(
     if not path.exists():
         return Progress(), {}
     tensors, record = read_tensors(path)
-    parts: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimizer": {}}
+    parts: dict[str, dict[str, Tensor]] = defaultdict(dict)
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
         parts[part][rest] = tensor
     network.load_state_dict(parts["network"])
+    if average is not network:
+        average.load_state_dict(parts["average"])
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     states: dict[int, dict[str, Tensor]] = {}
     for name, tensor in parts["optimizer"].items():

@@ -1,6 +1,8 @@
 """Prediction files: one row an image, one probability a finding."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,10 +19,12 @@ IMAGE_COLUMN = "Image Index"
 def write_predictions(
     path: Path,
     names: list[str],
-    probabilities: NDArray[np.floating[np.generic]],  # type: ignore[type-var]
+    probabilities: NDArray[np.floating[Any]],
+    *,
+    findings: Sequence[str],
 ) -> None:
-    """Write probabilities (n, 14) with nine digits, enough to keep every float32 apart."""
-    table = pd.DataFrame(probabilities, columns=list(FINDINGS))
+    """Write probabilities (n, findings) with nine digits: every float32 stays itself."""
+    table = pd.DataFrame(probabilities, columns=list(findings))
     table.insert(0, IMAGE_COLUMN, names)
     write_text(path, table.to_csv(index=False, float_format="%.9g", lineterminator="\n"))
 

@@ -1,5 +1,7 @@
 """Write the probabilities of one trained recipe for the validation and test images.
 
+Where the recipe has several test-time views, an image's probabilities are their mean.
+
     python src/stages/predict.py densenet121_step
 
 Reads   models/<recipe>/model.safetensors
@@ -14,16 +16,17 @@ from pathlib import Path
 from pydantic import ValidationError
 from scipy.special import expit
 
+from chestxray14.augmentation import view
 from chestxray14.backbones import build_network
 from chestxray14.batches import select_part
 from chestxray14.checkpoint import read_tensors
 from chestxray14.engine import predict
 from chestxray14.errors import InputError
-from chestxray14.findings import FINDINGS
 from chestxray14.outputs import read_table
 from chestxray14.packed import open_images, read_index
-from chestxray14.params import Recipe, load_params
+from chestxray14.params import load_params
 from chestxray14.predictions import write_predictions
+from chestxray14.recipes import Recipe
 from chestxray14.reproducibility import choose_device, choose_precision
 from chestxray14.stage import choose, run
 
@@ -41,15 +44,13 @@ def main() -> None:
     if not model.exists():
         raise InputError(f"{model} not found; run the train stage")
     tensors, record = read_tensors(model)
-    network = build_network(weights="random", seed=0)
     try:
         recipe = Recipe.model_validate(record["recipe"])
+        network = build_network(recipe.model_copy(update={"weights": "random"}))
         network.load_state_dict(tensors)
     except (ValidationError, RuntimeError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{model} is of another version ({reason}); train it again") from None
-    if tuple(record["findings"]) != FINDINGS:
-        raise InputError(f"{model} predicts {record['findings']}, expected {list(FINDINGS)}")
     network.to(device)
 
     packed = Path(f"data/packed/{params.dataset}")
@@ -61,17 +62,22 @@ def main() -> None:
     )
     output = Path(f"predictions/{name}")
     for part_name in ("val", "test"):
-        part = select_part(images, index, split, part=part_name)
+        part = select_part(images, index, split, part=part_name, findings=recipe.findings)
         logits = predict(
             network,
             part,
-            px=recipe.input_px,
+            lambda images: view(images, recipe),
             batch=recipe.batch,
             device=device,
             precision=precision,
             what=f"predict {part_name}",
         )
-        write_predictions(output / f"{part_name}.csv", part.names, expit(logits))
+        write_predictions(
+            output / f"{part_name}.csv",
+            part.names,
+            expit(logits).mean(axis=1),
+            findings=recipe.findings,
+        )
     log.info("%s: val.csv and test.csv", output)
 
 
