@@ -23,8 +23,9 @@ from chestxray14.findings import FINDINGS
 from chestxray14.metadata import detect_label_version, name_some, read_labels
 from chestxray14.outputs import read_json, write_json
 from chestxray14.packed import read_index
-from chestxray14.params import load_params
+from chestxray14.params import External, load_params
 from chestxray14.predictions import read_predictions
+from chestxray14.recipes import Recipe
 from chestxray14.scores import DIGITS, auroc
 from chestxray14.splits import hash_names
 from chestxray14.stage import run
@@ -37,11 +38,13 @@ def main() -> None:
     arguments = _parse_arguments()
     if arguments.recipe:
         params = load_params()
-        if arguments.recipe not in params.recipes:
+        scored: dict[str, Recipe | External] = {**params.recipes, **params.external}
+        if arguments.recipe not in scored:
             raise InputError(
-                f"params.yaml: recipes has no {arguments.recipe!r}; found {sorted(params.recipes)}"
+                f"params.yaml: neither recipes nor external has {arguments.recipe!r}; found "
+                f"{sorted(scored)}"
             )
-        split = params.recipes[arguments.recipe].split
+        split = scored[arguments.recipe].split
         expected = read_json(Path(f"metrics/split/{split}.json"), by="split")["test"]["sha256"]
         version = read_json(Path("metrics/prepare.json"), by="prepare")["label_version"]
         labels = read_index(Path(f"data/packed/{params.dataset}/index.csv"))
@@ -70,7 +73,7 @@ def main() -> None:
 
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("recipe", nargs="?", help="a key of recipes in params.yaml")
+    parser.add_argument("recipe", nargs="?", help="a key of recipes or external in params.yaml")
     parser.add_argument("--predictions", type=Path, help="anybody's prediction file")
     parser.add_argument("--labels", type=Path, help="label file that names its images")
     parser.add_argument("--output", type=Path, help="folder for test.json")
