@@ -1,9 +1,18 @@
+import dataclasses
 import re
 
 import pytest
-from fake_run import PUBLISHED, STEP, Source, make_prepared, make_run
+from fake_run import (
+    PUBLISHED,
+    RECIPES,
+    STEP,
+    Source,
+    make_prepared,
+    make_run,
+    make_training,
+)
 
-from chestxray14.caveats import list_caveats, list_citations
+from chestxray14.caveats import list_caveats, list_citations, list_limits
 from chestxray14.comparison import Comparison, compare
 
 
@@ -58,3 +67,50 @@ def test_only_drawn_radiographs_need_no_citation_and_their_model_is_cited_all_th
     assert real[0] == "The radiographs and labels are NIH ChestX-ray14."
     assert drawn[1:] == real[1:]
     assert "arXiv:1705.02315" in real[1]
+
+
+def test_a_loss_that_shifts_probabilities_is_told_of_the_recipes_that_have_one() -> None:
+    runs = [make_run(name, recipe=recipe) for name, recipe in RECIPES.items()]
+    [point] = [
+        point
+        for point in list_caveats(compare(make_prepared(), runs, PUBLISHED))
+        if point.startswith("Probabilities.")
+    ]
+    named = {name for name in RECIPES if re.search(rf"\b{name}\b", point)}
+    assert named == {name for name, recipe in RECIPES.items() if recipe.loss.name != "bce"}
+    assert not any("Probabilities." in point for point in list_caveats(make_comparison()))
+
+
+def test_frozen_random_layers_are_told_apart_from_frozen_pretrained_ones() -> None:
+    recipe = RECIPES["resnet50_frozen"]
+    run = make_run(recipe=recipe)
+    training = make_training(recipe)
+    trained = training.trained.model_copy(update={"weights": "imagenet"})
+    pretrained = dataclasses.replace(run, training=dataclasses.replace(training, trained=trained))
+    for made, expected in ((run, True), (pretrained, False), (make_run(), False)):
+        points = list_caveats(compare(make_prepared(), [made], PUBLISHED))
+        assert any("as they were drawn at random" in point for point in points) == expected
+
+
+def test_a_network_pretrained_elsewhere_may_have_seen_the_test_images() -> None:
+    runs = [make_run(), make_run("far", pretrained="densenet121-res224-nih")]
+    text = " ".join(list_caveats(compare(make_prepared(), runs, PUBLISHED)))
+    assert "far (densenet121-res224-nih)" in text
+    assert "may have seen test images of ours and score too high" in text
+    assert "Pretrained elsewhere" not in " ".join(list_caveats(make_comparison()))
+
+
+def test_limits_are_listed_once_for_the_recipes_that_they_changed_alike() -> None:
+    runs = [make_run(name, recipe=recipe) for name, recipe in RECIPES.items()]
+    changes = list_limits([*runs, make_run("far", pretrained="nih")])
+    told = {key: [run.name for run in befallen] for key, befallen in changes.items()}
+    # By the file: limits of 64 px, 3 epochs, random weights; one recipe has 128 px, one 0 epochs.
+    assert told["weights", "imagenet", "random"] == list(RECIPES)
+    assert told["input, px", "128", "64"] == ["custom_densenet121"]
+    assert set(told["input, px", "224", "64"]) == set(RECIPES) - {"custom_densenet121"}
+    epochs = {name: key for key, names in told.items() if key[0] == "epochs" for name in names}
+    assert epochs == {
+        name: ("epochs", str(recipe.epochs), "3")
+        for name, recipe in RECIPES.items()
+        if recipe.epochs > 3
+    }

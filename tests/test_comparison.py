@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 from fake_run import PUBLISHED, STEP, Kind, Source, make_prepared, make_run
 from hypothesis import given
@@ -15,7 +17,8 @@ KINDS: tuple[Kind, ...] = ("patient", "official", "image", "lists")
 def tables(comparison: Comparison) -> list[Table]:
     return [
         comparison.headline,
-        *(part.table for part in comparison.by_finding),
+        *(group.table for group in comparison.groups),
+        *(group.ranking for group in comparison.groups if group.ranking),
         *comparison.published.values(),
     ]
 
@@ -41,16 +44,19 @@ def has_difference(table: Table) -> bool:
     kind=st.sampled_from(KINDS),
     # Their sources: random patient; not stated; none in the tables.
     names=st.sets(st.sampled_from([STEP, "resnet50_frozen", "another"]), min_size=1),
+    external=st.booleans(),
 )
 def test_a_difference_is_shown_only_under_the_same_protocol(
-    source: Source, listed: int, kind: Kind, names: set[str]
+    source: Source, listed: int, kind: Kind, names: set[str], external: bool
 ) -> None:
     runs = [make_run(name, kind=kind) for name in sorted(names)]
+    # One that carries the name of a published system is not that system.
+    runs += [make_run("chexnet_2017", kind=kind, pretrained="nih")] if external else []
     comparison = compare(make_prepared(source, listed=listed), runs, PUBLISHED)
     whole = source != "phantom" and listed == 112_120
     expected = whole and kind == "patient" and STEP in names
     assert has_difference(comparison.headline) == expected
-    [part] = comparison.by_finding
+    [part] = comparison.groups
     assert has_difference(part.table) == expected
     # References are drawn, and ours stand among others, under the same rule.
     assert set(part.references) == (
@@ -64,7 +70,7 @@ def test_a_difference_is_shown_only_under_the_same_protocol(
             ("patient", "random patient split"),
             ("official", "official split"),
         }
-        assert bool(ours) == (whole and fits)
+        assert ours == [run.label for run in runs if run.training and whole and fits]
         assert not has_difference(table)
         assert all(row.cells[1].apart == (not ours) for row in table.rows)
 
@@ -92,11 +98,11 @@ def test_the_headline_shows_the_metrics_rounded_and_the_published_means() -> Non
 
 def test_the_14_rows_hold_ours_the_source_and_the_three_references() -> None:
     run = make_run()
-    [part] = compare(make_prepared(), [run], PUBLISHED).by_finding
-    assert column(part.table, "Finding") == [*FINDINGS, "Macro mean"]
+    [part] = compare(make_prepared(), [run], PUBLISHED).groups
+    assert column(part.table, "Finding") == [*FINDINGS, "Mean of all scored"]
     assert column(part.table, "Positives") == ["20"] * 14 + [""]
     assert column(part.table, STEP)[1] == "0.6200"
-    assert column(part.table, "Its source")[1] == "0.9135"
+    assert column(part.table, f"Source of {STEP}")[1] == "0.9135"
     assert column(part.table, "Difference")[1] == "−0.2935"
     assert column(part.table, "Wang et al. 2017")[0] == "0.7160"
     assert column(part.table, "Yao et al. 2017")[0] == "0.7720"
@@ -111,8 +117,11 @@ def test_a_mean_of_fewer_findings_is_not_compared_with_a_mean_of_14() -> None:
     comparison = compare(make_prepared(), [run], PUBLISHED)
     assert not has_difference(comparison.headline)
     assert "8 of 14 findings" in comparison.no_difference[0]
-    differences = column(comparison.by_finding[0].table, "Difference")
-    assert [text == "–" for text in differences] == [False] * 8 + [True] * 7
+    differences = column(comparison.groups[0].table, "Difference")
+    # The mean over the very same 8 may be compared.
+    assert [text == "–" for text in differences] == [False] * 8 + [True] * 7 + [False]
+    theirs = sum(PUBLISHED[STEP].auroc[finding] for finding in FINDINGS[:8]) / 8
+    assert column(comparison.groups[0].table, f"Source of {STEP}")[-1] == f"{theirs:.4f}"
     family = comparison.published["random patient split"]
     assert not any(row.tone == "ours" for row in family.rows)
 
@@ -122,7 +131,7 @@ def test_published_numbers_of_another_protocol_are_set_apart_beside_it() -> None
     published = {"0.8454", "0.8878"}
     cells = [cell for row in comparison.headline.rows for cell in row.cells]
     assert {cell.text for cell in cells if cell.apart} == published
-    [part] = comparison.by_finding
+    [part] = comparison.groups
     for place, head in enumerate(part.table.columns):
         apart = {row.cells[place].apart for row in part.table.rows}
         assert apart == {head.note == "random patient"}
@@ -158,13 +167,90 @@ def test_a_leaky_run_is_called_so_wherever_it_or_its_split_is_named() -> None:
         names = [*(c.title for c in table.columns)]
         names += [cell.text for row in table.rows for cell in row.cells]
         assert all("LEAKY" in name for name in names if name.startswith((STEP, "image")))
-    assert comparison.by_finding[0].split == "image (LEAKY)"
+    assert comparison.groups[0].splits == "split image (LEAKY)"
 
 
-def test_runs_of_two_splits_never_share_a_table_of_findings() -> None:
-    runs = [make_run(), make_run("b", kind="official"), make_run("c")]
-    parts = compare(make_prepared(), runs, PUBLISHED).by_finding
-    assert [[run.name for run in part.runs] for part in parts] == [[STEP, "c"], ["b"]]
+def test_runs_stand_together_when_their_test_images_are_the_same_and_only_then() -> None:
+    same, other = "ab" * 32, "cd" * 32
+    runs = [
+        make_run("a", sha256=same),
+        make_run("b", sha256=other),
+        dataclasses.replace(make_run("c", sha256=same), protocol="small"),
+        make_run("d", kind="image", sha256=same),
+    ]
+    groups = compare(make_prepared(), runs, PUBLISHED).groups
+    assert [[run.name for run in group.runs] for group in groups] == [["a", "c"], ["b"], ["d"]]
+    assert [group.splits for group in groups] == [
+        *("splits patient, small", "split patient", "split image (LEAKY)")
+    ]
+    assert [group.ranking is not None for group in groups] == [True, False, False]
+
+
+def test_the_ranking_is_over_the_findings_that_all_runs_score() -> None:
+    runs = [
+        make_run("all"),
+        make_run("early", findings=FINDINGS[:8], better=0.01),
+        make_run("late", findings=FINDINGS[5:], better=-0.02),
+        make_run("far", pretrained="nih", better=0.03),
+    ]
+    [group] = compare(make_prepared(), runs, PUBLISHED).groups
+    assert group.shared == FINDINGS[5:8]
+    assert group.ranking
+    # By hand: findings 5 to 7 have a mean of 0.60001 + 0.02 * 6.
+    assert column(group.ranking, "Recipe") == ["far", "early", "all", "late"]
+    assert column(group.ranking, "Macro AUROC") == ["0.7500", "0.7300", "0.7200", "0.7000"]
+    assert column(group.ranking, "Below the first") == ["–", "0.0200", "0.0300", "0.0500"]
+    assert column(group.ranking, "Trained")[0] == "pretrained elsewhere, not trained here"
+    assert column(group.table, "Finding")[-2:] == ["Mean of all scored", "Mean of the 3 shared"]
+    assert [column(group.table, run.name)[-1] for run in runs] == [
+        *("0.7200", "0.7300", "0.7000", "0.7500")
+    ]
+    chexnet = [PUBLISHED["chexnet_2017"].auroc[finding] for finding in FINDINGS[5:8]]
+    assert column(group.table, "CheXNet 2017")[-1] == f"{sum(chexnet) / 3:.4f}"
+
+
+def test_runs_without_a_common_finding_are_not_ranked() -> None:
+    runs = [make_run("a", findings=FINDINGS[:5]), make_run("b", findings=FINDINGS[5:])]
+    [group] = compare(make_prepared(), runs, PUBLISHED).groups
+    assert (group.shared, group.ranking) == ((), None)
+    assert column(group.table, "Finding")[-1] == "Mean of all scored"
+
+
+def test_the_headline_says_over_how_many_findings_a_mean_is_and_what_was_not_trained_here() -> (
+    None
+):
+    runs = [
+        make_run("a"),
+        make_run("b", findings=FINDINGS[:8]),
+        make_run("far", pretrained="densenet121-res224-nih"),
+    ]
+    table = compare(make_prepared(), runs, PUBLISHED).headline
+    assert column(table, "Recipe") == ["a", "b", "far"]
+    assert column(table, "Findings") == ["14", "8 of 14", "14"]
+    assert column(table, "Source") == [
+        *("–", "–", "pretrained elsewhere, not trained here (densenet121-res224-nih)")
+    ]
+
+
+def test_a_split_that_leaves_images_out_is_compared_with_nobody() -> None:
+    run = make_run()
+    small = run.split.train.model_copy(update={"images": 10_000})
+    cut = dataclasses.replace(run, split=run.split.model_copy(update={"train": small}))
+    comparison = compare(make_prepared(), [cut], PUBLISHED)
+    assert not has_difference(comparison.headline)
+    assert "the split leaves out 101,719 images" in comparison.no_difference[0]
+    assert not comparison.groups[0].references
+
+
+def test_each_of_our_columns_stands_before_those_of_others() -> None:
+    runs = [make_run(), make_run("b"), make_run("resnet50_frozen")]
+    [group] = compare(make_prepared(), runs, PUBLISHED).groups
+    titles = [head.title for head in group.table.columns]
+    assert titles == [
+        *("Finding", "Positives", STEP, "b", "resnet50_frozen"),
+        *(f"Source of {STEP}", "Difference", "Source of resnet50_frozen"),
+        *("Wang et al. 2017", "Yao et al. 2017", "CheXNet 2017"),
+    ]
 
 
 def test_no_recipe_is_nothing_to_compare() -> None:

@@ -4,12 +4,13 @@ import subprocess
 import sys
 from xml.etree import ElementTree
 
-from chestxray14.figures import COLOURS, SERIES, draw_auroc, draw_training
+from chestxray14.figures import COLOURS, SERIES, draw_auroc, draw_training, look
 from chestxray14.findings import FINDINGS
 
 OURS = {"first": dict.fromkeys(FINDINGS, 0.7), "second": dict.fromkeys(FINDINGS[:5], 0.8)}
 REFERENCES = {"Published 2017": dict.fromkeys(FINDINGS, 0.75)}
-HISTORY = {
+HISTORY: dict[str, list[float]] = {
+    "epoch": [1, 2, 3],
     "train_loss": [0.5, 0.4, 0.3],
     "val_loss": [0.6, 0.5, 0.55],
     "val_auroc": [math.nan, 0.6, 0.65],
@@ -47,7 +48,7 @@ def test_text_stays_text_and_names_every_finding_recipe_and_reference() -> None:
     found = texts(draw())
     named = {finding.replace("_", " ") for finding in FINDINGS}
     assert named | {"first", "second", "Published 2017"} <= set(found)
-    assert {"Learning rate", "Validation macro AUROC", "first"} <= set(
+    assert {"Learning rate, all recipes", "Validation macro AUROC, all recipes", "first"} <= set(
         texts(draw_training({"first": HISTORY}, title="Training"))
     )
 
@@ -99,5 +100,60 @@ def test_two_figures_on_a_page_share_no_id() -> None:
 
 
 def test_one_epoch_and_a_never_scored_validation_part_can_be_drawn() -> None:
-    one = {"train_loss": [0.5], "val_loss": [0.6], "val_auroc": [math.nan], "lr": [1e-3]}
-    assert "epoch" in texts(draw_training({"a": one}, title="T"))
+    one: dict[str, list[float]] = {
+        "train_loss": [0.5],
+        "val_loss": [0.6],
+        "val_auroc": [math.nan],
+        "lr": [1e-3],
+    }
+    assert "epoch" in texts(draw_training({"a": {"epoch": [1], **one}}, title="T"))
+
+
+def test_64_recipes_in_a_row_all_look_different() -> None:
+    assert len({look(number) for number in range(64)}) == 64
+    # Neighbours differ in colour, and the first eight in marker too.
+    assert len({look(number)[1] for number in range(8)}) == 8
+    assert all(look(n)[0] != look(n + 1)[0] for n in range(63))
+
+
+def test_losses_have_a_panel_for_each_recipe_and_the_rest_one_for_all() -> None:
+    names = [f"recipe_{number}" for number in range(9)]
+    svg = draw_training(dict.fromkeys(names, HISTORY), title="T")
+    # Each name twice, over its panel and in the legend; one panel is left empty.
+    assert [texts(svg).count(name) for name in names] == [2] * 9
+    assert texts(svg).count("Learning rate, all recipes") == 1
+
+
+def test_what_trains_nothing_is_drawn_at_epoch_0_without_a_rate() -> None:
+    idle: dict[str, list[float]] = {
+        "epoch": [0],
+        "train_loss": [0.5],
+        "val_loss": [0.6],
+        "val_auroc": [0.5],
+    }
+    svg = draw_training({"a": HISTORY, "idle": {**idle, "lr": [math.nan]}}, title="T")
+    assert "0" in texts(svg)
+    # Two losses and an AUROC.
+    assert marks(svg, SERIES[1]) == 3
+    assert "0" not in texts(draw_training({"a": HISTORY}, title="T"))
+
+
+def test_equal_scores_of_eight_recipes_do_not_hide_each_other() -> None:
+    names = [f"recipe_{number}" for number in range(8)]
+    ours = {name: {"Hernia": 0.7} for name in names}
+    svg = draw_auroc(ours, {}, findings=FINDINGS, names=names, title="T")
+    uses = list(ElementTree.fromstring(svg).iter(f"{SVG}use"))
+    middle = [
+        float(use.get("y", ""))
+        for use in uses
+        if any(COLOURS[colour] in use.get("style", "") for colour in SERIES)
+        # The legend stands to the left of the dots or above them.
+        and float(use.get("y", "")) > 100
+    ]
+    assert len(middle) == 8
+    gaps = [low - high for high, low in zip(sorted(middle), sorted(middle)[1:], strict=False)]
+    # In points; a dot is about 5 wide.
+    assert min(gaps) > 2.5
+    # All of them within the row of their finding: less than the 14th part of the figure.
+    height = float(ElementTree.fromstring(svg).get("viewBox", "").split()[3])
+    assert max(middle) - min(middle) < height / 14

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import ROOT
-from fake_run import PUBLISHED, STEP, make_prepared, make_run
+from fake_run import PUBLISHED, RECIPES, STEP, make_prepared, make_run, make_split, make_training
 
 from chestxray14.comparison import Comparison, compare
 from chestxray14.errors import InputError
@@ -76,6 +76,10 @@ def plain(markdown: str) -> str:
     return " ".join(re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", bare).split())
 
 
+def both(shown: Report) -> tuple[str, str]:
+    return plain(shown.markdown), Page(shown.html).text
+
+
 def test_the_phantom_banner_stands_at_the_top_of_both_files_and_only_then() -> None:
     drawn, real = report(phantom=True), report()
     for text in (plain(drawn.markdown), Page(drawn.html).text):
@@ -98,8 +102,9 @@ def test_the_result_comes_first_and_equals_the_metrics_rounded() -> None:
     )
     for text in (plain(shown.markdown), Page(shown.html).text):
         assert sentence in text
-    row = next(line for line in shown.markdown.splitlines() if line.startswith(f"| **{STEP}**"))
-    assert [cell.strip() for cell in row.split("|")[3:9]] == [
+    row = next(line for line in shown.markdown.splitlines() if line.startswith(f"| {STEP} |"))
+    assert [cell.strip() for cell in row.split("|")[3:10]] == [
+        "14",
         "0.7300",
         "0.8124",
         "0.8454",
@@ -132,11 +137,14 @@ def test_findings_without_an_auroc_are_named_with_the_reason() -> None:
     scored = [f for f in FINDINGS if f not in (*absent, *unpredicted)]
     shown = report(make_run(findings=scored, absent=absent))
     for text in (plain(shown.markdown), Page(shown.html).text):
-        assert f"Not scored for {STEP}: Edema, Hernia." in text
-        assert f"Not predicted by {STEP}: Mass." in text
+        assert "Not scored on split patient: Edema, Hernia. No test image shows it" in text
+        assert "A mean over other findings is another number." in text
+        assert "A dash: not predicted, or not to be ranked." in text
+    assert f"| {STEP} | patient | 11 of 14 |" in shown.markdown
     for text in (plain(report().markdown), Page(report().html).text):
         assert "Not scored" not in text
-        assert "Not predicted" not in text
+        assert "A dash" not in text
+        assert "A mean over other findings" not in text
 
 
 def test_a_leaky_run_is_called_so_wherever_it_is_named() -> None:
@@ -149,10 +157,75 @@ def test_a_leaky_run_is_called_so_wherever_it_is_named() -> None:
 
 def test_the_values_that_limits_changed_are_listed() -> None:
     text = plain(report().markdown)
-    assert f"The dataset's limits changed what {STEP} asks for" in text
-    assert f"| {STEP} | input, px | 224 | 64 |" in text
-    assert f"| {STEP} | weights | imagenet | random |" in text
-    assert f"| {STEP} | epochs | 10 | 3 |" in text
+    assert f"The dataset's limits changed what {STEP} asked for" in text
+    assert f"| input, px | 224 | 64 | {STEP} |" in text
+    assert f"| weights | imagenet | random | {STEP} |" in text
+    assert f"| epochs | {RECIPES[STEP].epochs} | 3 | {STEP} |" in text
+
+
+def test_limits_that_changed_every_recipe_are_told_in_one_row() -> None:
+    runs = [make_run(name, recipe=recipe) for name, recipe in RECIPES.items()]
+    text = plain(report(*runs).markdown)
+    assert f"| weights | imagenet | random | all {len(RECIPES)} recipes |" in text
+    assert f"The dataset's limits changed what all {len(RECIPES)} recipes asked for" in text
+
+
+def test_many_recipes_have_one_sentence_that_names_the_highest() -> None:
+    runs = [
+        make_run("low", better=-0.01),
+        make_run("high", findings=FINDINGS[:8], better=0.01),
+        make_run("middle"),
+        make_run("far", pretrained="nih", better=0.02),
+        make_run("shortcut", kind="image", better=0.1),
+        make_run("another_shortcut", kind="image", better=0.05),
+    ]
+    # By hand: the first 8 findings have a mean of 0.60001 + 0.02 * 3.5, all 14 of + 0.02 * 6.5.
+    honest = (
+        "4 networks were scored on 200 test images of 50 patients (nih, split patient). Over the "
+        "findings that all of them score (8 of 14) the recipe “high” has the highest macro AUROC, "
+        "0.6800; the other recipes reach 0.6600 to 0.6700; what was pretrained elsewhere reaches "
+        "0.6900."
+    )
+    leaky = (
+        "2 networks were scored on 200 test images of 50 patients (nih, split image (LEAKY)). Over "
+        "the findings that all of them score (14 of 14) they reach a macro AUROC of 0.7800 to "
+        "0.8300, too high on purpose"
+    )
+    for text in both(report(*runs)):
+        assert honest in text
+        assert leaky in text
+        assert "Scored by all: " + ", ".join(FINDINGS[:8]) in text
+
+
+def test_networks_without_a_common_finding_are_said_to_have_no_ranking() -> None:
+    runs = [make_run("a", findings=FINDINGS[:5]), make_run("b", findings=FINDINGS[5:])]
+    for text in both(report(*runs)):
+        assert "No finding is scored in all of them, so they are not ranked." in text
+        assert "Ranked on" not in text
+
+
+def test_a_report_of_a_pretrained_network_alone_can_be_written() -> None:
+    for text in both(report(make_run("far", pretrained="nih"), make_run("b", pretrained="all"))):
+        assert "they reach a macro AUROC of 0.7300." in text
+        assert "pretrained elsewhere, not trained here (nih)" in text
+
+
+def test_losses_are_never_offered_for_comparison_between_recipes() -> None:
+    for text in both(report(make_run(), make_run("best", recipe=RECIPES["best"]))):
+        assert "Compare losses within a recipe, never between two." in text
+        assert "lowest validation loss" in text
+        assert "highest validation AUROC" in text
+
+
+def test_a_split_that_leaves_images_out_says_how_many() -> None:
+    run = make_run()
+    small = run.split.train.model_copy(update={"images": 10_000})
+    cut = dataclasses.replace(run, split=run.split.model_copy(update={"train": small}))
+    for text in both(report(cut)):
+        assert "whole patients, drawn at random; 101,719 images left out" in text
+    for text in both(report()):
+        assert "left out;" not in text
+        assert "images left out" not in text
 
 
 def test_the_dataset_and_the_published_sources_are_cited() -> None:
@@ -259,18 +332,27 @@ def test_markdown_and_html_hold_the_same_tables() -> None:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make a folder that holds what the stage reads and work in it."""
-    run, prepared = make_run(), make_prepared("phantom", listed=1_000)
+    prepared = make_prepared("phantom", listed=1_000)
     shutil.copytree(ROOT / "data/published", tmp_path / "data/published")
     shutil.copy(ROOT / "params.yaml", tmp_path)
     write_json(tmp_path / "metrics/prepare.json", {**prepared.model_dump(), "dataset": "phantom"})
-    write_json(tmp_path / "metrics/split/patient.json", run.split.model_dump())
-    write_json(tmp_path / f"metrics/{STEP}/train.json", run.trained.model_dump())
-    write_json(tmp_path / f"metrics/{STEP}/test.json", run.evaluated.model_dump())
-    history = tmp_path / f"plots/{STEP}/history.csv"
-    history.parent.mkdir(parents=True)
-    history.write_text(
-        "epoch,train_loss,val_loss,val_auroc,lr\n1,0.5,0.6,,0.001\n2,0.4,0.5,0.61,1e-05\n"
-    )
+    for split in ("patient", "small"):
+        content = make_split(sha256=make_run().evaluated.split_sha256).model_dump()
+        write_json(tmp_path / f"metrics/split/{split}.json", content)
+    for name, recipe in RECIPES.items():
+        run = make_run(findings=recipe.findings)
+        trained = make_training(recipe).trained.model_dump()
+        write_json(tmp_path / f"metrics/{name}/train.json", trained)
+        write_json(tmp_path / f"metrics/{name}/test.json", run.evaluated.model_dump())
+        rows = ["1,0.5,0.6,,0.001", "2,0.4,0.5,0.61,1e-05"]
+        history = tmp_path / f"plots/{name}/history.csv"
+        history.parent.mkdir(parents=True)
+        history.write_text(
+            "\n".join(
+                ["epoch,train_loss,val_loss,val_auroc,lr"]
+                + (rows if recipe.epochs else ["0,0.7,0.7,0.5,0.0001"])
+            )
+        )
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -296,6 +378,23 @@ def test_the_stage_writes_both_files_and_ends_by_naming_the_page(
     again = [(project / f"reports/comparison.{end}").read_bytes() for end in ("md", "html")]
     assert first == again
     assert all(str(project).encode() not in content for content in first)
+
+
+def test_every_recipe_and_then_every_pretrained_network_is_in_the_report(project: Path) -> None:
+    params = read_yaml(project / "params.yaml")
+    weights = {"path": "/home/me/nih.safetensors", "sha256": "ab" * 32}
+    params["external"] = {"far": {"split": "patient", "weights": weights, "batch": 8}}
+    (project / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    # A pretrained network has scores and nothing else.
+    write_json(project / "metrics/far/test.json", make_run().evaluated.model_dump())
+    run_stage()
+    text = (project / "reports/comparison.md").read_text()
+    headline = text[text.index("**Each recipe and what its source reports**") :].split("\n\n")[1]
+    names = [row.split("|")[1].strip() for row in headline.splitlines()[2:]]
+    assert names == [*RECIPES, "far"]
+    assert "pretrained elsewhere, not trained here (nih.safetensors (abababababab))" in headline
+    assert "/home/me" not in text
+    assert "| chexnet_untrained | – | none trained | – |" in text
 
 
 def test_folders_of_other_recipes_are_ignored(project: Path) -> None:

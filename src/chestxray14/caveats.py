@@ -1,8 +1,10 @@
 """What to know before two numbers are compared, and whom to cite for them."""
 
+from collections.abc import Sequence
+
 from chestxray14.comparison import Comparison
 from chestxray14.published import MICRO, WHOLE_NIH
-from chestxray14.results import LABEL_VERSIONS
+from chestxray14.results import LABEL_VERSIONS, Run, name_runs
 from chestxray14.tables import auroc_text
 
 
@@ -48,11 +50,12 @@ def list_caveats(comparison: Comparison) -> tuple[str, ...]:
         for system in comparison.systems
         if (micro := systems.get(system.source + MICRO))
     ]
-    for part in comparison.by_finding:
-        test = part.runs[0].split.test
-        negative = 1 - sum(test.prevalence.values()) / len(test.prevalence)
+    points += _training_caveats(comparison)
+    for group in comparison.groups:
+        prevalence = group.test.prevalence
+        negative = 1 - sum(prevalence.values()) / len(prevalence)
         points.append(
-            f"Label accuracy. Calling every test image of split {part.split} free of every "
+            f"Label accuracy. Calling every test image of {group.splits} free of every "
             f"finding is right for {negative:.1%} of the labels and finds nobody. An accuracy "
             "is no AUROC."
         )
@@ -64,6 +67,57 @@ def list_caveats(comparison: Comparison) -> tuple[str, ...]:
                 "training images can give such a number. It is listed, never compared."
             )
     return tuple(points)
+
+
+def _training_caveats(comparison: Comparison) -> list[str]:
+    """Return what holds of some ways to come by a network, where this comparison has them."""
+    recipes = [run for run in comparison.runs if run.training]
+    made = [(run, run.training) for run in comparison.runs if run.training]
+    weighted = [run for run, training in made if training.recipe.loss.name != "bce"]
+    frozen = [
+        run
+        for run, training in made
+        if training.recipe.trainable != "all" and training.trained.weights == "random"
+    ]
+    points = []
+    if weighted:
+        points.append(
+            f"Probabilities. The loss of {name_runs(weighted, among=recipes)} weighs the rare class "
+            "up, which shifts every probability. AUROC is about ranks and does not see it: do not "
+            "read such a probability as a risk."
+        )
+    if frozen:
+        points.append(
+            f"Frozen and random. Layers of {name_runs(frozen, among=recipes)} stay as they were "
+            "drawn at random here, where the recipe has them pretrained. That shows that the "
+            "machinery runs and says nothing about the recipe."
+        )
+    if external := [
+        f"{run.name} ({run.pretrained})" for run in comparison.runs if not run.training
+    ]:
+        points.append(
+            f"Pretrained elsewhere: {', '.join(external)}. TorchXRayVision's weights named all, nih "
+            "and rsna were trained on NIH images (Cohen et al., arXiv:2111.00595), by a split that "
+            "is not published, so they may have seen test images of ours and score too high. Those "
+            "named pc, chex and mimic come from other hospitals."
+        )
+    return points
+
+
+def list_limits(runs: Sequence[Run]) -> dict[tuple[str, str, str], list[Run]]:
+    """Return (value, asked for, used) where these differ, with the recipes that it befell."""
+    changes: dict[tuple[str, str, str], list[Run]] = {}
+    for run in runs:
+        if run.training:
+            recipe, trained = run.training.recipe, run.training.trained
+            for value, asked, used in (
+                ("input, px", recipe.input_px, trained.input_px),
+                ("weights", recipe.start, trained.weights),
+                ("epochs", recipe.epochs, trained.epochs),
+            ):
+                if asked != used:
+                    changes.setdefault((value, str(asked), str(used)), []).append(run)
+    return dict(sorted(changes.items(), key=lambda change: change[0][0]))
 
 
 def list_citations(comparison: Comparison) -> tuple[str, ...]:

@@ -25,6 +25,13 @@ COLOURS = {INK: "ink", MUTED: "muted", RULE: "rule"} | {
 MARKERS = "osD^vP*X"
 REFERENCE_MARKERS = "|x+1"
 
+AUROC, RATE = "Validation macro AUROC, all recipes", "Learning rate, all recipes"
+"""The headings of the panels that recipes share."""
+
+LINE: dict[str, Any] = {"color": MUTED, "marker": "o", "markersize": 4.0, "linewidth": 1.4}
+TRAIN: dict[str, Any] = {"linestyle": "--", "markerfacecolor": "none"}
+"""How a loss of the training part differs from one of the validation part."""
+
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -48,6 +55,12 @@ STYLE: dict[Any, Any] = {
 }
 
 
+def look(number: int) -> tuple[str, str]:
+    """Return the colour and marker of a recipe by its place; 64 in a row differ."""
+    round_, colour = divmod(number, len(SERIES))
+    return SERIES[colour], MARKERS[(colour + round_) % len(MARKERS)]
+
+
 def draw_auroc(
     ours: Mapping[str, Mapping[str, float]],
     references: Mapping[str, Mapping[str, float]],
@@ -63,19 +76,22 @@ def draw_auroc(
     each looks the same in every figure. `title` is read out where the figure cannot be seen.
     """
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 0.27 * len(findings) + 1.2), layout="constrained")
+        # A row grows with the dots that stand in it, one below the other.
+        height = 0.27 + 0.04 * max(0, len(ours) - 2)
+        figure = Figure(figsize=(WIDTH, height * len(findings) + 1.2), layout="constrained")
         axes = figure.add_subplot()
+        for row in range(0, len(findings), 2):
+            axes.axhspan(row - 0.5, row + 0.5, color=RULE, alpha=0.3, linewidth=0)
         for place, (name, scores) in enumerate(ours.items()):
-            look = names.index(name)
-            # Side by side within the row, so that equal values do not hide each other.
-            shift = 0.0 if len(ours) == 1 else 0.5 * (place / (len(ours) - 1) - 0.5)
+            colour, marker = look(names.index(name))
+            shift = min(0.22, 0.64 / len(ours)) * (place - (len(ours) - 1) / 2)
             rows = [row for row, finding in enumerate(findings) if finding in scores]
             axes.scatter(
                 [scores[findings[row]] for row in rows],
                 [row + shift for row in rows],
                 s=30,
-                marker=MARKERS[look % len(MARKERS)],
-                color=SERIES[look % len(SERIES)],
+                marker=marker,
+                color=colour,
                 label=name,
                 zorder=3,
                 clip_on=False,
@@ -97,7 +113,7 @@ def draw_auroc(
         axes.set_xlim(min(0.45, math.floor(lowest * 10) / 10), 1.0)
         axes.set_ylim(len(findings) - 0.5, -0.5)
         axes.set_yticks(range(len(findings)), [finding.replace("_", " ") for finding in findings])
-        axes.grid(axis="y")
+        axes.grid(axis="x")
         axes.tick_params(length=0)
         axes.spines["left"].set_visible(False)
         axes.set_xlabel("AUROC (dotted: chance)", color=MUTED)
@@ -106,40 +122,38 @@ def draw_auroc(
 
 
 def draw_training(histories: Mapping[str, Mapping[str, Sequence[float]]], *, title: str) -> str:
-    """Return the training curves of all recipes as an SVG of three panels.
+    """Return the training curves of all recipes as an SVG.
 
-    `histories` maps a name to columns of equal length, one value an epoch: train_loss, val_loss,
-    val_auroc (NaN where nothing was scored) and lr.
+    Losses of two recipes have no common scale, so each recipe has a panel of its own; validation
+    AUROC and learning rate share one each. `histories` maps a name to columns of equal length:
+    epoch, train_loss, val_loss, val_auroc and lr, the last two NaN where there is none.
     """
-    panels = (
-        ("Loss (dashed: training, solid: validation)", ("train_loss", "val_loss")),
-        ("Validation macro AUROC", ("val_auroc",)),
-        ("Learning rate", ("lr",)),
-    )
+    names = list(histories)
+    panels = [[name, names[i + 1] if i + 1 < len(names) else "."] for i, name in enumerate(names)]
+    mosaic: list[Any] = [*panels[::2], [AUROC] * 2, [RATE] * 2]
+    heights = [1.35] * len(panels[::2]) + [2.4, 1.7]
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 6.4), layout="constrained")
-        grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
-        for axes, (heading, columns) in zip(grid, panels, strict=True):
-            for number, (name, history) in enumerate(histories.items()):
-                for column in columns:
-                    axes.plot(
-                        range(1, len(history[column]) + 1),
-                        history[column],
-                        color=SERIES[number % len(SERIES)],
-                        marker=MARKERS[number % len(MARKERS)],
-                        markersize=3.5,
-                        linewidth=1.4,
-                        linestyle="--" if column == "train_loss" else "-",
-                        drawstyle="steps-mid" if column == "lr" else "default",
-                        label=None if column == "train_loss" else name,
-                    )
+        figure = Figure(figsize=(WIDTH, sum(heights) + 0.6), layout="constrained")
+        grid = figure.subplot_mosaic(mosaic, height_ratios=heights, sharex=True)
+        for number, (name, history) in enumerate(histories.items()):
+            colour, marker = look(number)
+            line = LINE | {"color": colour, "marker": marker}
+            epochs = history["epoch"]
+            grid[name].plot(epochs, history["train_loss"], **line, **TRAIN)
+            grid[name].plot(epochs, history["val_loss"], **line)
+            grid[AUROC].plot(epochs, history["val_auroc"], label=name, **line)
+            grid[RATE].plot(epochs, history["lr"], drawstyle="steps-mid", **line)
+        grid[AUROC].plot([], [], label="loss: training", **LINE, **TRAIN)
+        grid[AUROC].plot([], [], label="loss: validation", **LINE)
+        for heading, axes in grid.items():
             axes.set_title(heading, color=INK)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
+            axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
             axes.grid(axis="y")
             axes.tick_params(length=0)
-        grid[-1].set_yscale("log")
-        grid[-1].set_xlabel("epoch", color=MUTED)
-        _add_legend(figure, grid[0])
+        grid[RATE].set_yscale("log")
+        grid[RATE].set_xlabel("epoch", color=MUTED)
+        _add_legend(figure, grid[AUROC])
         return _to_svg(figure, title=title)
 
 

@@ -76,11 +76,11 @@ class System:
         return f"{self.protocol}, selected on TEST SET" if self.selected_on_test else self.protocol
 
 
-def why_apart(system: System, *, drawn: bool, listed: int, kind: str) -> str | None:
+def why_apart(system: System, *, drawn: bool, listed: int, left_out: int, kind: str) -> str | None:
     """Return why our number cannot be compared with a published one, None where it can.
 
     Ours must come from all of NIH ChestX-ray14 (`listed` images, not `drawn`) and from a split of
-    the `kind` that the published protocol has.
+    the `kind` that the published protocol has, with no image `left_out`.
     """
     if drawn:
         return "these radiographs are drawn, the published numbers come from real ones"
@@ -92,6 +92,8 @@ def why_apart(system: System, *, drawn: bool, listed: int, kind: str) -> str | N
         return "the split is LEAKY"
     if COMPARABLE.get(kind) != system.family:
         return f"the published protocol is “{system.protocol}”, this split is of the kind “{kind}”"
+    if left_out > 0:
+        return f"the split leaves out {left_out:,} images"
     return None
 
 

@@ -9,11 +9,19 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from chestxray14.caveats import list_caveats, list_citations
-from chestxray14.comparison import Comparison
+from chestxray14.caveats import list_caveats, list_citations, list_limits
+from chestxray14.comparison import Comparison, Group
 from chestxray14.figures import draw_auroc, draw_training
 from chestxray14.findings import FINDINGS
-from chestxray14.results import LABEL_VERSIONS, Run
+from chestxray14.results import (
+    LABEL_VERSIONS,
+    Prepared,
+    Run,
+    SplitFacts,
+    mean_auroc,
+    name_runs,
+    tabulate_training,
+)
 from chestxray14.tables import Table, auroc_text, text_table
 
 TITLE = "Chest X-ray classifiers, compared"
@@ -27,6 +35,22 @@ RESEARCH = "Research software: not a medical device, not for diagnosis."
 SET_APART = (
     "Numbers that were reached under other conditions are set apart (shaded, in italics), with "
     "their protocol beside them; no difference to them is shown."
+)
+
+FEWER = (
+    "A mean over other findings is another number. Only a ranking, over the same findings and the "
+    "same test images, puts a recipe of fewer than 14 beside the others."
+)
+
+TRAINING = (
+    (
+        "The epoch that is kept is chosen on the validation part, which the network sees by the "
+        "centre of each image; the test part is scored once."
+    ),
+    (
+        "Each loss is the recipe's own: plain, class-weighted or focal, over its own findings. "
+        "Compare losses within a recipe, never between two."
+    ),
 )
 
 KINDS = {
@@ -98,49 +122,69 @@ def write_report(comparison: Comparison) -> Report:
 
 
 def _result(comparison: Comparison) -> Section:
-    text = []
-    for part in comparison.by_finding:
-        test = part.runs[0].split.test
-        reached = "; ".join(
-            f"{run.label} reaches a macro AUROC of {auroc_text(run.evaluated.auroc['macro'])} and a "
-            f"micro AUROC of {auroc_text(run.evaluated.auroc['micro'])}"
-            for run in part.runs
-        )
+    text = [_summarise(comparison, group) for group in comparison.groups]
+    for group in comparison.groups:
+        test = group.test
+        if one_class := [f for f in FINDINGS if test.positives(f) in (0, test.images)]:
+            text.append(
+                f"Not scored on {group.splits}: {', '.join(one_class)}. No test image shows it, or "
+                "all do, and ranking needs both."
+            )
+    recipes = [run for run in comparison.runs if run.training]
+    changed = {run.name for runs in list_limits(recipes).values() for run in runs}
+    if limited := [run for run in recipes if run.name in changed]:
         text.append(
-            f"{reached}, on {test.images:,} test images of {test.patients:,} patients "
-            f"({comparison.prepared.dataset}, split {part.split})."
+            f"The dataset's limits changed what {name_runs(limited, among=recipes)} asked for (see "
+            "What ran), so this is a reduced run, not what was published."
         )
-    for run in comparison.runs:
-        text.extend(_name_unscored(run))
-    if limited := dict.fromkeys(row[0] for row in _limits(comparison.runs)):
-        text.append(
-            f"The dataset's limits changed what {', '.join(limited)} asks for (see What ran), so "
-            "this is a reduced run, not the recipe as published."
-        )
+    if any(len(run.scored) < len(FINDINGS) for run in comparison.runs):
+        text.append(FEWER)
     text.extend(comparison.no_difference)
     if any(cell.apart for row in comparison.headline.rows for cell in row.cells):
         text.append(SET_APART)
-    return Section("result", "Result", text=tuple(text), tables=(comparison.headline,))
+    rankings = [group.ranking for group in comparison.groups if group.ranking]
+    return Section("result", "Result", text=tuple(text), tables=(*rankings, comparison.headline))
 
 
-def _name_unscored(run: Run) -> list[str]:
-    """Say which findings have no AUROC, and why."""
-    missing = [finding for finding in FINDINGS if finding not in run.scored]
-    test = run.split.test
-    one_class = [f for f in missing if test.positives(f) in (0, test.images)]
-    unpredicted = [f for f in missing if f not in one_class]
-    text = []
-    if one_class:
-        text.append(
-            f"Not scored for {run.label}: {', '.join(one_class)}. No test image shows it, or all "
-            "do, and ranking needs both."
+def _summarise(comparison: Comparison, group: Group) -> str:
+    """Say what the runs on one set of test images reach, and which recipe reaches most."""
+    where = (
+        f"{group.test.images:,} test images of {group.test.patients:,} patients "
+        f"({comparison.prepared.dataset}, {group.splits})"
+    )
+    if len(group.runs) == 1:
+        [run] = group.runs
+        return (
+            f"{run.label} reaches a macro AUROC of {auroc_text(run.evaluated.auroc['macro'])} and "
+            f"a micro AUROC of {auroc_text(run.evaluated.auroc['micro'])}, on {where}."
         )
-    if unpredicted:
-        text.append(f"Not predicted by {run.label}: {', '.join(unpredicted)}.")
-    return text
+    recipes = [run for run in group.runs if run.training]
+    elsewhere = [run for run in group.runs if not run.training]
+    count = f"{len(group.runs)} networks were scored on {where}"
+    if not group.shared:
+        return f"{count}. No finding is scored in all of them, so they are not ranked."
+
+    def reach(runs: Sequence[Run]) -> str:
+        found = sorted({auroc_text(mean_auroc(r.evaluated.auroc, group.shared)) for r in runs})
+        return " to ".join(dict.fromkeys((found[0], found[-1])))
+
+    over = f"{count}. Over the findings that all of them score ({len(group.shared)} of 14)"
+    if group.runs[0].leaky or not recipes:
+        why = ", too high on purpose (see What ran)" if group.runs[0].leaky else ""
+        return f"{over} they reach a macro AUROC of {reach(group.runs)}{why}."
+    best = max(recipes, key=lambda run: mean_auroc(run.evaluated.auroc, group.shared))
+    others = [run for run in recipes if run is not best]
+    told = [f"{over} the recipe “{best.label}” has the highest macro AUROC, {reach([best])}"]
+    if others:
+        told.append(f"the other recipes reach {reach(others)}")
+    if elsewhere:
+        told.append(f"what was pretrained elsewhere reaches {reach(elsewhere)}")
+    return f"{'; '.join(told)}. Each ran once, so a small gap is none (see How to read this)."
 
 
 def _findings(comparison: Comparison) -> list[Section]:
+    dash = " A dash: not predicted, or not to be ranked."
+    fewer = any(len(run.scored) < len(FINDINGS) for run in comparison.runs)
     sections = [
         Section(
             "findings",
@@ -149,28 +193,31 @@ def _findings(comparison: Comparison) -> list[Section]:
                 (
                     "AUROC of each of the 14 findings: the chance that a random image with the "
                     "finding is ranked above a random one without it. 0.5 is chance, 1 is perfect. "
-                    "The fewer positives, the more an AUROC moves by luck."
+                    f"The fewer positives, the more an AUROC moves by luck.{dash if fewer else ''}"
                 ),
             ),
         )
     ]
-    for part in comparison.by_finding:
+    for group in comparison.groups:
         svg = draw_auroc(
-            {run.label: {f: run.evaluated.auroc[f] for f in run.scored} for run in part.runs},
-            {title: system.auroc for title, system in part.references.items()},
+            {run.label: {f: run.evaluated.auroc[f] for f in run.scored} for run in group.runs},
+            {title: system.auroc for title, system in group.references.items()},
             findings=FINDINGS,
             names=[run.label for run in comparison.runs],
-            title=f"AUROC by finding, split {part.split}; the table that follows has the numbers",
+            title=f"AUROC by finding, {group.splits}; the table that follows has the numbers",
         )
-        apart = any(cell.apart for row in part.table.rows for cell in row.cells)
+        apart = any(cell.apart for row in group.table.rows for cell in row.cells)
+        few = group.ranking and len(group.shared) < len(FINDINGS)
+        shared = [f"Scored by all: {', '.join(group.shared)}."] if few else []
+        splits = group.splits[0].upper() + group.splits[1:]
         sections.append(
             Section(
-                f"split-{part.runs[0].recipe.split}",
-                f"Split {part.split}: {KINDS[part.runs[0].split.kind]}",
+                f"split-{group.runs[0].protocol}",
+                f"{splits}: {KINDS[group.runs[0].split.kind]}",
                 level=3,
-                text=(SET_APART,) if apart else (),
+                text=(*shared, *([SET_APART] if apart else [])),
                 figure=Markup(svg),
-                tables=(part.table,),
+                tables=(group.table,),
             )
         )
     return sections
@@ -209,34 +256,26 @@ def _published(comparison: Comparison) -> list[Section]:
 
 
 def _training(comparison: Comparison) -> Section:
-    columns = ("train_loss", "val_loss", "val_auroc", "lr")
+    trained = [(run, run.training) for run in comparison.runs if run.training]
+    columns = ("epoch", "train_loss", "val_loss", "val_auroc", "lr")
     histories = {
         run.label: {
-            column: [_or_nan(getattr(epoch, column)) for epoch in run.history]
+            # What trains nothing has no rate: the one in its history was never used.
+            column: [
+                _or_nan(getattr(epoch, column) if column != "lr" or epoch.epoch else None)
+                for epoch in training.history
+            ]
             for column in columns
         }
-        for run in comparison.runs
+        for run, training in trained
     }
-    rows = [
-        (
-            run.label,
-            f"{run.trained.best_epoch} of {run.trained.epochs_run}",
-            f"{run.trained.val_loss:.4f}",
-            f"{run.trained.train_images:,}",
-            f"{run.trained.input_px} px",
-            run.trained.weights,
-            f"{run.trained.device}, {run.trained.precision}, {run.trained.threads} threads",
-        )
-        for run in comparison.runs
-    ]
-    headings = ("Recipe", "Epoch kept", "Validation loss", "Training images")
-    settings = ("Input", "First weights", "Hardware")
+    recipes = [run for run, _ in trained]
     return Section(
         "training",
         "Training",
-        text=("The epoch with the lowest validation loss is kept and scored on the test part.",),
+        text=TRAINING,
         figure=Markup(draw_training(histories, title="Losses, validation AUROC, learning rate")),
-        tables=(text_table("What was trained", headings + settings, rows, numeric=(1, 2, 3)),),
+        tables=tabulate_training(recipes),
     )
 
 
@@ -253,8 +292,9 @@ def _what_ran(comparison: Comparison) -> list[Section]:
     )
     splits = {run.split_label: run.split for run in comparison.runs}
     split_rows = [
-        (label, KINDS[split.kind], name, f"{part.images:,}", f"{part.patients:,}", part.sha256)
+        (label, words, name, f"{part.images:,}", f"{part.patients:,}", part.sha256)
         for label, split in splits.items()
+        for words in [_describe_split(split, data)]
         for name, part in (("train", split.train), ("val", split.val), ("test", split.test))
     ]
     headings = ("Split", "Drawn as", "Part", "Images", "Patients", "sha256 of the image names")
@@ -264,7 +304,12 @@ def _what_ran(comparison: Comparison) -> list[Section]:
         for label, split in splits.items()
         if split.kind == "image"
     )
-    changes = _limits(comparison.runs)
+    recipes = [run for run in comparison.runs if run.training]
+    changes = [
+        (*change, name_runs(runs, among=recipes)) for change, runs in list_limits(recipes).items()
+    ]
+    asked = ("Value", "params.yaml", "This run", "Recipes")
+    unchanged = "Nothing: every recipe ran with the input, weights and epochs of params.yaml."
     return [
         Section(
             "what-ran",
@@ -276,29 +321,15 @@ def _what_ran(comparison: Comparison) -> list[Section]:
             "limits",
             "What the dataset's limits changed",
             level=3,
-            text=()
-            if changes
-            else ("Nothing: every recipe ran with the input, weights and epochs of params.yaml.",),
-            tables=(
-                text_table(
-                    "Recipe values", ("Recipe", "Value", "params.yaml", "This run"), changes
-                ),
-            )
-            if changes
-            else (),
+            text=() if changes else (unchanged,),
+            tables=(text_table("Recipe values", asked, changes),) if changes else (),
         ),
     ]
 
 
-def _limits(runs: Sequence[Run]) -> list[tuple[str, ...]]:
-    """Return what a recipe asks for and what it got, where these differ."""
-    rows: list[tuple[str, ...]] = []
-    for run in runs:
-        for key, name in (("input_px", "input, px"), ("weights", "weights"), ("epochs", "epochs")):
-            asked, used = getattr(run.recipe, key), getattr(run.trained, key)
-            if asked != used:
-                rows.append((run.label, name, str(asked), str(used)))
-    return rows
+def _describe_split(split: SplitFacts, prepared: Prepared) -> str:
+    left_out = prepared.images - split.images
+    return KINDS[split.kind] + (f"; {left_out:,} images left out" if left_out > 0 else "")
 
 
 def _escape_markdown(value: object) -> object:
