@@ -4,21 +4,27 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
+import dvc.api
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from conftest import ROOT
 from dvc.repo import Repo
 from fake_kaggle import KEY, USER, FakeKaggle, serve
 from PIL import Image
-from safetensors.numpy import load_file
+from safetensors.torch import load_file, save_file
+from torchxrayvision.models import DenseNet
 
 from chestxray14.packed import open_images
 from chestxray14.params import read_yaml
@@ -27,6 +33,10 @@ from chestxray14.raw import RAW_VARIABLE
 pytestmark = pytest.mark.slow
 
 RECIPE = "densenet121_step"
+KEPT = (RECIPE, "chexnet_untrained", "best")
+"""The recipes run here, one of each kind: tests/test_recipes.py trains them all."""
+
+EXTERNAL = "torchxrayvision"
 # Both the interpreter's folder, so that `python` in dvc.yaml is this one, and no settings of ours.
 ENVIRONMENT = {
     name: value
@@ -56,7 +66,24 @@ def stage(name: str, *arguments: str, cwd: Path, status: int = 0) -> str:
     return done.stdout
 
 
-def make_project(folder: Path, **changes: object) -> Path:
+def tiny_params(weights: Path) -> dict[str, Any]:
+    """Return params.yaml for a tiny cohort, small networks and a few recipes."""
+    params: dict[str, Any] = read_yaml(ROOT / "params.yaml")
+    phantom = params["datasets"]["phantom"]
+    phantom |= {"patients": 40, "follow_ups": 1.0, "image_px": 64, "packed_px": 48}
+    for dataset in params["datasets"].values():
+        dataset["limits"] = {"input_px": 32, "epochs": 2, "weights": "random"}
+    params["datasets"]["folder"]["packed_px"] = 48
+    params["recipes"] = {name: params["recipes"][name] for name in KEPT}
+    # As few images as there are: which findings have both classes is chance.
+    params["recipes"]["best"]["selection"] = "val_loss"
+    sha256 = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.exists() else "0" * 64
+    entry = {"split": "patient", "weights": {"path": str(weights), "sha256": sha256}, "batch": 16}
+    params["external"] = {EXTERNAL: entry}
+    return params
+
+
+def make_project(folder: Path, weights: Path = Path("none"), **changes: object) -> Path:
     """Make a checkout of the project, with tiny params, in a new git repository."""
     for name in ("src", "data/published", ".dvc/config", ".dvcignore", ".gitignore", "dvc.yaml"):
         source, target = ROOT / name, folder / name
@@ -65,13 +92,7 @@ def make_project(folder: Path, **changes: object) -> Path:
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.egg*"))
         else:
             shutil.copy(source, target)
-    params = read_yaml(ROOT / "params.yaml")
-    phantom = params["datasets"]["phantom"]
-    phantom |= {"patients": 40, "follow_ups": 1.0, "image_px": 64, "packed_px": 48}
-    for dataset in params["datasets"].values():
-        dataset["limits"] = {"input_px": 32, "epochs": 2, "weights": "random"}
-    params["datasets"]["folder"]["packed_px"] = 48
-    params |= changes
+    params = tiny_params(weights) | changes
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     run("git", "init", "-q", cwd=folder)
     commit(folder)
@@ -92,14 +113,20 @@ def commit(folder: Path) -> None:
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a finished run of the whole pipeline; tests leave it as it is."""
-    folder = make_project(tmp_path_factory.mktemp("project"))
+    weights = tmp_path_factory.mktemp("weights") / "external.safetensors"
+    torch.manual_seed(0)
+    save_file(DenseNet(weights=None).state_dict(), weights)
+    folder = make_project(tmp_path_factory.mktemp("project"), weights)
     run("dvc", "repro", cwd=folder)
     commit(folder)
     return folder
 
 
 def expanded_stages() -> list[object]:
-    with Repo(str(ROOT)) as repo:
+    with TemporaryDirectory() as folder:
+        shutil.copy(ROOT / "dvc.yaml", folder)
+        (Path(folder) / "params.yaml").write_text(yaml.safe_dump(tiny_params(Path("none"))))
+        run(sys.executable, "-m", "dvc", "init", "--no-scm", "-q", cwd=Path(folder))
         return [
             pytest.param(
                 each.cmd,
@@ -107,7 +134,7 @@ def expanded_stages() -> list[object]:
                 [out.def_path for out in each.outs],
                 id=each.addressing,
             )
-            for each in repo.index.stages
+            for each in Repo(folder).index.stages
         ]
 
 
@@ -145,7 +172,7 @@ def test_the_report_exists_and_says_that_the_data_is_drawn(project: Path) -> Non
 
 def test_metrics_are_finite_numbers_words_and_no_lists(project: Path) -> None:
     files = list((project / "metrics").rglob("*.json"))
-    assert len(files) == 1 + 3 + 2
+    assert len(files) == 1 + 4 + 2 * len(KEPT) + 1
 
     def check(content: object) -> None:
         if isinstance(content, dict):
@@ -172,11 +199,35 @@ def test_dvc_shows_metrics_params_and_plots(project: Path) -> None:
 def test_one_changed_param_runs_only_what_reads_it(project: Path) -> None:
     setting = f"recipes.{RECIPE}.seed=7"
     done = run("dvc", "exp", "run", "--temp", "-S", setting, "-n", "other-seed", cwd=project)
-    for name in ("download", "prepare", "split@patient"):
-        assert f"Running stage '{name}'" not in done.stdout
-    assert f"Running stage 'train@{RECIPE}'" in done.stdout
+    ran = set(re.findall(r"Running stage '(.+)'", done.stdout))
+    stages = {f"{name}@{RECIPE}" for name in ("train", "predict", "evaluate")}
+    assert ran == stages | {"compare"}
     diff = run("dvc", "metrics", "diff", "--json", "other-seed", "workspace", cwd=project)
     assert "auroc" in json.dumps(json.loads(diff.stdout))
+
+
+def test_a_recipe_is_added_by_a_copied_block_or_on_the_command_line(project: Path) -> None:
+    block = tiny_params(Path("none"))["recipes"]["chexnet_untrained"] | {"seed": 3}
+    settings = {"copied": "${recipes.chexnet_untrained}", "written": as_override(block)}
+    options = [
+        part for name, value in settings.items() for part in ("-S", f"+recipes.{name}={value}")
+    ]
+    done = run("dvc", "exp", "run", "--temp", *options, "-n", "more-recipes", cwd=project)
+    ran = set(re.findall(r"Running stage '(.+)'", done.stdout))
+    assert ran == {"compare"} | {
+        f"{stage}@{name}" for stage in ("train", "predict", "evaluate") for name in settings
+    }
+    report = dvc.api.read("reports/comparison.md", repo=str(project), rev="more-recipes")
+    assert "| **written** |" in report
+
+
+def as_override(value: object) -> str:
+    """Return a value as `dvc exp run -S` takes it."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{as_override(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(as_override, value)) + "]"
+    return "null" if value is None else str(value)
 
 
 def test_a_temporary_copy_uses_its_own_library(project: Path, tmp_path: Path) -> None:
@@ -188,16 +239,16 @@ def test_a_temporary_copy_uses_its_own_library(project: Path, tmp_path: Path) ->
     assert "own library" in done.stderr
 
 
-@pytest.mark.parametrize("epoch", [1, 2])
+@pytest.mark.parametrize(("recipe", "epoch"), [(RECIPE, 1), ("best", 2)])
 def test_a_killed_training_goes_on_and_ends_in_the_same_bytes(
-    project: Path, tmp_path: Path, epoch: int
+    project: Path, tmp_path: Path, recipe: str, epoch: int
 ) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(project, copy)
-    outputs = (f"models/{RECIPE}/model.safetensors", f"plots/{RECIPE}/history.csv")
+    outputs = (f"models/{recipe}/model.safetensors", f"plots/{recipe}/history.csv")
     for out in outputs:
         (copy / out).unlink()
-    command = (sys.executable, "src/stages/train.py", RECIPE)
+    command = (sys.executable, "src/stages/train.py", recipe)
     with subprocess.Popen(
         command, cwd=copy, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
     ) as training:
@@ -210,7 +261,7 @@ def test_a_killed_training_goes_on_and_ends_in_the_same_bytes(
                 break
     assert training.returncode == -signal.SIGKILL
     assert not any((copy / out).exists() for out in outputs)
-    printed = stage("train", RECIPE, cwd=copy)
+    printed = stage("train", recipe, cwd=copy)
     assert epoch == 1 or "resumed after epoch" in printed
     for out in outputs:
         assert (copy / out).read_bytes() == (project / out).read_bytes()
@@ -433,6 +484,6 @@ def test_the_real_sample_runs_to_the_report(nih_sample: Path, tmp_path: Path) ->
     assert (prepared["images"], prepared["rejected"]) == (147, 0)
     assert prepared["label_version"] == "undetermined"
     model = load_file(checkout / f"models/{RECIPE}/model.safetensors")
-    assert model["classifier.weight"].shape == (14, 1024)
+    assert model["head.3.weight"].shape == (14, 1024)
     report = (checkout / "reports" / "comparison.md").read_text()
     assert "147" in report
