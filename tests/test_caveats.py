@@ -12,7 +12,7 @@ from fake_run import (
     make_training,
 )
 
-from chestxray14.caveats import list_caveats, list_citations, list_limits
+from chestxray14.caveats import list_caveats, list_citations
 from chestxray14.comparison import Comparison, compare
 
 
@@ -98,19 +98,3 @@ def test_a_network_pretrained_elsewhere_may_have_seen_the_test_images() -> None:
     assert "far (densenet121-res224-nih)" in text
     assert "may have seen test images of ours and score too high" in text
     assert "Pretrained elsewhere" not in " ".join(list_caveats(make_comparison()))
-
-
-def test_limits_are_listed_once_for_the_recipes_that_they_changed_alike() -> None:
-    runs = [make_run(name, recipe=recipe) for name, recipe in RECIPES.items()]
-    changes = list_limits([*runs, make_run("far", pretrained="nih")])
-    told = {key: [run.name for run in befallen] for key, befallen in changes.items()}
-    # By the file: limits of 64 px, 3 epochs, random weights; one recipe has 128 px, one 0 epochs.
-    assert told["weights", "imagenet", "random"] == list(RECIPES)
-    assert told["input, px", "128", "64"] == ["custom_densenet121"]
-    assert set(told["input, px", "224", "64"]) == set(RECIPES) - {"custom_densenet121"}
-    epochs = {name: key for key, names in told.items() if key[0] == "epochs" for name in names}
-    assert epochs == {
-        name: ("epochs", str(recipe.epochs), "3")
-        for name, recipe in RECIPES.items()
-        if recipe.epochs > 3
-    }

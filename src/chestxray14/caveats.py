@@ -1,10 +1,8 @@
 """What to know before two numbers are compared, and whom to cite for them."""
 
-from collections.abc import Sequence
-
 from chestxray14.comparison import Comparison
 from chestxray14.published import MICRO, WHOLE_NIH
-from chestxray14.results import LABEL_VERSIONS, Run, name_runs
+from chestxray14.results import LABEL_VERSIONS, name_runs
 from chestxray14.tables import auroc_text
 
 
@@ -102,22 +100,6 @@ def _training_caveats(comparison: Comparison) -> list[str]:
             "named pc, chex and mimic come from other hospitals."
         )
     return points
-
-
-def list_limits(runs: Sequence[Run]) -> dict[tuple[str, str, str], list[Run]]:
-    """Return (value, asked for, used) where these differ, with the recipes that it befell."""
-    changes: dict[tuple[str, str, str], list[Run]] = {}
-    for run in runs:
-        if run.training:
-            recipe, trained = run.training.recipe, run.training.trained
-            for value, asked, used in (
-                ("input, px", recipe.input_px, trained.input_px),
-                ("weights", recipe.start, trained.weights),
-                ("epochs", recipe.epochs, trained.epochs),
-            ):
-                if asked != used:
-                    changes.setdefault((value, str(asked), str(used)), []).append(run)
-    return dict(sorted(changes.items(), key=lambda change: change[0][0]))
 
 
 def list_citations(comparison: Comparison) -> tuple[str, ...]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from chestxray14.errors import InputError
 from chestxray14.findings import FINDINGS
 from chestxray14.published import FAMILIES, MICRO, Family, System, why_apart
-from chestxray14.results import ELSEWHERE, TRAINABLE, Part, Prepared, Run, mean_auroc, name_runs
+from chestxray14.regimens import TRAINABLE
+from chestxray14.results import ELSEWHERE, Part, Prepared, Run, mean_auroc, name_runs
 from chestxray14.tables import (
     NONE,
     Cell,

@@ -9,10 +9,11 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from chestxray14.caveats import list_caveats, list_citations, list_limits
+from chestxray14.caveats import list_caveats, list_citations
 from chestxray14.comparison import Comparison, Group
 from chestxray14.figures import draw_auroc, draw_training
 from chestxray14.findings import FINDINGS
+from chestxray14.regimens import list_limits, tabulate_training
 from chestxray14.results import (
     LABEL_VERSIONS,
     Prepared,
@@ -20,7 +21,6 @@ from chestxray14.results import (
     SplitFacts,
     mean_auroc,
     name_runs,
-    tabulate_training,
 )
 from chestxray14.tables import Table, auroc_text, text_table
 

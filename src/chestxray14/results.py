@@ -1,23 +1,13 @@
-"""What the stages measured: their metrics files, one scored network, and how it was trained."""
+"""What the stages measured: their metrics files, and one scored network."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from chestxray14.findings import FINDINGS
-from chestxray14.recipes import (
-    SGD,
-    ConstantSchedule,
-    CosineSchedule,
-    PlateauSchedule,
-    Recipe,
-    Schedule,
-    StepSchedule,
-)
-from chestxray14.tables import NONE, Table, auroc_text, text_table
+from chestxray14.recipes import Recipe
 
 LABEL_VERSIONS = {
     "original": "the original labels of 2017",
@@ -27,36 +17,8 @@ LABEL_VERSIONS = {
 }
 """What `Prepared.label_version` says, in words."""
 
-CHOSEN = {"val_loss": "lowest validation loss", "val_auroc": "highest validation AUROC"}
-"""What `Recipe.selection` keeps, in words."""
-
-TRAINABLE = {
-    "all": "every layer",
-    "last_block": "last block and head",
-    "head": "head alone",
-    "none": "nothing",
-}
-"""What `Recipe.trainable` says, in words."""
-
-VIEWS = {"centre": "centre", "flip": "centre and its mirror image", "ten_crop": "ten crops"}
-"""What `Recipe.views` shows the network at test, in words."""
-
-LOSSES = {"bce": "plain", "weighted_bce": "class-weighted", "focal": "focal"}
-"""How `Recipe.loss` differs from plain binary cross-entropy, in words."""
-
-OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD"}
-
 ELSEWHERE = "pretrained elsewhere, not trained here"
 """What a network of `external` is called where a recipe's own words would stand."""
-
-REGIMEN = (
-    *("Recipe", "First weights", "Trained", "Input", "Views at test", "Cross-entropy"),
-    *("Optimizer", "Learning rate"),
-)
-OUTCOME = (
-    *("Recipe", "Epoch kept", "Chosen by", "Epochs run", "Its own validation loss"),
-    *("Validation AUROC", "Training images", "Hardware"),
-)
 
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -224,69 +186,3 @@ def name_runs(runs: Sequence[Run], *, among: Sequence[Run]) -> str:
     if len(runs) == len(among) > 2:
         return f"all {len(runs)} recipes"
     return ", ".join(run.label for run in runs)
-
-
-def tabulate_training(runs: Sequence[Run]) -> tuple[Table, Table]:
-    """Return how each recipe was trained, and which epoch of it was kept."""
-    regimens, outcomes = [], []
-    for run in runs:
-        if run.training is None:
-            continue
-        recipe, trained = run.training.recipe, run.training.trained
-        idle = recipe.trainable == "none"
-        regimens.append(
-            (
-                *(run.label, trained.weights, TRAINABLE[recipe.trainable]),
-                *(f"{trained.input_px} px", VIEWS[recipe.views], LOSSES[recipe.loss.name]),
-                NONE if idle else describe_optimizer(recipe),
-                NONE if idle else describe_schedule(recipe.schedule),
-            )
-        )
-        outcomes.append(
-            (
-                *(run.label, NONE if idle else f"{trained.best_epoch}"),
-                "none trained" if idle else CHOSEN[recipe.selection],
-                NONE if idle else f"{trained.epochs_run} of {trained.epochs}",
-                *(f"{trained.val_loss:.4f}", auroc_text(trained.val_auroc)),
-                f"{trained.train_images:,}",
-                f"{trained.device}, {trained.precision}, {trained.threads} threads",
-            )
-        )
-    return (
-        text_table("What was trained", REGIMEN, regimens),
-        text_table("What was kept", OUTCOME, outcomes, numeric=(1, 3, 4, 5, 6)),
-    )
-
-
-def describe_optimizer(recipe: Recipe) -> str:
-    """Return a recipe's optimizer in words."""
-    optimizer = recipe.optimizer
-    words = [f"{OPTIMIZERS[optimizer.name]} {_decimal(optimizer.lr)}"]
-    if isinstance(optimizer, SGD):
-        words.append(f"momentum {optimizer.momentum:g}")
-    if optimizer.weight_decay:
-        words.append(f"weight decay {_decimal(optimizer.weight_decay)}")
-    if recipe.ema is not None:
-        words.append(f"weights averaged (decay {recipe.ema:g})")
-    return ", ".join(words)
-
-
-def describe_schedule(schedule: Schedule) -> str:
-    """Return how the learning rate moves, in words."""
-    match schedule:
-        case ConstantSchedule():
-            return "constant"
-        case StepSchedule():
-            return f"times {schedule.factor:g} every {schedule.every} epochs"
-        case PlateauSchedule():
-            return (
-                f"times {schedule.factor:g} after more than {schedule.patience} epochs without a "
-                "lower validation loss"
-            )
-        case CosineSchedule():
-            return f"rises over {schedule.warmup:.0%} of the steps, then falls to 0 as a cosine"
-
-
-def _decimal(value: float) -> str:
-    """Return a number without an exponent, which a narrow column would break."""
-    return f"{Decimal(str(value)):f}"
