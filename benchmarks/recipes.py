@@ -28,7 +28,7 @@ from sklearn.metrics import brier_score_loss
 from chestxray14.params import read_yaml
 
 NOTES = Path("benchmarks/recipes")
-EPOCHS = 12
+EPOCHS = 10
 BEST, LEAKY, WEIGHTED = "best", "leaky", "weighted"
 PATIENT = "densenet121_step"
 """The recipe that `leaky` repeats on the leaky split."""
