@@ -25,7 +25,7 @@ import pandas as pd
 import torch
 from sklearn.metrics import brier_score_loss
 
-from chestxray14.params import read_yaml
+from chestxray14.params import load_params, read_yaml
 
 NOTES = Path("benchmarks/recipes")
 EPOCHS = 10
@@ -123,7 +123,8 @@ def describe_hardware() -> str:
         model = re.findall(r"model name\s*: (.+)", cpu.read_text())[0]
     if torch.cuda.is_available():
         model = torch.cuda.get_device_name()
-    return f"{model}, {torch.get_num_threads()} threads, torch {torch.__version__.split('+')[0]}"
+    threads = load_params().compute.threads
+    return f"{model}, {threads} threads, torch {torch.__version__.split('+')[0]}"
 
 
 def write_tables() -> str:
