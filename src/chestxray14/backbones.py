@@ -28,9 +28,10 @@ LAST_BLOCK = {
 def build_network(recipe: Recipe) -> nn.Module:
     """Return the recipe's network, (B, 3, H, W) -> logits (B, findings), frozen where it says so.
 
-    It has two parts: `trunk`, (B, 3, H, W) -> features (B, C, H / 32, W / 32), and `head`. What no
-    weights are loaded into starts from draws that depend on the recipe's seed alone. Raises
-    `InputError` when weights cannot be downloaded, read, or do not fit.
+    It has two parts: `trunk`, (B, 3, H, W) -> features (B, C, H / 32, W / 32), and `head`. Weights
+    are loaded into the trunk; the head, and without weights everything, starts from draws that
+    depend on the recipe's seed alone. Raises `InputError` when weights cannot be downloaded,
+    read, or do not fit.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
@@ -38,7 +39,7 @@ def build_network(recipe: Recipe) -> nn.Module:
         head = _build_head(recipe.head, features=features, logits=len(recipe.findings))
     network = nn.Sequential(OrderedDict(trunk=trunk, head=head))
     if isinstance(recipe.weights, WeightsFile):
-        _load_file(network, recipe.weights)
+        _load_file(trunk, recipe.weights)
     _freeze(network, recipe)
     return network.to(memory_format=torch.channels_last)
 
@@ -92,31 +93,30 @@ def _build_head(
     )
 
 
-def _load_file(network: nn.Sequential, file: WeightsFile) -> None:
-    """Load a trunk, torchvision's or ours; the head too where the file has one that fits."""
+def _load_file(trunk: nn.Module, file: WeightsFile) -> None:
+    """Load a trunk out of a whole network's weights, torchvision's or ours."""
     tensors = {_rename(name): tensor for name, tensor in read_weights(file).items()}
-    own = network.state_dict()
-    fits = {
+    own = trunk.state_dict()
+    unfit = [
         name
         for name, tensor in own.items()
-        if name in tensors and tensors[name].shape == tensor.shape
-    }
-    head = {name for name in own if name.startswith("head.")}
-    wanted = own.keys() if head <= fits else own.keys() - head
-    if bad := sorted(wanted - fits):
-        problem = "has another shape" if bad[0] in tensors else "is missing"
+        if name not in tensors or tensors[name].shape != tensor.shape
+    ]
+    if unfit:
+        problem = "has another shape" if unfit[0] in tensors else "is missing"
         raise InputError(
-            f"{file.path} does not fit the network: {bad[0].removeprefix('trunk.')} {problem}, "
-            f"as {len(bad)} of {len(wanted)} tensors"
+            f"weights.path: {file.path} does not fit the network: {unfit[0]} {problem}, as "
+            f"{len(unfit)} of {len(own)} tensors"
         )
-    network.load_state_dict(own | {name: tensors[name] for name in wanted})
+    trunk.load_state_dict({name: tensors[name] for name in own})
 
 
 def _rename(name: str) -> str:
-    """Return our name of a tensor: torchvision's of today, below `trunk`."""
-    # torchvision's first DenseNets called `norm1` `norm.1`; nn.DataParallel put `module.` before.
-    name = re.sub(r"\.(norm|conv)\.([12])\.", r".\1\2.", name.removeprefix("module."))
-    return name if name.startswith(("trunk.", "head.")) else f"trunk.{name}"
+    """Return the name torchvision has today for a tensor of a trunk."""
+    # torchvision's first DenseNets called `norm1` `norm.1`; nn.DataParallel put `module.` before,
+    # our own model files have `trunk.` there.
+    name = name.removeprefix("module.").removeprefix("trunk.")
+    return re.sub(r"\.(norm|conv)\.([12])\.", r".\1\2.", name)
 
 
 def _freeze(network: nn.Sequential, recipe: Recipe) -> None:

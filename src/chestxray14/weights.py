@@ -1,6 +1,7 @@
 """Weights in a local file, pinned by content and read as tensors alone."""
 
 import hashlib
+import io
 import pickle
 import textwrap
 from pathlib import Path
@@ -37,7 +38,7 @@ def read_weights(file: WeightsFile) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load(content)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         state = state.get("state_dict", state)
         return {name: torch.as_tensor(tensor) for name, tensor in state.items()}
     except UNREADABLE as error:
