@@ -181,6 +181,18 @@ def test_the_average_follows_running_statistics_and_leaves_the_network_alone() -
         assert not torch.equal(kept[name], snapshot(tiny_network())[name])
 
 
+def test_too_little_memory_is_told_with_the_batch() -> None:
+    class Greedy(nn.Module):
+        def forward(self, _: Tensor) -> Tensor:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    greedy = nn.Sequential(Greedy(), nn.Linear(1, 1))
+    with pytest.raises(
+        InputError, match="too small for 4 images at once; lower the recipe's batch"
+    ):
+        train(greedy, tiny_part(), tiny_recipe(), epochs=1)
+
+
 def test_a_loss_that_is_not_finite_stops_with_epoch_step_and_rate() -> None:
     network = tiny_network()
     nn.init.constant_(network[-1].bias, float("nan"))

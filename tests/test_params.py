@@ -129,12 +129,12 @@ def change(tmp_path: Path, old: str, new: str) -> Path:
         ("test: 500", "test: 0", "splits.small.at_most.test: found 0"),
         (
             "external: {}",
-            "external: {best: {split: patient, weights: x, batch: 1}}",
+            "external: {best: {split: patient, weights: x, batch: 2}}",
             "external.best: a recipe has this name already",
         ),
         (
             "external: {}",
-            "external: {txrv: {split: all, weights: x, batch: 1}}",
+            "external: {txrv: {split: all, weights: x, batch: 2}}",
             "external.txrv.split: 'all' is not one of splits",
         ),
         ("dataset: phantom", "dataset: [", r"params.yaml:\d+"),

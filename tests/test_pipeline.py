@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from benchmarks.recipes import as_override
 from conftest import ROOT
 from dvc.repo import Repo
 from fake_kaggle import KEY, USER, FakeKaggle, serve
@@ -217,15 +218,6 @@ def test_a_recipe_is_added_by_a_copied_block_or_on_the_command_line(project: Pat
     }
     report = dvc.api.read("reports/comparison.md", repo=str(project), rev="more-recipes")
     assert "| **written** |" in report
-
-
-def as_override(value: object) -> str:
-    """Return a value as `dvc exp run -S` takes it."""
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{as_override(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(as_override, value)) + "]"
-    return "null" if value is None else str(value)
 
 
 def test_a_temporary_copy_uses_its_own_library(project: Path, tmp_path: Path) -> None:
@@ -472,7 +464,7 @@ def test_a_zip_from_kaggle_is_prepared_without_unpacking(project: Path, tmp_path
 
 
 def test_the_real_sample_runs_to_the_report(nih_sample: Path, tmp_path: Path) -> None:
-    checkout = make_project(tmp_path)
+    checkout = make_project(tmp_path, external={})
     run(
         *("dvc", "exp", "run", "-S", "dataset=folder"),
         *("-S", f"datasets.folder.path={os.path.relpath(nih_sample, checkout)}"),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from pydantic import ValidationError
-from tiny import CPU, RECIPES, snapshot, tiny_part, tiny_recipe
+from tiny import CPU, RECIPES, plain, snapshot, tiny_part, tiny_recipe
 
 from chestxray14.backbones import build_network
 from chestxray14.findings import FINDINGS
@@ -67,6 +67,8 @@ def test_limits_lower_and_never_raise() -> None:
     assert (low.input_px, low.resize_px, low.epochs, low.weights) == (64, 73, 2, "random")
     assert recipe.limited(Limits(input_px=4096, epochs=99, weights=None)) == recipe
     assert recipe.limited(Limits(input_px=None, epochs=None, weights=None)) == recipe
+    own = recipe.model_copy(update={"weights": WeightsFile(path="w.pth", sha256="ab" * 32)})
+    assert own.limited(Limits(input_px=64, epochs=2, weights="random")).weights == own.weights
     untrained = RECIPES["chexnet_untrained"]
     assert untrained.limited(Limits(input_px=64, epochs=2, weights="random")).epochs == 0
 
@@ -97,6 +99,7 @@ def test_the_start_names_a_file_and_its_content() -> None:
         ({"resize_px": 32, "input_px": 64}, "resize_px is 32, expected at least input_px"),
         ({"epochs": 0}, "epochs is 0 and trainable is 'all'"),
         ({"trainable": "none"}, "epochs is 20 and trainable is 'none'"),
+        ({"augmentation": plain(crop_ratio=1.1)}, "crop_ratio is 1.1, expected 1.0 where"),
         ({"loss": {"name": "focal"}}, "loss.focal.gamma"),
         ({"optimizer": {"name": "sgd", "lr": 0.1, "weight_decay": 0.0}}, "optimizer.sgd.momentum"),
         ({"weights": "imagnet"}, "'imagenet' or 'random'"),

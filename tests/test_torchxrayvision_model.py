@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import requests
 import torch
+import torchxrayvision
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -36,9 +37,7 @@ OUTPUTS = (
 
 @pytest.fixture(scope="module")
 def xrv() -> Any:
-    return pytest.importorskip(
-        "torchxrayvision", reason="torchxrayvision (the extra `external`) is not installed"
-    )
+    return torchxrayvision
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tiny import CPU, RECIPES, tiny_part, tiny_recipe
 
 from chestxray14 import checkpoint, training
+from chestxray14.augmentation import view_centre
 from chestxray14.backbones import build_network
 from chestxray14.batches import Part
+from chestxray14.engine import predict
 from chestxray14.errors import InputError
 from chestxray14.recipes import Recipe
 from chestxray14.training import Trained, is_finished, train
@@ -19,12 +22,22 @@ def fit(recipe: Recipe, folder: Path, *, val: Part | None = None) -> Trained:
     return train(recipe, train=part, val=val or part, folder=folder, device=CPU, precision="fp32")
 
 
-@pytest.mark.parametrize("name", ["best", "custom_densenet121"])
+SGD = {
+    "optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4},
+    "loss": {"name": "focal", "gamma": 2.0, "alpha": 0.25},
+    "selection": "val_auroc",
+    "views": "flip",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"), [("best", {}), ("custom_densenet121", {}), ("resnet50_frozen", SGD)]
+)
 def test_a_training_cut_after_any_epoch_ends_in_the_same_bits(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, changes: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # `best` keeps averaged weights, `custom_densenet121` a schedule that looks back.
-    recipe = tiny_recipe(name, epochs=3, early_stopping=None, selection="val_loss")
+    # `best` keeps averaged weights, `custom_densenet121` a schedule that looks back, SGD momentum.
+    recipe = tiny_recipe(name, **{"epochs": 3, "early_stopping": None, **changes})
     whole = fit(recipe, tmp_path / "whole")
     save = checkpoint.save
 
@@ -129,6 +142,28 @@ def test_the_validation_part_is_never_augmented(
     fit(recipe.model_copy(update={"selection": "val_loss"}), tmp_path, val=marked)
     assert len(seen) == (0 if name == "chexnet_untrained" else 3)
     assert not any((images == 7).all(dim=(1, 2)).any() for images in seen)
+
+
+def test_class_weights_come_from_the_training_part_alone(tmp_path: Path) -> None:
+    recipe = tiny_recipe("resnet50_frozen", epochs=1)
+    part = tiny_part(12, recipe=recipe)
+    labels = torch.zeros_like(part.labels)
+    labels[:3] = 1
+    rare = Part(part.images, part.rows, part.names, labels)
+    trained = fit(recipe, tmp_path, val=rare)
+    network = build_network(recipe)
+    network.load_state_dict(trained.weights)
+    logits = predict(
+        *(network, rare, lambda images: (view_centre(images, recipe),)),
+        batch=12,
+        device=CPU,
+        precision="fp32",
+        what="test",
+    )[:, 0]
+    share = part.labels.mean(dim=0).clamp(1 / 12, 11 / 12).numpy()
+    p = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    by_hand = np.where(labels > 0, -np.log(p) / (2 * share), -np.log(1 - p) / (2 - 2 * share))
+    assert trained.history[0]["val_loss"] == pytest.approx(by_hand.mean(), rel=1e-4)
 
 
 def test_a_checkpoint_holds_the_average_beside_the_weights(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def _training_caveats(comparison: Comparison) -> list[str]:
     """Return what holds of some ways to come by a network, where this comparison has them."""
     recipes = [run for run in comparison.runs if run.training]
     made = [(run, run.training) for run in comparison.runs if run.training]
-    weighted = [run for run, training in made if training.recipe.loss.name != "bce"]
+    weighted = [run for run, training in made if training.recipe.loss.name == "weighted_bce"]
     frozen = [
         run
         for run, training in made

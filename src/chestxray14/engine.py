@@ -1,6 +1,8 @@
 """The two loops: train one epoch, predict."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -55,7 +57,7 @@ def train_one_epoch(
     rate when the loss is not finite.
     """
     set_train_mode(network)
-    total = torch.zeros((), dtype=torch.float64)
+    total = 0.0
     batches = shuffled_batches(
         part, batch=recipe.batch, seed=recipe.seed, epoch=epoch, device=device
     )
@@ -67,21 +69,23 @@ def train_one_epoch(
         for group in optimizer.param_groups:
             group["lr"] = rate
         inputs = normalize(augment(images, recipe, generator(recipe.seed, epoch, step)))
-        with _autocast(device, precision):
+        with _autocast(device, precision), _explain_memory(recipe.batch):
             logits = network(inputs)
         value = loss(logits.float(), labels)
-        if not torch.isfinite(value):
+        cost = value.item()
+        if not math.isfinite(cost):
             raise InputError(
-                f"the loss is {value.item()} in epoch {epoch + 1}, step {step + 1}, at learning "
-                f"rate {rate:g}; the last whole epoch is kept, try a lower optimizer.lr"
+                f"the loss is {cost} in epoch {epoch + 1}, step {step + 1}, at learning rate "
+                f"{rate:g}; try a lower optimizer.lr"
             )
-        value.backward()  # type: ignore[no-untyped-call]
+        with _explain_memory(recipe.batch):
+            value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         if recipe.ema is not None:
             follow(average, network, decay=recipe.ema, step=epoch * steps + step)
-        total += value.item() * len(labels)
-    return float(total) / len(part)
+        total += cost * len(labels)
+    return total / len(part)
 
 
 def set_train_mode(network: nn.Module) -> None:
@@ -129,10 +133,21 @@ def predict(
     for images, _ in track(
         batches, what=what, unit="batches", total=count_steps(part, batch=batch)
     ):
-        with _autocast(device, precision):
+        with _autocast(device, precision), _explain_memory(batch):
             seen = [network(normalize(grey)).float() for grey in view(images)]
         logits.append(torch.stack(seen, dim=1).cpu())
     return torch.cat(logits).numpy()
+
+
+@contextmanager
+def _explain_memory(batch: int) -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise InputError(
+            f"the device's memory is too small for {batch} images at once; lower the recipe's "
+            "batch or input_px"
+        ) from None
 
 
 def _autocast(device: torch.device, precision: str) -> torch.autocast:

@@ -63,7 +63,7 @@ Dataset = Annotated[Phantom | KaggleDataset | Folder, Field(discriminator="sourc
 
 
 class AtMost(Record):
-    """About how many images a part keeps, never more, always whole patients."""
+    """How many images a part keeps at most, by whole patients where the split is by patient."""
 
     train: Annotated[int, Field(ge=1)]
     val: Annotated[int, Field(ge=1)]
@@ -133,7 +133,7 @@ class External(Record):
         Annotated[str, Tag("named")] | Annotated[WeightsFile, Tag("file")],
         Discriminator(lambda value: "named" if isinstance(value, str) else "file"),
     ]
-    batch: Annotated[int, Field(ge=1)]
+    batch: Annotated[int, Field(ge=2)]
 
     @property
     def start(self) -> str:

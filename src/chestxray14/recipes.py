@@ -112,7 +112,7 @@ class StepSchedule(Record):
 
 
 class PlateauSchedule(Record):
-    """Multiply by `factor` once the validation loss has not fallen for `patience` epochs."""
+    """Multiply by `factor` after more than `patience` epochs without a lower validation loss."""
 
     name: Literal["plateau"]
     factor: Share
@@ -179,6 +179,11 @@ class Recipe(Record):
             raise ValueError(
                 f"resize_px is {self.resize_px}, expected at least input_px ({self.input_px})"
             )
+        if self.augmentation.crop_area == 1 and self.augmentation.crop_ratio > 1:
+            raise ValueError(
+                f"augmentation.crop_ratio is {self.augmentation.crop_ratio:g}, expected 1.0 where "
+                "crop_area is 1.0, which crops nothing"
+            )
         if (self.epochs == 0) != (self.trainable == "none"):
             raise ValueError(
                 f"epochs is {self.epochs} and trainable is {self.trainable!r}; expected 0 epochs "
@@ -194,7 +199,8 @@ class Recipe(Record):
     def limited(self, limits: Limits) -> "Recipe":
         """Return this recipe as a dataset's limits let it run.
 
-        The resized side shrinks with the input, so that crops keep their share of the image.
+        The resized side shrinks with the input, so that crops keep their share of the image. A
+        file of weights needs no download and stays.
         """
         input_px = min(self.input_px, limits.input_px or self.input_px)
         return self.model_copy(
@@ -202,6 +208,8 @@ class Recipe(Record):
                 "input_px": input_px,
                 "resize_px": round(self.resize_px * input_px / self.input_px),
                 "epochs": min(self.epochs, limits.epochs or self.epochs),
-                "weights": limits.weights or self.weights,
+                "weights": limits.weights or "imagenet"
+                if self.weights == "imagenet"
+                else self.weights,
             }
         )

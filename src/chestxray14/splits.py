@@ -123,10 +123,12 @@ def check_parts(index: pd.DataFrame, parts: "pd.Series[str]", *, leaky: bool) ->
     for part in PARTS:
         if not (parts == part).any():
             raise InputError(
-                f"the {part} part has no image; the dataset is too small for the split"
+                f"the {part} part has no image; the dataset, or the split's at_most, is too small"
             )
     if (parts == "train").sum() == 1:
-        raise InputError("the train part has one image; the dataset is too small for the split")
+        raise InputError(
+            "the train part has one image; the dataset, or the split's at_most, is too small"
+        )
     sides = parts.groupby(index["patient"]).nunique()
     shared = sides[sides > 1].index
     if len(shared) and not leaky:

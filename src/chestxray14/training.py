@@ -51,7 +51,7 @@ def train(
     # What is validated and kept: the averaged weights, or the weights as they are.
     average = copy.deepcopy(network) if recipe.ema is not None else network
     optimizer = build_optimizer(network, recipe)
-    loss = build_loss(recipe.loss, train.labels)
+    loss = build_loss(recipe.loss, train.labels.to(device))
     progress, best = checkpoint.load(folder, network=network, average=average, optimizer=optimizer)
     if progress.history:
         log.info("resumed after epoch %d", len(progress.history))
@@ -81,7 +81,7 @@ def train(
         if not math.isfinite(val_loss):
             raise InputError(
                 f"the validation loss is {val_loss} after epoch {epoch + 1} at learning rate "
-                f"{rate:g}; the epoch before is kept, try a lower optimizer.lr"
+                f"{rate:g}; try a lower optimizer.lr"
             )
         score = val_loss if recipe.selection == "val_loss" else -val_auroc
         if math.isnan(score):

@@ -8,8 +8,8 @@ Writes  models/<recipe>/model.safetensors   weights, with all that prediction ne
         metrics/<recipe>/train.json
         plots/<recipe>/history.csv          losses, AUROC and learning rate by epoch
 
-Killed at any point, the same command goes on after the last whole epoch and ends in the same
-bytes: the state lies in checkpoints/ (or $CHESTXRAY14_CHECKPOINTS) until the run is finished.
+Killed at any point, the same command goes on after the last whole epoch and, on a CPU, ends in the
+same bytes: the state lies in checkpoints/ (or $CHESTXRAY14_CHECKPOINTS) until the run is finished.
 """
 
 import json
@@ -55,6 +55,11 @@ def main() -> None:
         part: select_part(images, index, split, part=part, findings=recipe.findings)
         for part in ("train", "val")
     }
+    if images.shape[1] < recipe.input_px:
+        log.warning(
+            "images packed at %d pixels are enlarged to the %d that %s asks for",
+            *(images.shape[1], recipe.input_px, name),
+        )
     threads = params.compute.threads
     compute = {"device": device.type, "precision": precision, "threads": threads}
     key = (
