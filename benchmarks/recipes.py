@@ -3,9 +3,9 @@
     python benchmarks/recipes.py --seed 0     # an experiment `recipes-0`, and benchmarks/recipes/0.json
     python benchmarks/recipes.py              # the tables over all seeds noted
 
-The experiment runs in a temporary copy of the last commit: all recipes of params.yaml with the same
-number of epochs at most, and two more, `leaky` (densenet121_step split by image) and `weighted` (best
-with weighted loss).
+The experiment runs in a temporary copy of the last commit, beside which nothing may be changed: all
+recipes of params.yaml with the same number of epochs at most, and two more, `leaky`
+(densenet121_step split by image) and `weighted` (best with weighted loss).
 """
 
 import argparse
@@ -53,6 +53,9 @@ def main() -> None:
 
 def run(seed: int) -> dict[str, float]:
     """Run the experiment of a seed; return the seconds each recipe trained for."""
+    changed = subprocess.check_output(["git", "status", "--porcelain"], text=True)
+    if changed:
+        raise SystemExit(f"error: commit first, what runs is to be what is recorded:\n{changed}")
     recipes = read_yaml(Path("params.yaml"))["recipes"]
     settings = [f"datasets.phantom.limits.epochs={EPOCHS}"]
     for name, recipe in recipes.items():
@@ -71,7 +74,7 @@ def run(seed: int) -> dict[str, float]:
         name, began = "", 0.0
         for line in process.stdout:
             print(line, end="", flush=True)
-            if found := re.match(r"Running stage '(\w+)@?(\w*)'", line):
+            if found := re.match(r"Running stage '(\w+)@?([\w-]*)'", line):
                 if name:
                     seconds[name] = round(time.perf_counter() - began, 1)
                 name, began = found[2] if found[1] == "train" else "", time.perf_counter()
@@ -143,14 +146,14 @@ def write_tables() -> str:
 
 
 def _compare_recipes(runs: dict[str, list[Run]]) -> str:
-    rows = {}
+    rows = []
     for name, ours in runs.items():
         if name in (LEAKY, WEIGHTED):
             continue
         findings = [finding for finding in ours[0]["auroc"] if finding not in ("macro", "micro")]
         bests = [mean(run["auroc"][finding] for finding in findings) for run in runs[BEST]]
         behind = [best - run["auroc"]["macro"] for best, run in zip(bests, ours, strict=True)]
-        rows[mean(behind)] = (
+        row = (
             f"`{name}`",
             str(len(findings)),
             _spread([run["auroc"]["macro"] for run in ours]),
@@ -159,9 +162,9 @@ def _compare_recipes(runs: dict[str, list[Run]]) -> str:
             f"{mean(run['best_epoch'] for run in ours):.1f}",
             f"{mean(run['seconds'] for run in ours) / 60:.1f}",
         )
+        rows.append((mean(behind), row))
     headings = ("recipe", "findings", "macro AUROC", "`best` on these findings", "behind it by")
-    table = [rows[behind] for behind in sorted(rows)]
-    return _table([*headings, "epoch kept", "minutes to train"], table)
+    return _table([*headings, "epoch kept", "minutes to train"], [row for _, row in sorted(rows)])
 
 
 def _compare_splits(patient: list[Run], leaky: list[Run]) -> str:
