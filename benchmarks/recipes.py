@@ -27,7 +27,7 @@ from sklearn.metrics import brier_score_loss
 
 from chestxray14.params import load_params, read_yaml
 
-NOTES = Path("benchmarks/recipes")
+NOTES = Path(__file__).parent / "recipes"
 EPOCHS = 10
 BEST, LEAKY, WEIGHTED = "best", "leaky", "weighted"
 PATIENT = "densenet121_step"
