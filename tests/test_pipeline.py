@@ -217,7 +217,7 @@ def test_a_recipe_is_added_by_a_copied_block_or_on_the_command_line(project: Pat
         f"{stage}@{name}" for stage in ("train", "predict", "evaluate") for name in settings
     }
     report = dvc.api.read("reports/comparison.md", repo=str(project), rev="more-recipes")
-    assert "| **written** |" in report
+    assert "| written |" in report
 
 
 def test_a_temporary_copy_uses_its_own_library(project: Path, tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ def test_a_killed_training_goes_on_and_ends_in_the_same_bytes(
     assert epoch == 1 or "resumed after epoch" in printed
     for out in outputs:
         assert (copy / out).read_bytes() == (project / out).read_bytes()
-    assert [file.suffix for file in (copy / "checkpoints").iterdir()] == [".lock"]
+    assert {file.suffix for file in (copy / "checkpoints").iterdir()} == {".lock"}
 
 
 def test_a_training_that_diverges_ends_in_one_line_with_its_rate(

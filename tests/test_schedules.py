@@ -46,7 +46,7 @@ def test_step_equals_torchs_step_lr(every: int, factor: float) -> None:
 def test_plateau_equals_torchs_reduce_on_plateau(losses: list[float], patience: int) -> None:
     recipe = tiny_recipe(schedule={"name": "plateau", "factor": 0.5, "patience": patience})
     optimizer = sgd(recipe.optimizer.lr)
-    reference = ReduceLROnPlateau(optimizer, mode="min", factor=0.5, patience=patience)
+    reference = ReduceLROnPlateau(optimizer, mode="min", factor=0.5, patience=patience, eps=0)
     for epoch in range(len(losses) + 1):
         ours = learning_rate(recipe, epoch=epoch, step=0, steps=3, val_losses=losses[:epoch])
         assert ours == pytest.approx(optimizer.param_groups[0]["lr"])

@@ -12,8 +12,8 @@ def learning_rate(
     """Return the rate of a step, epochs and steps counted from 0, `steps` to an epoch.
 
     `val_losses` are those of the epochs before. The schedules equal torch's StepLR,
-    ReduceLROnPlateau (mode min, relative threshold 1e-4, no cool-down), and LinearLR followed by
-    CosineAnnealingLR, stepped every batch, with a first rate of lr / warm-up steps.
+    ReduceLROnPlateau (mode min, relative threshold 1e-4, no cool-down, eps 0), and LinearLR
+    followed by CosineAnnealingLR, stepped every batch, with a first rate of lr / warm-up steps.
     """
     rate, schedule = recipe.optimizer.lr, recipe.schedule
     if isinstance(schedule, StepSchedule):
