@@ -131,7 +131,7 @@ def expanded_stages() -> list[object]:
                 each.cmd,
                 [dep.def_path for dep in each.deps if dep.def_path != "params.yaml"],
                 [out.def_path for out in each.outs],
-                id=each.addressing,
+                id=each.addressing.rpartition(":")[2],
             )
             for each in Repo(folder).index.stages
         ]
@@ -464,7 +464,8 @@ def test_a_zip_from_kaggle_is_prepared_without_unpacking(project: Path, tmp_path
 
 
 def test_the_real_sample_runs_to_the_report(nih_sample: Path, tmp_path: Path) -> None:
-    checkout = make_project(tmp_path, external={})
+    recipes = {RECIPE: tiny_params(Path("none"))["recipes"][RECIPE]}
+    checkout = make_project(tmp_path, recipes=recipes, external={})
     run(
         *("dvc", "exp", "run", "-S", "dataset=folder"),
         *("-S", f"datasets.folder.path={os.path.relpath(nih_sample, checkout)}"),
