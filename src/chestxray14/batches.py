@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from chestxray14.errors import InputError
 from chestxray14.findings import FINDINGS
+from chestxray14.outputs import read_table
+from chestxray14.packed import open_images, read_index
 from chestxray14.reproducibility import generator
 
 
@@ -56,6 +59,24 @@ def select_part(
         names=chosen["image"].tolist(),
         labels=torch.from_numpy(chosen[list(findings)].to_numpy(np.float32, copy=True)),
     )
+
+
+def read_parts(
+    packed: Path,
+    split_file: Path,
+    *,
+    parts: Sequence[str],
+    findings: Sequence[str] = FINDINGS,
+) -> dict[str, Part]:
+    """Return parts of a split of the packed dataset in a folder, by name.
+
+    Raises `InputError` when a file is absent or damaged, or the split is of another index.
+    """
+    images, index = open_images(packed / "images.npy"), read_index(packed / "index.csv")
+    split = read_table(split_file, by="split", columns=("image", "part"))
+    return {
+        part: select_part(images, index, split, part=part, findings=findings) for part in parts
+    }
 
 
 def count_steps(part: Part, *, batch: int) -> int:

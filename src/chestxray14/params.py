@@ -5,11 +5,22 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import Field, Tag, ValidationError, model_validator
 
 from chestxray14.errors import InputError
 from chestxray14.findings import FINDINGS
-from chestxray14.recipes import Limits, Pixels, Recipe, Record, Seed, Sha256, Share, WeightsFile
+from chestxray14.recipes import (
+    NAME_OR_FILE,
+    Limits,
+    Pixels,
+    Recipe,
+    Record,
+    Seed,
+    Sha256,
+    Share,
+    WeightsFile,
+    name_weights,
+)
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -131,14 +142,14 @@ class External(Record):
     split: str
     weights: Annotated[
         Annotated[str, Tag("named")] | Annotated[WeightsFile, Tag("file")],
-        Discriminator(lambda value: "named" if isinstance(value, str) else "file"),
+        NAME_OR_FILE,
     ]
     batch: Annotated[int, Field(ge=2)]
 
     @property
     def start(self) -> str:
         """The published weights' name, or a file's name and hash."""
-        return self.weights if isinstance(self.weights, str) else self.weights.label
+        return name_weights(self.weights)
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]

@@ -47,6 +47,15 @@ class WeightsFile(Record):
         return f"{self.path.rpartition('/')[2]} ({self.sha256[:12]})"
 
 
+NAME_OR_FILE = Discriminator(lambda value: "named" if isinstance(value, str) else "file")
+"""Tells weights known by name from a `WeightsFile`, so that an error speaks of one of them."""
+
+
+def name_weights(weights: str | WeightsFile) -> str:
+    """Return what weights are called, or a file's name and the start of its hash."""
+    return weights if isinstance(weights, str) else weights.label
+
+
 class Augmentation(Record):
     """What is done to a training image, each image with its own draws."""
 
@@ -156,7 +165,7 @@ class Recipe(Record):
     weights: Annotated[
         Annotated[Literal["imagenet", "random"], Tag("named")]
         | Annotated[WeightsFile, Tag("file")],
-        Discriminator(lambda value: "named" if isinstance(value, str) else "file"),
+        NAME_OR_FILE,
     ]
     head: Literal["linear", "fully_connected", "convolutional"]
     trainable: Literal["all", "last_block", "head", "none"]
@@ -194,7 +203,7 @@ class Recipe(Record):
     @property
     def start(self) -> str:
         """Where the first weights come from: imagenet, random, or a file's name and hash."""
-        return self.weights if isinstance(self.weights, str) else self.weights.label
+        return name_weights(self.weights)
 
     def limited(self, limits: Limits) -> "Recipe":
         """Return this recipe as a dataset's limits let it run.

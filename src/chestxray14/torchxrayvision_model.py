@@ -47,8 +47,9 @@ def load_external(weights: str | WeightsFile, *, name: str) -> Pretrained:
     """Return a network of TorchXRayVision, with its operating points where the weights bring them.
 
     `weights` is the name of published weights, or a file with the state dict of
-    `torchxrayvision.models.DenseNet(weights=None)`, with or without the buffer `op_threshs`. With operating points a probability of 0.5 is the point,
-    without them it is the sigmoid of the logit. `name` is the key in `external`, for messages.
+    `torchxrayvision.models.DenseNet(weights=None)`, with or without the buffer `op_threshs`. With
+    operating points a probability of 0.5 is the point, without them it is the sigmoid of the
+    logit. `name` is the key in `external`, for messages.
 
     A file is read as tensors alone. Published weights are downloaded to `~/.torchxrayvision` by
     the package, which checks no hash and unpickles them: the file's own code runs.

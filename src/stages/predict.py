@@ -18,12 +18,10 @@ from scipy.special import expit
 
 from chestxray14.augmentation import view
 from chestxray14.backbones import build_network
-from chestxray14.batches import select_part
+from chestxray14.batches import read_parts
 from chestxray14.checkpoint import read_tensors
 from chestxray14.engine import predict
 from chestxray14.errors import InputError
-from chestxray14.outputs import read_table
-from chestxray14.packed import open_images, read_index
 from chestxray14.params import load_params
 from chestxray14.predictions import write_predictions
 from chestxray14.recipes import Recipe
@@ -53,16 +51,14 @@ def main() -> None:
         raise InputError(f"{model} is of another version ({reason}); train it again") from None
     network.to(device)
 
-    packed = Path(f"data/packed/{params.dataset}")
-    images, index = open_images(packed / "images.npy"), read_index(packed / "index.csv")
-    split = read_table(
+    parts = read_parts(
+        Path(f"data/packed/{params.dataset}"),
         Path(f"data/splits/{params.dataset}/{recipe.split}.csv"),
-        by="split",
-        columns=("image", "part"),
+        parts=("val", "test"),
+        findings=recipe.findings,
     )
     output = Path(f"predictions/{name}")
-    for part_name in ("val", "test"):
-        part = select_part(images, index, split, part=part_name, findings=recipe.findings)
+    for part_name, part in parts.items():
         logits = predict(
             network,
             part,

@@ -14,11 +14,9 @@ be among the test images; src/chestxray14/torchxrayvision_model.py says which.
 import logging
 from pathlib import Path
 
-from chestxray14.batches import select_part
+from chestxray14.batches import read_parts
 from chestxray14.errors import InputError
 from chestxray14.findings import FINDINGS
-from chestxray14.outputs import read_table
-from chestxray14.packed import open_images, read_index
 from chestxray14.params import load_params
 from chestxray14.predictions import write_predictions
 from chestxray14.reproducibility import choose_device
@@ -34,29 +32,25 @@ def main() -> None:
     name, external = choose(params.external, of="external", doc=__doc__)
     device = choose_device(params.compute)
 
-    packed = Path(f"data/packed/{params.dataset}")
-    images, index = open_images(packed / "images.npy"), read_index(packed / "index.csv")
-    split = read_table(
+    parts = read_parts(
+        Path(f"data/packed/{params.dataset}"),
         Path(f"data/splits/{params.dataset}/{external.split}.csv"),
-        by="split",
-        columns=("image", "part"),
+        parts=("val", "test"),
     )
-
     pretrained = load_external(external.weights, name=name)
     columns = match_findings(pretrained.outputs)
     if not columns:
         raise InputError(f"external.{name}.weights: none of the network's outputs is a finding")
     if missing := [finding for finding in FINDINGS if finding not in columns]:
         log.warning("not predicted by %s: %s", name, ", ".join(missing))
-    if images.shape[1] < pretrained.px:
+    if (packed_px := parts["test"].images.shape[1]) < pretrained.px:
         log.warning(
             "images packed at %d pixels are enlarged to the %d that the network was trained on",
-            *(images.shape[1], pretrained.px),
+            *(packed_px, pretrained.px),
         )
 
     output = Path(f"predictions/{name}")
-    for part_name in ("val", "test"):
-        part = select_part(images, index, split, part=part_name)
+    for part_name, part in parts.items():
         probabilities = predict_external(
             *(pretrained, part),
             batch=external.batch,

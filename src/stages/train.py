@@ -20,9 +20,8 @@ from pathlib import Path
 import pandas as pd
 
 from chestxray14 import checkpoint
-from chestxray14.batches import select_part
-from chestxray14.outputs import read_table, write_json, write_text
-from chestxray14.packed import open_images, read_index
+from chestxray14.batches import read_parts
+from chestxray14.outputs import write_json, write_text
 from chestxray14.params import load_params
 from chestxray14.recipes import Recipe
 from chestxray14.reproducibility import (
@@ -49,16 +48,11 @@ def main() -> None:
 
     packed = Path(f"data/packed/{params.dataset}")
     split_file = Path(f"data/splits/{params.dataset}/{recipe.split}.csv")
-    images, index = open_images(packed / "images.npy"), read_index(packed / "index.csv")
-    split = read_table(split_file, by="split", columns=("image", "part"))
-    parts = {
-        part: select_part(images, index, split, part=part, findings=recipe.findings)
-        for part in ("train", "val")
-    }
-    if images.shape[1] < recipe.input_px:
+    parts = read_parts(packed, split_file, parts=("train", "val"), findings=recipe.findings)
+    if (packed_px := parts["train"].images.shape[1]) < recipe.input_px:
         log.warning(
             "images packed at %d pixels are enlarged to the %d that %s asks for",
-            *(images.shape[1], recipe.input_px, name),
+            *(packed_px, recipe.input_px, name),
         )
     threads = params.compute.threads
     compute = {"device": device.type, "precision": precision, "threads": threads}
