@@ -1,0 +1,141 @@
+"""What one network reaches on the test part: the records of evaluations/<name>/detail.json."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+Rule = Literal["half", "youden", "max_f1", "sensitivity"]
+
+RULES: dict[Rule, str] = {
+    "half": "0.5 for every finding",
+    "youden": "highest sensitivity + specificity − 1 (Youden) on the validation part",
+    "max_f1": "highest F1 on the validation part",
+    "sensitivity": "highest threshold with the asked sensitivity on the validation part",
+}
+"""How a probability becomes a decision, in words. A finding is called present from its threshold on."""
+
+AVERAGES = ("micro avg", "macro avg", "weighted avg", "samples avg")
+"""The averages of scikit-learn's classification report, below its findings."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False, extra="forbid")
+
+
+class Estimate(_Record):
+    """A score with its 95 % interval, bounds None where too few draws have a score."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+class Calibrated(_Record):
+    """The scores after Platt's sigmoid(slope * logit + intercept), fitted on the validation part."""
+
+    slope: float
+    intercept: float
+    brier: Share
+    ece_width: Share
+    ece_mass: Share
+
+
+class FindingScores(_Record):
+    """The scores of one finding, or of the derived No Finding, that is both present and absent.
+
+    `lift` is average precision over prevalence, which is what chance reaches. `ece_width` and
+    `ece_mass` are expected calibration errors over bins of equal width and of equally many images.
+    `label_accuracy` is the share of right labels at 0.5, `all_negative` that of calling nobody.
+    `calibrated` is None where the validation part has one class only, or is absent.
+    """
+
+    positives: Count
+    prevalence: Share
+    auroc: Estimate
+    average_precision: Share
+    lift: float
+    brier: Share
+    ece_width: Share
+    ece_mass: Share
+    label_accuracy: Share
+    all_negative: Share
+    calibrated: Calibrated | None = None
+
+
+class Decision(_Record):
+    """Precision, recall and F1, 0 where they are 0 / 0, as scikit-learn's report has them."""
+
+    precision: Share
+    recall: Share
+    f1: Share
+    positives: Count
+
+
+class OperatingPoint(_Record):
+    """Thresholds by finding; decisions by finding and by `AVERAGES`."""
+
+    thresholds: dict[str, Share]
+    decisions: dict[str, Decision]
+
+
+class Group(_Record):
+    """One group of test images, say of women.
+
+    `auroc` has each finding with enough positives and negatives, and `macro`, over the findings that
+    all groups of the attribute have, where there are any. `too_few` names the other findings.
+    `tpr_gap` is the sensitivity at Youden's threshold less that of the other group, or less the
+    median of all groups where there are more than two.
+    """
+
+    images: Count
+    patients: Count
+    auroc: dict[str, Estimate]
+    too_few: tuple[str, ...]
+    tpr_gap: dict[str, float]
+
+
+class Attribute(_Record):
+    """The groups by one attribute; `unknown` images have no value. `shared` as in `Group`."""
+
+    shared: tuple[str, ...]
+    groups: dict[str, Group]
+    unknown: Count
+
+
+class LookAlikes(_Record):
+    """Numbers that are mistaken for a macro AUROC; None where they cannot be had.
+
+    `label_accuracy` is the share of right labels at 0.5 over all findings, `all_negative` that of
+    calling nobody, `micro_15` the AUROC of the 14 findings and No Finding pooled, and
+    `training_images` the macro AUROC over images of the training part.
+    """
+
+    label_accuracy: Share
+    all_negative: Share
+    micro_15: Share | None = None
+    training_images: Share | None = None
+
+
+class Evaluation(_Record):
+    """Everything `evaluate` says of one network; `findings` in the order of Wang et al. 2017.
+
+    `auroc` has macro, micro and weighted (by positives), `average_precision` macro and micro.
+    `one_class` names predicted findings that no test image shows, or all do. Without a validation
+    part there is only the operating point `half`, no calibration and no gap.
+    """
+
+    label_version: str
+    split_sha256: str
+    images: Count
+    patients: Count
+    draws: Count
+    auroc: dict[str, Estimate]
+    average_precision: dict[str, Share]
+    findings: dict[str, FindingScores]
+    one_class: tuple[str, ...]
+    operating_points: dict[Rule, OperatingPoint]
+    subgroups: dict[str, Attribute]
+    look_alikes: LookAlikes
