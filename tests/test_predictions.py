@@ -13,7 +13,8 @@ def test_every_float32_survives_the_file(tmp_path: Path) -> None:
     given[0, 0] = np.nextafter(np.float32(0.5), np.float32(1))
     names = [f"{i}.png" for i in range(50)]
     write_predictions(tmp_path / "p.csv", names, given, findings=FINDINGS)
-    read = read_predictions(tmp_path / "p.csv")
+    read, others = read_predictions(tmp_path / "p.csv")
+    assert not others
     np.testing.assert_array_equal(read.to_numpy().astype(np.float32), given)
     assert read.columns.tolist() == list(FINDINGS)
 
@@ -21,16 +22,15 @@ def test_every_float32_survives_the_file(tmp_path: Path) -> None:
 def test_a_file_of_some_findings_has_their_columns_alone(tmp_path: Path) -> None:
     given = np.array([[0.25, 0.5]])
     write_predictions(tmp_path / "p.csv", ["a.png"], given, findings=("Mass", "Hernia"))
-    assert read_predictions(tmp_path / "p.csv").loc["a.png"].to_dict() == {
-        "Mass": 0.25,
-        "Hernia": 0.5,
-    }
+    read, _ = read_predictions(tmp_path / "p.csv")
+    assert read.loc["a.png"].to_dict() == {"Mass": 0.25, "Hernia": 0.5}
 
 
 def test_columns_come_in_any_order_with_a_prefix_and_beside_others(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("prob_Mass,note,Image Index,Hernia\n0.25,x,a.png,1\n")
-    read = read_predictions(tmp_path / "p.csv")
+    read, others = read_predictions(tmp_path / "p.csv")
     assert read.loc["a.png"].to_dict() == {"Mass": 0.25, "Hernia": 1.0}
+    assert others == ["note"]
 
 
 @pytest.mark.parametrize(

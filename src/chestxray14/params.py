@@ -136,6 +136,16 @@ class Compute(Record):
     precision: Literal["auto", "bf16", "fp32"]
 
 
+class Evaluate(Record):
+    """How predictions are scored."""
+
+    draws: Annotated[int, Field(ge=2)]
+    seed: Seed
+    bins: Annotated[int, Field(ge=2)]
+    sensitivity: Share
+    at_least: Annotated[int, Field(ge=1)]
+
+
 class External(Record):
     """A pretrained network of TorchXRayVision, scored on the test images of a split."""
 
@@ -162,6 +172,7 @@ class Params(Record):
     datasets: dict[Name, Dataset]
     splits: dict[Name, Split]
     compute: Compute
+    evaluate: Evaluate
     recipes: Annotated[dict[Name, Recipe], Field(min_length=1)]
     external: dict[Name, External]
 

@@ -3,30 +3,37 @@
     python src/stages/evaluate.py densenet121_step
     python src/stages/evaluate.py --predictions P.csv --labels Data_Entry_2017.csv --output DIR
 
-Reads   predictions/<recipe>/test.csv, data/packed/<dataset>/index.csv, metrics/prepare.json,
+Reads   predictions/<recipe>/{train,val,test}.csv, data/packed/<dataset>/index.csv
         metrics/split/<split>.json
-Writes  metrics/<recipe>/test.json, or DIR/test.json
+        params.yaml: dataset, evaluate, the recipe's split
+Writes  metrics/<recipe>/test.json                                      what fits in a diff
+        evaluations/<recipe>/{detail.json,draws.npy}                    everything else
+        plots/<recipe>/{roc,precision_recall,reliability}.csv           curves
 
 A prediction file has the column `Image Index` and one column a finding, in any order, with or
-without the prefix `prob_`.
+without the prefix `prob_`. Of anybody's file all goes to DIR, and more is said with
+--validation V.csv (predictions that thresholds and calibration are chosen on), --images LIST.txt
+(what should have been predicted) and --against Q.csv (difference.json: P less Q, paired).
 """
 
 import argparse
+import io
 import logging
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from chestxray14.difference import subtract
 from chestxray14.errors import InputError
 from chestxray14.findings import FINDINGS
-from chestxray14.metadata import detect_label_version, name_some, read_labels
-from chestxray14.outputs import read_json, write_json
+from chestxray14.metadata import detect_label_version, name_some, read_labels, read_list
+from chestxray14.outputs import read_json, write_bytes, write_json, write_text
 from chestxray14.packed import read_index
-from chestxray14.params import External, load_params
-from chestxray14.predictions import read_predictions
+from chestxray14.params import External, Params, load_params
+from chestxray14.predictions import Predicted, match, read_predictions
 from chestxray14.recipes import Recipe
-from chestxray14.scores import DIGITS, auroc
+from chestxray14.scoring import Scoring, score, summarise
 from chestxray14.splits import hash_names
 from chestxray14.stage import run
 
@@ -36,74 +43,146 @@ log = logging.getLogger("evaluate")
 def main() -> None:
     """Match predictions with labels, score, write."""
     arguments = _parse_arguments()
+    params = load_params()
     if arguments.recipe:
-        params = load_params()
-        scored: dict[str, Recipe | External] = {**params.recipes, **params.external}
-        if arguments.recipe not in scored:
-            raise InputError(
-                f"params.yaml: neither recipes nor external has {arguments.recipe!r}; found "
-                f"{sorted(scored)}"
-            )
-        split = scored[arguments.recipe].split
-        expected = read_json(Path(f"metrics/split/{split}.json"), by="split")["test"]["sha256"]
-        version = read_json(Path("metrics/prepare.json"), by="prepare")["label_version"]
-        labels = read_index(Path(f"data/packed/{params.dataset}/index.csv"))
-        path = Path(f"predictions/{arguments.recipe}/test.csv")
-        output = Path(f"metrics/{arguments.recipe}/test.json")
+        _evaluate(arguments.recipe, params)
     else:
-        expected, path = None, arguments.predictions
-        try:
-            content = arguments.labels.read_bytes()
-        except OSError as error:
-            raise InputError(f"{arguments.labels}: {error.strerror}") from None
-        labels = read_labels(content, name=str(arguments.labels))
-        version = detect_label_version(labels)
-        output = arguments.output / "test.json"
+        _evaluate_foreign(arguments, params)
 
-    predictions = read_predictions(path)
-    found = hash_names(predictions.index)
-    if expected and found != expected:
-        raise InputError(f"{path} is not of the {split} split's test images; run predict again")
-    metrics = _score(predictions, labels, path=path)
-    metrics |= {"split_sha256": found, "label_version": version}
-    write_json(output, metrics)
-    scores = metrics["auroc"]
-    log.info("%s: AUROC macro %.4f, micro %.4f", output, scores["macro"], scores["micro"])
+
+def _evaluate(name: str, params: Params) -> None:
+    """Score one recipe or pretrained network of params.yaml."""
+    entries: dict[str, Recipe | External] = {**params.recipes, **params.external}
+    if name not in entries:
+        raise InputError(
+            f"params.yaml: neither recipes nor external has {name!r}; found {sorted(entries)}"
+        )
+    split = read_json(Path(f"metrics/split/{entries[name].split}.json"), by="split")
+    index = read_index(Path(f"data/packed/{params.dataset}/index.csv"))
+    folder = Path(f"predictions/{name}")
+    # A network that was trained elsewhere has not seen the training part.
+    parts = ("train", "val", "test") if name in params.recipes else ("val", "test")
+    predicted = {}
+    for part in parts:
+        path = folder / f"{part}.csv"
+        predicted[part] = match(read_predictions(path)[0], index, path=path)
+    for part in ("val", "test"):
+        if hash_names(predicted[part].known["image"]) != split[part]["sha256"]:
+            raise InputError(
+                f"{folder}/{part}.csv is not of the {part} part of split {entries[name].split}; "
+                "run predict again"
+            )
+    scoring = score(
+        predicted["test"],
+        val=predicted["val"],
+        train=predicted.get("train"),
+        params=params.evaluate,
+        label_version=split["label_version"],
+    )
+    _write(
+        scoring,
+        metrics=Path(f"metrics/{name}"),
+        detail=Path(f"evaluations/{name}"),
+        plots=Path(f"plots/{name}"),
+    )
+
+
+def _evaluate_foreign(arguments: argparse.Namespace, params: Params) -> None:
+    """Score anybody's file; say what it lacks and what it has too much of."""
+    labels = read_labels(_read_bytes(arguments.labels), name=str(arguments.labels))
+    version = detect_label_version(labels)
+    test = _read_foreign(arguments.predictions, labels, expected=arguments.images)
+    val = _read_foreign(arguments.validation, labels) if arguments.validation else None
+    other = None
+    if arguments.against:
+        other = _read_foreign(arguments.against, labels, expected=arguments.images)
+        test, other = _both(test, other)
+    output = arguments.output
+    scoring = score(test, val=val, params=params.evaluate, label_version=version)
+    if other is not None:
+        second = score(other, params=params.evaluate, label_version=version)
+        write_json(output / "difference.json", subtract(scoring, second))
+    _write(scoring, metrics=output, detail=output, plots=output)
+
+
+def _read_foreign(path: Path, known: pd.DataFrame, *, expected: Path | None = None) -> Predicted:
+    """Return predictions with what is known of their images; say what is left out or missing."""
+    table, others = read_predictions(path)
+    if others:
+        log.warning("%s: left out, no findings: %s", path, ", ".join(others))
+    if missing := [finding for finding in FINDINGS if finding not in table]:
+        log.warning("%s: not predicted, not scored: %s", path, ", ".join(missing))
+    if expected:
+        names = read_list(_read_bytes(expected), name=str(expected))
+        if absent := sorted(set(names) - set(table.index)):
+            log.warning(
+                "%s lacks %d of the %d images of %s, scored without them: %s",
+                *(path, len(absent), len(names), expected, name_some(absent)),
+            )
+        if more := sorted(set(table.index) - set(names)):
+            log.warning(
+                "%s: left out, not in %s: %d images, %s",
+                *(path, expected, len(more), name_some(more)),
+            )
+        table = table[table.index.isin(names)]
+    return match(table, known, path=path)
+
+
+def _write(scoring: Scoring, *, metrics: Path, detail: Path, plots: Path) -> None:
+    evaluation = scoring.evaluation
+    draws = io.BytesIO()
+    np.save(draws, scoring.draws, allow_pickle=False)
+    write_bytes(detail / "draws.npy", draws.getvalue())
+    write_text(
+        detail / "detail.json", evaluation.model_dump_json(indent=1, exclude_none=True) + "\n"
+    )
+    for name in ("roc", "precision_recall", "reliability"):
+        table: pd.DataFrame = getattr(scoring, name)
+        write_text(plots / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_json(metrics / "test.json", summarise(evaluation))
+    if evaluation.one_class:
+        log.warning("not scored, of one class only: %s", ", ".join(evaluation.one_class))
+    macro, micro = evaluation.auroc["macro"], evaluation.auroc["micro"]
+    bounds = "" if macro.low is None else f" ({macro.low:.4f} to {macro.high:.4f})"
+    path = metrics / "test.json"
+    log.info("%s: AUROC macro %.4f%s, micro %.4f", path, macro.value, bounds, micro.value)
+
+
+def _both(first: Predicted, second: Predicted) -> tuple[Predicted, Predicted]:
+    """Return two networks' predictions for the images that both predict; say how many are not."""
+    names = [set(each.known["image"]) for each in (first, second)]
+    if alone := len(names[0] ^ names[1]):
+        log.warning("left out of both files: %d images that only one of them predicts", alone)
+    common = names[0] & names[1]
+    if not common:
+        raise InputError("--predictions and --against have no image in common")
+    return first.restrict(common), second.restrict(common)
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
 
 
 def _parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("recipe", nargs="?", help="a key of recipes or external in params.yaml")
     parser.add_argument("--predictions", type=Path, help="anybody's prediction file")
     parser.add_argument("--labels", type=Path, help="label file that names its images")
-    parser.add_argument("--output", type=Path, help="folder for test.json")
+    parser.add_argument("--output", type=Path, help="folder for what is written")
+    parser.add_argument("--validation", type=Path, help="the same network's, of other images")
+    parser.add_argument("--images", type=Path, help="list of the images to score, one a line")
+    parser.add_argument("--against", type=Path, help="another network's prediction file")
     arguments = parser.parse_args()
-    foreign = (arguments.predictions, arguments.labels, arguments.output)
-    if bool(arguments.recipe) == any(foreign) or (any(foreign) and not all(foreign)):
+    needed = (arguments.predictions, arguments.labels, arguments.output)
+    more = (arguments.validation, arguments.images, arguments.against)
+    if any((*needed, *more)) if arguments.recipe else not all(needed):
         parser.error("give a recipe, or all of --predictions, --labels and --output")
     return arguments
-
-
-def _score(predictions: pd.DataFrame, labels: pd.DataFrame, *, path: Path) -> dict[str, Any]:
-    """Return AUROC and counts; say which findings are not scored."""
-    labels = labels.set_index("image")
-    unknown = [name for name in predictions.index if name not in labels.index]
-    if unknown:
-        raise InputError(
-            f"{path} names {len(unknown):,} images without a label: {name_some(unknown)}"
-        )
-    labels = labels.loc[predictions.index]
-    findings = tuple(predictions.columns)
-    scores = auroc(labels[list(findings)], predictions, findings=findings)
-    if not scores:
-        raise InputError(f"{path}: no finding is both present and absent, nothing to score")
-    if unscored := [finding for finding in FINDINGS if finding not in scores]:
-        log.warning("not scored, not predicted or of one class only: %s", ", ".join(unscored))
-    return {
-        "auroc": {name: round(value, DIGITS) for name, value in scores.items()},
-        "images": len(predictions),
-        "patients": int(labels["patient"].nunique()),
-    }
 
 
 if __name__ == "__main__":

@@ -1,0 +1,213 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import make_index
+from sklearn.metrics import (
+    average_precision_score,
+    brier_score_loss,
+    classification_report,
+    roc_auc_score,
+)
+
+from chestxray14.errors import InputError
+from chestxray14.findings import FINDINGS, NO_FINDING
+from chestxray14.params import Evaluate
+from chestxray14.predictions import Predicted, match
+from chestxray14.scores import DIGITS
+from chestxray14.scoring import Scoring, score, summarise
+
+PARAMS = Evaluate(draws=60, seed=0, bins=5, sensitivity=0.9, at_least=5)
+
+
+def predicted(
+    patients: int = 40,
+    *,
+    seed: int = 0,
+    findings: tuple[str, ...] = FINDINGS,
+    rare: tuple[str, ...] = (),
+) -> Predicted:
+    """Return made-up predictions that know something of the labels; no image has a `rare` one."""
+    known = make_index(patients, seed=seed).assign(**dict.fromkeys(rare, 0))
+    known.loc[known.index % 5 == 0, list(FINDINGS)] = 0  # some images without any finding
+    noise = np.random.default_rng(seed).random((len(known), len(findings)))
+    values = 0.3 * known[list(findings)].to_numpy() + 0.7 * noise
+    table = pd.DataFrame(values, columns=list(findings), index=known["image"])
+    return match(table.iloc[::-1], known, path=Path("p.csv"))
+
+
+def evaluate(test: Predicted, val: Predicted | None = None) -> Scoring:
+    return score(test, val=val, params=PARAMS, label_version="original")
+
+
+def test_every_score_of_a_finding_is_scikit_learns() -> None:
+    test = predicted()
+    found = evaluate(test).evaluation
+    for name in (*FINDINGS, NO_FINDING):
+        labels, scores = test.labels([name])[:, 0], test.scores([name])[:, 0]
+        told = found.findings[name]
+        assert told.positives == labels.sum()
+        assert told.auroc.value == round(roc_auc_score(labels, scores), DIGITS)
+        assert told.average_precision == round(average_precision_score(labels, scores), DIGITS)
+        assert told.lift == pytest.approx(told.average_precision / labels.mean(), abs=1e-4)
+        assert told.brier == round(brier_score_loss(labels, scores), DIGITS)
+        assert told.label_accuracy == round(float(((scores >= 0.5) == labels).mean()), DIGITS)
+        assert told.all_negative == round(1 - labels.mean(), DIGITS)
+        assert told.auroc.low is not None
+        assert told.auroc.high is not None
+        assert told.auroc.low < told.auroc.value < told.auroc.high
+
+
+def test_the_averages_are_scikit_learns_and_no_finding_is_in_none_of_them() -> None:
+    test = predicted()
+    found = evaluate(test).evaluation
+    labels, scores = test.labels(FINDINGS), test.scores(FINDINGS)
+    for average in ("macro", "micro", "weighted"):
+        expected = roc_auc_score(labels, scores, average=average)
+        assert found.auroc[average].value == round(expected, DIGITS)
+    for average in ("macro", "micro"):
+        expected = average_precision_score(labels, scores, average=average)
+        assert found.average_precision[average] == round(expected, DIGITS)
+
+
+def test_each_draw_of_the_averages_is_scikit_learns_with_the_draws_weights() -> None:
+    test = predicted(patients=30)
+    scoring = evaluate(test)
+    patients, place = np.unique(test.known["patient"], return_inverse=True)
+    rng = np.random.default_rng(PARAMS.seed)
+    drawn: dict[str, list[float]] = {"macro": [], "micro": [], "weighted": []}
+    for _ in range(PARAMS.draws):
+        times = np.bincount(
+            rng.integers(len(patients), size=len(patients)), minlength=len(patients)
+        )
+        for average, values in drawn.items():
+            values.append(
+                roc_auc_score(
+                    test.labels(FINDINGS),
+                    test.scores(FINDINGS),
+                    average=average,
+                    sample_weight=times[place],
+                )
+            )
+    np.testing.assert_allclose(scoring.draws.mean(axis=1), drawn["macro"])
+    for average, values in drawn.items():
+        told = scoring.evaluation.auroc[average]
+        bounds = np.percentile(values, [2.5, 97.5])
+        np.testing.assert_allclose([told.low, told.high], bounds, atol=1e-5)
+
+
+def test_no_finding_is_one_less_the_highest_probability_where_all_14_are_predicted() -> None:
+    known = make_index(1, studies=2)
+    known[list(FINDINGS)] = 0
+    known.loc[1, "Mass"] = 1
+    table = pd.DataFrame(0.1, index=known["image"], columns=list(FINDINGS))
+    table.loc[known["image"][1], "Hernia"] = 0.7
+    whole = match(table, known, path=Path("p.csv"))
+    assert whole.labels([NO_FINDING])[:, 0].tolist() == [1, 0]
+    np.testing.assert_allclose(whole.scores([NO_FINDING])[:, 0], [0.9, 0.3])
+    some = match(table.drop(columns="Edema"), known, path=Path("p.csv"))
+    assert NO_FINDING not in some.probabilities
+    assert evaluate(predicted(findings=FINDINGS[:8])).evaluation.look_alikes.micro_15 is None
+
+
+def test_thresholds_and_calibration_depend_on_the_validation_part_alone() -> None:
+    val = predicted(seed=1)
+    points = [
+        (found.operating_points, {f: s.calibrated for f, s in found.findings.items()})
+        for test in (predicted(seed=2), predicted(seed=3))
+        for found in [evaluate(test, val).evaluation]
+    ]
+    assert [p.thresholds for p in points[0][0].values()] == [
+        p.thresholds for p in points[1][0].values()
+    ]
+    for finding in FINDINGS:
+        first, second = (calibrated[finding] for _, calibrated in points)
+        assert first is not None
+        assert second is not None
+        assert (first.slope, first.intercept) == (second.slope, second.intercept)
+
+
+def test_the_decisions_are_those_of_scikit_learns_report_at_the_thresholds() -> None:
+    test = predicted(seed=2)
+    found = evaluate(test, predicted(seed=1)).evaluation
+    for point in found.operating_points.values():
+        calls = test.scores(FINDINGS) >= [point.thresholds[finding] for finding in FINDINGS]
+        report = classification_report(
+            test.labels(FINDINGS),
+            calls,
+            target_names=list(FINDINGS),
+            output_dict=True,
+            zero_division=0,
+        )
+        for name, told in point.decisions.items():
+            assert told.f1 == round(report[name]["f1-score"], DIGITS)
+            assert told.precision == round(report[name]["precision"], DIGITS)
+            assert told.recall == round(report[name]["recall"], DIGITS)
+
+
+def test_without_validation_there_is_one_threshold_and_no_calibration() -> None:
+    scoring = evaluate(predicted())
+    found = scoring.evaluation
+    assert list(found.operating_points) == ["half"]
+    assert all(scores.calibrated is None for scores in found.findings.values())
+    assert all(not g.tpr_gap for a in found.subgroups.values() for g in a.groups.values())
+    assert set(scoring.reliability["calibration"]) == {"as predicted"}
+    assert "after_platt" not in summarise(found)["brier"]
+
+
+def test_a_finding_of_one_class_is_named_and_in_no_average() -> None:
+    test = predicted(rare=("Hernia",))
+    found = evaluate(test, predicted(seed=1)).evaluation
+    assert found.one_class == ("Hernia",)
+    assert "Hernia" not in found.findings
+    assert "Hernia" not in found.operating_points["half"].decisions
+    scored = FINDINGS[:-1]
+    expected = roc_auc_score(test.labels(scored), test.scores(scored))
+    assert found.auroc["macro"].value == round(expected, DIGITS)
+
+
+def test_a_finding_of_one_class_in_validation_has_no_threshold_there() -> None:
+    found = evaluate(predicted(), predicted(seed=1, rare=("Hernia",))).evaluation
+    assert "Hernia" in found.operating_points["half"].thresholds
+    assert "Hernia" not in found.operating_points["youden"].thresholds
+    assert found.findings["Hernia"].calibrated is None
+
+
+def test_nothing_to_score_is_refused() -> None:
+    with pytest.raises(InputError, match="nothing to score"):
+        evaluate(predicted(rare=FINDINGS))
+
+
+def test_the_look_alikes_are_what_they_say() -> None:
+    test, train = predicted(), predicted(seed=5)
+    found = score(test, train=train, params=PARAMS, label_version="original").evaluation
+    labels, scores = test.labels(FINDINGS), test.scores(FINDINGS)
+    assert found.look_alikes.label_accuracy == round(float(((scores >= 0.5) == labels).mean()), 5)
+    assert found.look_alikes.all_negative == round(float((labels == 0).mean()), DIGITS)
+    pooled = (*FINDINGS, NO_FINDING)
+    expected = roc_auc_score(test.labels(pooled).ravel(), test.scores(pooled).ravel())
+    assert found.look_alikes.micro_15 == round(expected, DIGITS)
+    expected = roc_auc_score(train.labels(FINDINGS), train.scores(FINDINGS))
+    assert found.look_alikes.training_images == round(expected, DIGITS)
+
+
+def test_training_images_without_one_of_the_findings_give_no_look_alike() -> None:
+    train = predicted(seed=5, rare=("Hernia",))
+    found = score(predicted(), train=train, params=PARAMS, label_version="original").evaluation
+    assert found.look_alikes.training_images is None
+
+
+def test_the_summary_is_short_and_says_what_was_scored() -> None:
+    scoring = evaluate(predicted(), predicted(seed=1))
+    found, metrics = scoring.evaluation, summarise(scoring.evaluation)
+    numbers = [
+        value for part in metrics.values() if isinstance(part, dict) for value in part.values()
+    ]
+    assert len(numbers) < 35
+    assert metrics["auroc"]["macro"] == found.auroc["macro"].value
+    assert metrics["auroc_low"] == {"macro": found.auroc["macro"].low}
+    assert metrics["split_sha256"] == found.split_sha256
+    assert metrics["label_version"] == "original"
+    brier = np.mean([found.findings[finding].brier for finding in FINDINGS])
+    assert metrics["brier"]["as_predicted"] == pytest.approx(brier, abs=1e-5)
