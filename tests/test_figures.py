@@ -4,7 +4,10 @@ import subprocess
 import sys
 from xml.etree import ElementTree
 
-from chestxray14.figures import COLOURS, SERIES, draw_auroc, draw_training, look
+import matplotlib
+from matplotlib.figure import Figure
+
+from chestxray14.figures import COLOURS, SERIES, STYLE, draw_auroc, draw_training, look, to_svg
 from chestxray14.findings import FINDINGS
 
 OURS = {"first": dict.fromkeys(FINDINGS, 0.7), "second": dict.fromkeys(FINDINGS[:5], 0.8)}
@@ -157,3 +160,26 @@ def test_equal_scores_of_eight_recipes_do_not_hide_each_other() -> None:
     # All of them within the row of their finding: less than the 14th part of the figure.
     height = float(ElementTree.fromstring(svg).get("viewBox", "").split()[3])
     assert max(middle) - min(middle) < height / 14
+
+
+def test_places_have_one_decimal_and_stand_where_they_stood() -> None:
+    points = [0.123456, 1.0, 2.7654321]
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(1, 1))
+        axes = figure.add_axes((0, 0, 1, 1), xlim=(0, 3), ylim=(0, 3))
+        axes.plot(points, points, color=SERIES[0], marker="o")
+        svg = to_svg(figure, title="T")
+    root = ElementTree.fromstring(svg)
+    [path] = [
+        node.get("d", "")
+        for node in root.iter(f"{SVG}path")
+        if "fill: none" in node.get("style", "") and SERIES[0] in node.get("style", "")
+    ]
+    # 72 points wide and high, y downwards.
+    placed = [(72 * point / 3, 72 - 72 * point / 3) for point in points]
+    assert path == "M" + "L".join(f"{x:.1f} {y:.1f}".replace(".0", "") for x, y in placed)
+    uses = [(float(use.get("x", "")), float(use.get("y", ""))) for use in root.iter(f"{SVG}use")]
+    assert all(any(math.dist(use, place) < 0.1 for use in uses) for place in placed)
+    attributes = re.findall(r' (?:d|x|y)="([^"]*)"', svg)
+    assert attributes
+    assert not any(re.search(r"\.\d\d", attribute) for attribute in attributes)

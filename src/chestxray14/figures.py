@@ -29,8 +29,8 @@ AUROC, RATE = "Validation macro AUROC, all recipes", "Learning rate, all recipes
 """The headings of the panels that recipes share."""
 
 LINE: dict[str, Any] = {"color": MUTED, "marker": "o", "markersize": 4.0, "linewidth": 1.4}
-TRAIN: dict[str, Any] = {"linestyle": "--", "markerfacecolor": "none"}
-"""How a loss of the training part differs from one of the validation part."""
+DASHED: dict[str, Any] = {"linestyle": "--", "markerfacecolor": "none"}
+"""How the first of two series of one recipe looks, say the loss of the training part."""
 
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -117,8 +117,8 @@ def draw_auroc(
         axes.tick_params(length=0)
         axes.spines["left"].set_visible(False)
         axes.set_xlabel("AUROC (dotted: chance)", color=MUTED)
-        _add_legend(figure, axes)
-        return _to_svg(figure, title=title)
+        add_legend(figure, axes)
+        return to_svg(figure, title=title)
 
 
 def draw_training(histories: Mapping[str, Mapping[str, Sequence[float]]], *, title: str) -> str:
@@ -139,11 +139,11 @@ def draw_training(histories: Mapping[str, Mapping[str, Sequence[float]]], *, tit
             colour, marker = look(number)
             line = LINE | {"color": colour, "marker": marker}
             epochs = history["epoch"]
-            grid[name].plot(epochs, history["train_loss"], **line, **TRAIN)
+            grid[name].plot(epochs, history["train_loss"], **line, **DASHED)
             grid[name].plot(epochs, history["val_loss"], **line)
             grid[AUROC].plot(epochs, history["val_auroc"], label=name, **line)
             grid[RATE].plot(epochs, history["lr"], drawstyle="steps-mid", **line)
-        grid[AUROC].plot([], [], label="loss: training", **LINE, **TRAIN)
+        grid[AUROC].plot([], [], label="loss: training", **LINE, **DASHED)
         grid[AUROC].plot([], [], label="loss: validation", **LINE)
         for heading, axes in grid.items():
             axes.set_title(heading, color=INK)
@@ -153,25 +153,40 @@ def draw_training(histories: Mapping[str, Mapping[str, Sequence[float]]], *, tit
             axes.tick_params(length=0)
         grid[RATE].set_yscale("log")
         grid[RATE].set_xlabel("epoch", color=MUTED)
-        _add_legend(figure, grid[AUROC])
-        return _to_svg(figure, title=title)
+        add_legend(figure, grid[AUROC])
+        return to_svg(figure, title=title)
 
 
-def _add_legend(figure: Figure, axes: Axes) -> None:
+def add_legend(figure: Figure, axes: Axes) -> None:
+    """Put what is labelled in `axes` above the figure, two in a row."""
     handles, names = axes.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper left", ncols=2, handletextpad=0.3)
 
 
-def _to_svg(figure: Figure, *, title: str) -> str:
-    """Return a figure as one SVG element, the same bytes each time, to stand inside a page."""
+def to_svg(figure: Figure, *, title: str) -> str:
+    """Return a figure as one SVG element, the same bytes each time, to stand inside a page.
+
+    `title` is read out where the figure cannot be seen; no two figures of a page may share one.
+    Places are rounded to a tenth of a point, which nobody sees.
+    """
     # Ids of clips and markers come from this salt; two figures of a page must not share them.
     with matplotlib.rc_context({"svg.hashsalt": title}):
         buffer = io.StringIO()
         metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(buffer, format="svg", transparent=True, metadata=metadata)
     svg = re.sub(r'<g id="[^"]*"', "<g", buffer.getvalue()[buffer.getvalue().index("<svg") :])
+    svg = re.sub(r'(?<= )(?:d|x|y)="[^"]*"', _round_places, svg)
     for colour, name in COLOURS.items():
         svg = svg.replace(colour, f"var(--{name}, {colour})")
     words = html.escape(title)
     svg = svg.replace("<svg ", f'<svg role="img" aria-label="{words}" ', 1)
     return svg.replace(">", f">\n <title>{words}</title>", 1).strip()
+
+
+def _round_places(attribute: re.Match[str]) -> str:
+    """Return an attribute such as `d="M 1.234 5.678 \\nL 2 3 \\n"` as `d="M1.2 5.7L2 3"`."""
+    # Adding 0.0 turns -0.0 into 0.0.
+    places = re.sub(
+        r"-?\d+\.\d+", lambda number: f"{round(float(number[0]), 1) + 0.0:g}", attribute[0]
+    )
+    return re.sub(r'\s+(?=[A-Za-z"])|(?<=[A-Za-z])\s+', "", places)
