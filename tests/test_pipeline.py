@@ -84,7 +84,8 @@ def tiny_params(weights: Path) -> dict[str, Any]:
 
 def make_project(folder: Path, weights: Path = Path("none"), **changes: object) -> Path:
     """Make a checkout of the project, with tiny params, in a new git repository."""
-    for name in ("src", "data/published", ".dvc/config", ".dvcignore", ".gitignore", "dvc.yaml"):
+    copied = ("src", "data/published", ".dvc/config", ".dvc/plots", ".dvcignore", ".gitignore")
+    for name in (*copied, "dvc.yaml"):
         source, target = ROOT / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
@@ -171,7 +172,7 @@ def test_the_report_exists_and_says_that_the_data_is_drawn(project: Path) -> Non
 
 def test_metrics_are_finite_numbers_words_and_no_lists(project: Path) -> None:
     files = list((project / "metrics").rglob("*.json"))
-    assert len(files) == 1 + 4 + 2 * len(KEPT) + 1
+    assert len(files) == 1 + 2 * 4 + 2 * len(KEPT) + 1
 
     def check(content: object) -> None:
         if isinstance(content, dict):
@@ -286,22 +287,78 @@ def test_a_stage_run_by_hand_leaves_dvcs_cache_alone(project: Path, tmp_path: Pa
     assert digest(copy / ".dvc" / "cache") == cache
 
 
+def score_foreign(project: Path, *arguments: str, output: Path, status: int = 0) -> str:
+    labels = drawn(project) / "Data_Entry_2017.csv"
+    fixed = ("--labels", str(labels), "--output", str(output))
+    return stage("evaluate", *fixed, *arguments, cwd=project, status=status)
+
+
 def test_the_scorer_takes_other_peoples_files(project: Path, tmp_path: Path) -> None:
     table = pd.read_csv(project / f"predictions/{RECIPE}/test.csv")
     foreign = table[table.columns[::-1]].rename(
         columns=lambda c: f"prob_{c}" if c in "Mass" else c
     )
-    foreign.to_csv(tmp_path / "p.csv", index=False)
-    labels = drawn(project) / "Data_Entry_2017.csv"
-    stage(
-        *("evaluate", "--predictions", str(tmp_path / "p.csv")),
-        *("--labels", str(labels), "--output", str(tmp_path / "out")),
-        cwd=project,
-    )
+    foreign.assign(note="x").to_csv(tmp_path / "p.csv", index=False)
+    files = ("--predictions", str(tmp_path / "p.csv"))
+    val = ("--validation", str(project / f"predictions/{RECIPE}/val.csv"))
+    printed = score_foreign(project, *files, *val, output=tmp_path / "out")
+    assert "p.csv: left out, no findings: note" in printed
     ours = json.loads((project / f"metrics/{RECIPE}/test.json").read_text())
     theirs = json.loads((tmp_path / "out" / "test.json").read_text())
-    assert theirs["auroc"] == ours["auroc"]
-    assert theirs["split_sha256"] == ours["split_sha256"]
+    assert theirs == ours | {"label_version": "undetermined"}
+    details = [
+        json.loads(path.read_text())
+        for path in (project / f"evaluations/{RECIPE}/detail.json", tmp_path / "out/detail.json")
+    ]
+    assert details[0]["operating_points"] == details[1]["operating_points"]
+    assert details[0]["subgroups"] == details[1]["subgroups"]
+
+
+def test_the_scorer_says_what_a_file_lacks_and_what_it_leaves_out(
+    project: Path, tmp_path: Path
+) -> None:
+    table = pd.read_csv(project / f"predictions/{RECIPE}/test.csv")
+    names = sorted(table["Image Index"])
+    table[table["Image Index"] != names[0]].drop(columns="Mass").to_csv(
+        tmp_path / "p.csv", index=False
+    )
+    (tmp_path / "list.txt").write_text("\n".join(names[:-2]))
+    files = ("--predictions", str(tmp_path / "p.csv"))
+    images = ("--images", str(tmp_path / "list.txt"))
+    printed = score_foreign(project, *files, *images, output=tmp_path / "out")
+    assert "p.csv: not predicted, not scored: Mass" in printed
+    assert f"p.csv lacks 1 of the {len(names) - 2} images of" in printed
+    assert f"scored without them: {names[0]}" in printed
+    assert f"2 images, {names[-2]}, {names[-1]}" in printed
+    scored = json.loads((tmp_path / "out" / "test.json").read_text())
+    assert scored["images"] == len(names) - 3
+    assert "Mass" not in scored["auroc"]
+
+
+def test_two_files_are_subtracted_over_the_images_that_both_predict(
+    project: Path, tmp_path: Path
+) -> None:
+    paths = [project / f"predictions/{name}/test.csv" for name in (RECIPE, "best")]
+    short = tmp_path / "short.csv"
+    pd.read_csv(paths[1]).iloc[1:].to_csv(short, index=False)
+    files = ("--predictions", str(paths[0]), "--against", str(short))
+    printed = score_foreign(project, *files, output=tmp_path / "out")
+    assert "left out of both files: 1 images that only one of them predicts" in printed
+    told = json.loads((tmp_path / "out" / "difference.json").read_text())
+    same = ("--predictions", str(paths[0]), "--against", str(paths[0]))
+    score_foreign(project, *same, output=tmp_path / "same")
+    assert json.loads((tmp_path / "same/difference.json").read_text())["macro"]["p"] == 1
+    for name, difference in told.items():
+        if "low" in difference:
+            assert difference["low"] <= difference["high"], name
+
+
+def test_a_file_of_unknown_images_is_refused(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("Image Index,Mass\nnobody.png,0.5\n")
+    files = ("--predictions", str(tmp_path / "p.csv"))
+    error = score_foreign(project, *files, output=tmp_path / "out", status=1)
+    assert "p.csv names 1 images without a label: nobody.png" in error
+    assert not (tmp_path / "out").exists()
 
 
 # A folder in the Kaggle layout that a user might bring, and what may be wrong with it.

@@ -1,7 +1,7 @@
 """Batches of packed radiographs with their findings, on the device."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +77,18 @@ def read_parts(
     return {
         part: select_part(images, index, split, part=part, findings=findings) for part in parts
     }
+
+
+def sample_part(part: Part, *, at_most: int, seed: int) -> Part:
+    """Return at most so many images of a part, drawn by the seed, in their order."""
+    drawn = generator(seed).permutation(len(part))[:at_most]
+    chosen = np.sort(drawn)
+    return replace(
+        part,
+        rows=part.rows[chosen],
+        names=[part.names[i] for i in chosen],
+        labels=part.labels[torch.from_numpy(chosen)],
+    )
 
 
 def count_steps(part: Part, *, batch: int) -> int:

@@ -1,13 +1,15 @@
 """Write the probabilities of one trained recipe for the validation and test images.
 
-Where the recipe has several test-time views, an image's probabilities are their mean.
+Of the training images as many as the test part has are predicted too: what a network says of
+images it learned is one of the numbers that are mistaken for its score. Where the recipe has
+several test-time views, an image's probabilities are their mean.
 
     python src/stages/predict.py densenet121_step
 
 Reads   models/<recipe>/model.safetensors
         data/packed/<dataset>/{images.npy,index.csv}, data/splits/<dataset>/<split>.csv
         params.yaml: dataset, compute
-Writes  predictions/<recipe>/{val,test}.csv
+Writes  predictions/<recipe>/{train,val,test}.csv
 """
 
 import logging
@@ -18,7 +20,7 @@ from scipy.special import expit
 
 from chestxray14.augmentation import view
 from chestxray14.backbones import build_network
-from chestxray14.batches import read_parts
+from chestxray14.batches import read_parts, sample_part
 from chestxray14.checkpoint import read_tensors
 from chestxray14.engine import predict
 from chestxray14.errors import InputError
@@ -54,9 +56,10 @@ def main() -> None:
     parts = read_parts(
         Path(f"data/packed/{params.dataset}"),
         Path(f"data/splits/{params.dataset}/{recipe.split}.csv"),
-        parts=("val", "test"),
+        parts=("train", "val", "test"),
         findings=recipe.findings,
     )
+    parts["train"] = sample_part(parts["train"], at_most=len(parts["test"]), seed=recipe.seed)
     output = Path(f"predictions/{name}")
     for part_name, part in parts.items():
         logits = predict(
@@ -74,7 +77,7 @@ def main() -> None:
             expit(logits).mean(axis=1),
             findings=recipe.findings,
         )
-    log.info("%s: val.csv and test.csv", output)
+    log.info("%s: train.csv, val.csv and test.csv", output)
 
 
 if __name__ == "__main__":

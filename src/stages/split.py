@@ -2,10 +2,11 @@
 
     python src/stages/split.py patient
 
-Reads   data/packed/<dataset>/{index,lists,rejected}.csv
+Reads   data/packed/<dataset>/{index,lists,rejected}.csv, metrics/prepare.json
         params.yaml: splits.<protocol>
 Writes  data/splits/<dataset>/<protocol>.csv   image, part
-        metrics/split/<protocol>.json          images, patients, prevalence and hash of each part
+        metrics/split/<protocol>.json          images, patients, prevalence and hash of each part,
+                                               and the version of the labels
 """
 
 import logging
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from chestxray14.outputs import read_table, write_json, write_text
+from chestxray14.outputs import read_json, read_table, write_json, write_text
 from chestxray14.packed import read_index
 from chestxray14.params import (
     ListSplit,
@@ -54,7 +55,10 @@ def main() -> None:
             parts = split_by_lists(listed, protocol)
     parts = parts[: len(index)]
     shared = check_parts(index, parts, leaky=protocol.kind == "image")
-    metrics = describe_split(index, parts, kind=protocol.kind) | {"shared_patients": shared}
+    metrics = describe_split(index, parts, kind=protocol.kind) | {
+        "shared_patients": shared,
+        "label_version": read_json(Path("metrics/prepare.json"), by="prepare")["label_version"],
+    }
 
     table = pd.DataFrame({"image": index["image"], "part": parts}).dropna().sort_values("image")
     output = Path(f"data/splits/{params.dataset}/{name}.csv")

@@ -3,6 +3,7 @@
     python src/stages/train.py densenet121_step
 
 Reads   data/packed/<dataset>/{images.npy,index.csv}, data/splits/<dataset>/<split>.csv
+        metrics/split/<split>.json
         params.yaml: recipes.<recipe>, datasets.<dataset>.limits, compute
 Writes  models/<recipe>/model.safetensors   weights, with all that prediction needs to know
         metrics/<recipe>/train.json
@@ -21,7 +22,7 @@ import pandas as pd
 
 from chestxray14 import checkpoint
 from chestxray14.batches import read_parts
-from chestxray14.outputs import write_json, write_text
+from chestxray14.outputs import read_json, write_json, write_text
 from chestxray14.params import load_params
 from chestxray14.recipes import Recipe
 from chestxray14.reproducibility import (
@@ -48,6 +49,7 @@ def main() -> None:
 
     packed = Path(f"data/packed/{params.dataset}")
     split_file = Path(f"data/splits/{params.dataset}/{recipe.split}.csv")
+    split = read_json(Path(f"metrics/split/{recipe.split}.json"), by="split")
     parts = read_parts(packed, split_file, parts=("train", "val"), findings=recipe.findings)
     if (packed_px := parts["train"].images.shape[1]) < recipe.input_px:
         log.warning(
@@ -86,6 +88,8 @@ def main() -> None:
         metrics = _describe(trained, recipe) | {
             "best_epoch": best_epoch,
             "train_images": len(parts["train"]),
+            "split_sha256": split["train"]["sha256"],
+            "label_version": split["label_version"],
             **compute,
         }
         write_json(Path(f"metrics/{name}/train.json"), metrics)
