@@ -4,7 +4,13 @@ import pytest
 import torch
 from conftest import make_index
 
-from chestxray14.batches import count_steps, ordered_batches, select_part, shuffled_batches
+from chestxray14.batches import (
+    count_steps,
+    ordered_batches,
+    sample_part,
+    select_part,
+    shuffled_batches,
+)
 from chestxray14.errors import InputError
 from chestxray14.findings import FINDINGS
 
@@ -55,6 +61,16 @@ def test_labels_are_those_of_the_named_findings_in_their_order() -> None:
     part = select_part(IMAGES, INDEX, SPLIT, part="val", findings=("Hernia", "Mass"))
     expected = INDEX.loc[INDEX["image"].isin(part.names), ["Hernia", "Mass"]]
     np.testing.assert_array_equal(part.labels.numpy(), expected.to_numpy())
+
+
+def test_a_sample_is_drawn_by_its_seed_in_order_with_its_own_labels() -> None:
+    drawn = sample_part(TRAIN, at_most=9, seed=3)
+    assert drawn.names == sample_part(TRAIN, at_most=9, seed=3).names == sorted(drawn.names)
+    assert drawn.names != sample_part(TRAIN, at_most=9, seed=4).names
+    rows = INDEX.set_index("image").loc[drawn.names]
+    np.testing.assert_array_equal(drawn.rows, rows["row"])
+    np.testing.assert_array_equal(drawn.labels.numpy(), rows[list(FINDINGS)])
+    assert sample_part(TRAIN, at_most=99, seed=0).names == TRAIN.names
 
 
 def test_a_split_of_other_data_is_refused() -> None:

@@ -126,6 +126,8 @@ def change(tmp_path: Path, old: str, new: str) -> Path:
         ),
         ("    weights: imagenet\n", "", "missing key recipes.densenet121_step.weights$"),
         ("input_px: 224", "input_px: 512", "recipes.densenet121_step: resize_px is 224, expected"),
+        ("draws: 1000", "draws: 1", "evaluate.draws: found 1"),
+        ("sensitivity: 0.90", "sensitivity: 90", "evaluate.sensitivity: found 90"),
         ("test: 500", "test: 0", "splits.small.at_most.test: found 0"),
         (
             "external: {}",

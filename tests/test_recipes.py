@@ -20,6 +20,7 @@ SOURCES = {
     "chexnet_head": ("densenet121", "head", 8, "bce"),
     "chexnet": ("densenet121", "all", 8, "bce"),
     "resnet50_frozen": ("resnet50", "head", 14, "weighted_bce"),
+    "resnet50_frozen_by_image": ("resnet50", "head", 14, "weighted_bce"),
     "densenet121_last_block": ("densenet121", "last_block", 8, "weighted_bce"),
     "best": ("densenet121", "all", 14, "bce"),
 }
@@ -31,6 +32,11 @@ def test_every_published_system_is_there_as_its_source_describes_it() -> None:
         name: (recipe.backbone, recipe.trainable, len(recipe.findings), recipe.loss.name)
         for name, recipe in RECIPES.items()
     } == SOURCES
+
+
+def test_the_leaky_control_differs_from_its_recipe_in_nothing_but_the_split() -> None:
+    honest, leaky = RECIPES["resnet50_frozen"], RECIPES["resnet50_frozen_by_image"]
+    assert leaky == honest.model_copy(update={"split": "image"})
 
 
 @pytest.mark.parametrize("name", RECIPES)
