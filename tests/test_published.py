@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chestxray14.errors import InputError
+from chestxray14.evaluation import AVERAGES
 from chestxray14.findings import FINDINGS
-from chestxray14.published import System, read_published, why_apart
+from chestxray14.published import System, read_decisions, read_published, why_apart
 
 FOLDER = ROOT / "data/published"
 PUBLISHED = read_published(FOLDER)
@@ -152,3 +153,71 @@ def test_a_source_with_two_means_is_refused(tmp_path: Path) -> None:
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"auroc\.csv: No such file"):
         read_published(tmp_path)
+
+
+DECISIONS = FOLDER / "precision_recall_f1.csv"
+KEYS = ("precision", "recall", "f1")
+
+
+def write_decisions(folder: Path, *rows: str) -> Path:
+    """Make a folder whose precision_recall_f1.csv has these rows."""
+    header = "source,title,finding,precision,recall,f1"
+    (folder / DECISIONS.name).write_text("\n".join([header, *rows]) + "\n")
+    return folder
+
+
+def test_decisions_are_the_rows_of_the_file_in_its_order() -> None:
+    read = read_decisions(FOLDER)
+    with DECISIONS.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [
+        (source, entry.title, name, found.precision, found.recall, found.f1)
+        for source, entry in read.items()
+        for name, found in entry.decisions.items()
+    ] == [
+        (row["source"], row["title"], row["finding"], *(float(row[key]) for key in KEYS))
+        for row in rows
+    ]
+    assert len(rows) == 24
+
+
+@pytest.mark.parametrize("source", ["densenet121_last_block", "torchxrayvision"])
+def test_published_decisions_hold_together(source: str) -> None:
+    decisions = read_decisions(FOLDER)[source].decisions
+    findings = [name for name in decisions if name in FINDINGS]
+    assert len(findings) == 8
+    assert set(decisions) - set(findings) == set(AVERAGES)
+    for name in [*findings, "micro avg"]:
+        found = decisions[name]
+        harmonic = 2 * found.precision * found.recall / (found.precision + found.recall)
+        assert found.f1 == pytest.approx(harmonic, abs=1e-4)
+    for key in KEYS:
+        mean = sum(getattr(decisions[name], key) for name in findings) / 8
+        assert getattr(decisions["macro avg"], key) == pytest.approx(mean, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["a,A,Mass,0.1,0.2,1.3"], r"f1\.csv:2: f1: found '1.3'"),
+        (["a,A,Mass,0.1,nan,0.3"], r"f1\.csv:2: recall: found 'nan'"),
+        (["a,A,Mass,,0.2,0.3"], r"f1\.csv:2: precision: found ''"),
+        (["a,A,Infiltrate,0.1,0.2,0.3"], r"f1\.csv:2: finding: found 'Infiltrate'; .*micro avg"),
+        (["a,A,Mass,0.1,0.2,0.3"] * 2, "source a has Mass twice"),
+        (
+            ["a,A,Mass,0.1,0.2,0.3", "a,B,Edema,0.1,0.2,0.3"],
+            "source a has two titles, 'A' and 'B'",
+        ),
+    ],
+)
+def test_decisions_that_cannot_be_true_are_refused_in_one_line(
+    tmp_path: Path, rows: list[str], message: str
+) -> None:
+    with pytest.raises(InputError, match=message) as raised:
+        read_decisions(write_decisions(tmp_path, *rows))
+    assert "\n" not in str(raised.value)
+
+
+def test_a_missing_table_of_decisions_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"precision_recall_f1\.csv: No such file"):
+        read_decisions(tmp_path)

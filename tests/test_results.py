@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from fake_run import STEP, make_run, make_split, make_training
 from pydantic import ValidationError
@@ -5,27 +6,11 @@ from pydantic import ValidationError
 from chestxray14.findings import FINDINGS
 from chestxray14.results import (
     Epoch,
-    Evaluated,
     Part,
     Trained,
     mean_auroc,
     name_runs,
 )
-
-
-@pytest.mark.parametrize(
-    "auroc",
-    [
-        {"macro": 0.8},
-        {"macro": 0.8, "micro": 1.2},
-        {"macro": 0.8, "micro": float("nan")},
-        {"macro": 0.8, "micro": 0.8, "Fracture": 0.8},
-    ],
-)
-def test_impossible_scores_are_refused(auroc: dict[str, float]) -> None:
-    fields = make_run().evaluated.model_dump() | {"auroc": auroc}
-    with pytest.raises(ValidationError):
-        Evaluated.model_validate(fields)
 
 
 def test_a_part_must_name_every_finding() -> None:
@@ -57,6 +42,13 @@ def test_only_a_run_of_a_leaky_split_is_called_leaky() -> None:
 def test_the_scored_findings_keep_the_order_of_the_project() -> None:
     run = make_run(findings=FINDINGS[5::-1])
     assert run.scored == FINDINGS[:6]
+
+
+def test_the_mean_of_a_draw_is_over_the_named_findings() -> None:
+    run = make_run()
+    np.testing.assert_allclose(
+        run.draw_mean(("Hernia", "Mass")), (run.draws[:, 13] + run.draws[:, 4]) / 2
+    )
 
 
 def test_a_network_of_which_nothing_was_trained_keeps_epoch_0_and_may_lack_an_auroc() -> None:

@@ -2,7 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from chestxray14.findings import FINDINGS, NO_FINDING
 
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -28,9 +30,9 @@ class _Record(BaseModel):
 class Estimate(_Record):
     """A score with its 95 % interval, bounds None where too few draws have a score."""
 
-    value: float
-    low: float | None = None
-    high: float | None = None
+    value: Share
+    low: Share | None = None
+    high: Share | None = None
 
 
 class Calibrated(_Record):
@@ -139,3 +141,13 @@ class Evaluation(_Record):
     operating_points: dict[Rule, OperatingPoint]
     subgroups: dict[str, Attribute]
     look_alikes: LookAlikes
+
+    @model_validator(mode="after")
+    def _known_scores(self) -> "Evaluation":
+        if set(self.auroc) != {"macro", "micro", "weighted"}:
+            raise ValueError(
+                f"auroc must have macro, micro and weighted, not {sorted(self.auroc)}"
+            )
+        if unknown := set(self.findings) - {*FINDINGS, NO_FINDING}:
+            raise ValueError(f"findings must be of the 14 or {NO_FINDING}, not {sorted(unknown)}")
+        return self

@@ -1,4 +1,4 @@
-"""Published AUROC: who reports what, under which protocol, with a model chosen on which images."""
+"""Published numbers: who reports what, under which protocol, with a model chosen on which images."""
 
 import csv
 import re
@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from chestxray14.errors import InputError
+from chestxray14.evaluation import AVERAGES
 from chestxray14.findings import FINDINGS
 
 Family = Literal["random patient split", "official split", "published lists", "other"]
@@ -35,7 +36,7 @@ COMPARABLE: dict[str, Family] = {
 """The published protocols a kind of split may be compared with; the other kinds with none."""
 
 Text = Annotated[str, Field(min_length=1)]
-Auroc = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,24 @@ class System:
         return f"{self.protocol}, selected on TEST SET" if self.selected_on_test else self.protocol
 
 
+@dataclass(frozen=True)
+class PublishedDecision:
+    """Precision, recall and F1 as a source prints them."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True)
+class PublishedDecisions:
+    """What one source says of its decisions, by finding and by average, in its own order."""
+
+    source: str
+    title: str
+    decisions: dict[str, PublishedDecision]
+
+
 def why_apart(system: System, *, drawn: bool, listed: int, left_out: int, kind: str) -> str | None:
     """Return why our number cannot be compared with a published one, None where it can.
 
@@ -102,19 +121,35 @@ class _Row(BaseModel):
 
     source: Text
     title: Text
+
+
+class _SystemRow(_Row):
     protocol: Text
     selected_on: Text
     evidence: Text
 
 
-class _FindingRow(_Row):
+class _FindingRow(_SystemRow):
     finding: Text
-    auroc: Auroc
+    auroc: Score
 
 
-class _MeanRow(_Row):
-    mean_auroc: Auroc
+class _MeanRow(_SystemRow):
+    mean_auroc: Score
     note: str
+
+
+def _check_row_name(name: str) -> str:
+    if name not in (*FINDINGS, *AVERAGES):
+        raise ValueError(f"expected a finding or one of {', '.join(AVERAGES)}")
+    return name
+
+
+class _DecisionRow(_Row):
+    finding: Annotated[str, AfterValidator(_check_row_name)]
+    precision: Score
+    recall: Score
+    f1: Score
 
 
 Row = TypeVar("Row", bound=_Row)
@@ -137,6 +172,32 @@ def read_published(folder: Path) -> dict[str, System]:
         described = mean.model_dump(exclude={"mean_auroc"})
         systems[mean.source] = System(**described, mean=mean.mean_auroc, auroc={})
     return systems
+
+
+def read_decisions(folder: Path) -> dict[str, PublishedDecisions]:
+    """Return the precision, recall and F1 of precision_recall_f1.csv in `folder`, by source.
+
+    Its rows are findings and the averages of scikit-learn's classification report. Raises
+    `InputError` naming the file, row or source that is missing, malformed or repeated.
+    """
+    path = folder / "precision_recall_f1.csv"
+    read: dict[str, PublishedDecisions] = {}
+    for row in _read_rows(path, _DecisionRow):
+        fresh = PublishedDecisions(source=row.source, title=row.title, decisions={})
+        known = read.setdefault(row.source, fresh)
+        if row.title != known.title:
+            raise InputError(
+                f"{path}: source {row.source} has two titles, {known.title!r} and {row.title!r}, "
+                "expected one"
+            )
+        if row.finding in known.decisions:
+            raise InputError(
+                f"{path}: source {row.source} has {row.finding} twice, expected it once"
+            )
+        known.decisions[row.finding] = PublishedDecision(
+            precision=row.precision, recall=row.recall, f1=row.f1
+        )
+    return read
 
 
 def _read_rows(path: Path, row_type: type[Row]) -> list[Row]:

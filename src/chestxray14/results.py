@@ -4,8 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from chestxray14.evaluation import Count, Evaluation, Share
 from chestxray14.findings import FINDINGS
 from chestxray14.recipes import Recipe
 
@@ -19,9 +23,6 @@ LABEL_VERSIONS = {
 
 ELSEWHERE = "pretrained elsewhere, not trained here"
 """What a network of `external` is called where a recipe's own words would stand."""
-
-Count = Annotated[int, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Metrics(BaseModel):
@@ -69,6 +70,7 @@ class SplitFacts(_Metrics):
     val: Part
     test: Part
     shared_patients: Count
+    label_version: str
 
     @property
     def images(self) -> int:
@@ -95,23 +97,17 @@ class Trained(_Metrics):
     train_images: Count
 
 
-class Evaluated(_Metrics):
-    """metrics/<name>/test.json; `auroc` has macro, micro and each finding that was scored."""
+class Floor(_Metrics):
+    """metrics/metadata/<split>.json: what age, sex, view and follow-up number alone reach.
+
+    `auroc` has macro, micro and each finding; `auroc_low` and `auroc_high` bound some of these.
+    """
 
     auroc: dict[str, Share]
-    images: Count
-    patients: Count
+    auroc_low: dict[str, Share]
+    auroc_high: dict[str, Share]
     split_sha256: str
     label_version: str
-
-    @model_validator(mode="after")
-    def _known_scores(self) -> "Evaluated":
-        found = set(self.auroc)
-        if not {"macro", "micro"} <= found or found - {"macro", "micro", *FINDINGS}:
-            raise ValueError(
-                f"auroc must have macro, micro and names of findings; found {sorted(found)}"
-            )
-        return self
 
 
 class Epoch(BaseModel):
@@ -139,17 +135,30 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Curves:
+    """The tables of plots/<name>/roc.csv, precision_recall.csv and reliability.csv."""
+
+    roc: pd.DataFrame
+    precision_recall: pd.DataFrame
+    reliability: pd.DataFrame
+
+
+@dataclass(frozen=True)
 class Run:
     """One network on the test images of a split.
 
-    `training` is None where the network was pretrained elsewhere, and `pretrained` then names
-    its weights. `protocol` is the name of the split.
+    `draws` (draws, findings) has the AUROC of each scored finding in each bootstrap draw, NaN where
+    a draw has one class; networks on the same test images share their draws. `training` is None
+    where the network was pretrained elsewhere, and `pretrained` then names its weights. `protocol`
+    is the name of the split.
     """
 
     name: str
     protocol: str
     split: SplitFacts
-    evaluated: Evaluated
+    evaluation: Evaluation
+    draws: NDArray[np.float64]
+    curves: Curves
     training: Training | None
     pretrained: str = ""
 
@@ -171,7 +180,20 @@ class Run:
     @property
     def scored(self) -> tuple[str, ...]:
         """The findings that have an AUROC, in the order of `FINDINGS`."""
-        return tuple(finding for finding in FINDINGS if finding in self.evaluated.auroc)
+        return tuple(finding for finding in FINDINGS if finding in self.evaluation.findings)
+
+    @property
+    def auroc(self) -> dict[str, float]:
+        """The AUROC of each scored finding, and `macro` and `micro` over them."""
+        return {
+            average: self.evaluation.auroc[average].value for average in ("macro", "micro")
+        } | {finding: self.evaluation.findings[finding].auroc.value for finding in self.scored}
+
+    def draw_mean(self, findings: Sequence[str]) -> NDArray[np.float64]:
+        """Return the mean AUROC over some of the scored findings in each draw."""
+        columns = [self.scored.index(finding) for finding in findings]
+        mean: NDArray[np.float64] = self.draws[:, columns].mean(axis=1)
+        return mean
 
 
 def mean_auroc(auroc: Mapping[str, float], findings: Sequence[str]) -> float:
