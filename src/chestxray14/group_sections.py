@@ -1,0 +1,264 @@
+"""Whom a network works for less well, and what it must beat, in words and tables."""
+
+from collections.abc import Sequence
+
+from chestxray14.comparison import Comparison, Group
+from chestxray14.evaluation import Attribute, Estimate
+from chestxray14.findings import FINDINGS
+from chestxray14.results import Floor, Run, mean_auroc, name_runs
+from chestxray14.sections import Section
+from chestxray14.tables import (
+    Cell,
+    Column,
+    Table,
+    difference_text,
+    estimate_column,
+    join_columns,
+    text_column,
+)
+from chestxray14.wording import title_group
+
+GAPS = 10
+"""How many gaps in sensitivity are listed, the largest first."""
+
+NEAREST = 5
+"""How many findings are listed in which metadata alone come nearest to the network."""
+
+
+def describe_groups(comparison: Comparison) -> list[Section]:
+    """Return AUROC by group of patients, gaps in sensitivity, and the floor of metadata alone."""
+    sections = [
+        Section(
+            "groups",
+            "Groups of patients, and what metadata alone reach",
+            text=(
+                (
+                    "A good mean can hide that a network is worse for some. Macro AUROC within each "
+                    "group of test images stands here with its 95 % interval. Within an attribute all "
+                    "groups are scored over the same findings, the ones with enough images in each; "
+                    "between attributes, and between recipes, these may differ."
+                ),
+                (
+                    "Groups differ in more than their name: in who is ill, how ill, and how they were "
+                    "X-rayed. A gap shows that something differs, not why."
+                ),
+                (
+                    "A gap in sensitivity is the sensitivity in a group, at Youden's threshold from "
+                    "the validation part, less that in the other group, or less the median of all "
+                    "groups where there are more than two. Below 0 the finding is missed more often. "
+                    "Of two groups only the one that is missed more often is listed. Few positives "
+                    "make large gaps by luck."
+                ),
+                (
+                    "Metadata alone is gradient boosting on age, sex, view and follow-up number, "
+                    "fitted on the training part; it sees no pixel. It is a shortcut floor: what can "
+                    "be had from who was X-rayed and how. A network can see much of that in an image "
+                    "too, so a score near the floor is no proof that it reads disease."
+                ),
+            ),
+        )
+    ]
+    for group in comparison.groups:
+        protocol = group.runs[0].protocol
+        table = _tabulate_groups(group)
+        sections.append(
+            Section(
+                f"groups-{protocol}",
+                title_group(group, "macro AUROC by group"),
+                level=3,
+                text=() if table.rows else ("No group of patients is known here.",),
+                tables=(table,) if table.rows else (),
+                points=tuple(
+                    _describe_attribute(group, attribute) for attribute in _attributes(group)
+                ),
+            )
+        )
+        sections.append(_describe_gaps(group))
+        floor = comparison.floors.get(group.leader.protocol)
+        if floor and any(finding in floor.auroc for finding in group.leader.scored):
+            sections.append(_describe_floor(group, floor))
+    return sections
+
+
+def name_findings(findings: Sequence[str], *, among: Sequence[str] = FINDINGS) -> str:
+    """Return findings by name, or those left out where these are fewer."""
+    others = [finding for finding in among if finding not in findings]
+    if not findings:
+        return "no finding"
+    if not others:
+        return f"all {len(among)}"
+    if len(others) < len(findings):
+        return f"all but {', '.join(others)}"
+    return ", ".join(findings)
+
+
+def _attributes(group: Group) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for run in group.runs for name in run.evaluation.subgroups))
+
+
+def _members(group: Group, attribute: str) -> tuple[str, ...]:
+    """Return the names of an attribute's groups, in the order in which they are recorded."""
+    found = [run.evaluation.subgroups.get(attribute) for run in group.runs]
+    return tuple(dict.fromkeys(name for entry in found if entry for name in entry.groups))
+
+
+def _tabulate_groups(group: Group) -> Table:
+    rows = [
+        (attribute, name)
+        for attribute in _attributes(group)
+        for name in _members(group, attribute)
+    ]
+    sizes = [
+        next(
+            entry.groups[name]
+            for run in group.runs
+            if (entry := run.evaluation.subgroups.get(attribute)) and name in entry.groups
+        )
+        for attribute, name in rows
+    ]
+    columns = [
+        text_column("Group", [f"{attribute}: {name}" for attribute, name in rows]),
+        (Column("Images"), [Cell(f"{size.images:,}") for size in sizes]),
+        (Column("Patients"), [Cell(f"{size.patients:,}") for size in sizes]),
+    ]
+    columns += [
+        estimate_column(Column(run.label), [_macro(run, *row) for row in rows])
+        for run in group.runs
+    ]
+    caption = f"Macro AUROC by group of test images, {group.splits}"
+    return join_columns(caption, columns, tones=[""] * len(rows))
+
+
+def _macro(run: Run, attribute: str, name: str) -> Estimate | None:
+    entry = run.evaluation.subgroups.get(attribute)
+    found = entry.groups.get(name) if entry else None
+    return found.auroc.get("macro") if found else None
+
+
+def _describe_attribute(group: Group, attribute: str) -> str:
+    """Say over which findings an attribute's macro is, and which are too few in which group."""
+    entries = [
+        (run, entry) for run in group.runs if (entry := run.evaluation.subgroups.get(attribute))
+    ]
+    over: dict[tuple[str, ...], list[Run]] = {}
+    for run, entry in entries:
+        over.setdefault(entry.shared, []).append(run)
+    told = []
+    for shared, runs in over.items():
+        of = f" ({name_runs(runs, among=group.runs)})" if len(over) > 1 else ""
+        told.append(name_findings(shared) + of)
+    sentences = [f"By {attribute} the macro is over {'; '.join(told)}."]
+    if not any(over):
+        sentences = [
+            f"By {attribute} there is no macro: no finding has enough images in every group."
+        ]
+    scored = [finding for finding in FINDINGS if any(finding in run.scored for run in group.runs)]
+    if few := [
+        f"{name}: {name_findings(missing, among=scored)}"
+        for name in _members(group, attribute)
+        if (missing := _too_few([entry for _, entry in entries], name))
+    ]:
+        sentences.append(f"Too few images to be scored in {'; '.join(few)}.")
+    if unknown := max(entry.unknown for _, entry in entries):
+        sentences.append(f"{unknown:,} images have no known {attribute} and are in no group.")
+    return " ".join(sentences)
+
+
+def _too_few(entries: Sequence[Attribute], name: str) -> list[str]:
+    """Return the findings that some run scores but not in this group."""
+    found = {
+        finding
+        for entry in entries
+        if name in entry.groups
+        for finding in entry.groups[name].too_few
+    }
+    return [finding for finding in FINDINGS if finding in found]
+
+
+def _describe_gaps(group: Group) -> Section:
+    """Return the leader's largest gaps in sensitivity between groups."""
+    run = group.leader
+    gaps = sorted(_gaps(run), key=lambda gap: -abs(gap[2]))[:GAPS]
+    columns = [
+        text_column("Finding", [finding for finding, _, _ in gaps]),
+        text_column("Group", [name for _, name, _ in gaps]),
+        (
+            Column("Gap", "to the other group, or to the median of all"),
+            [Cell(difference_text(gap, 0.0)) for _, _, gap in gaps],
+        ),
+    ]
+    none = f"No gap can be told for {run.label}: no finding has a threshold and enough images."
+    caption = f"Largest gaps in sensitivity of {run.label}"
+    return Section(
+        f"gaps-{group.runs[0].protocol}",
+        title_group(group, f"whose findings {run.label} misses"),
+        level=3,
+        text=() if gaps else (none,),
+        tables=(join_columns(caption, columns, tones=[""] * len(gaps)),) if gaps else (),
+    )
+
+
+def _gaps(run: Run) -> list[tuple[str, str, float]]:
+    """Return finding, group and gap; of two groups, whose gaps mirror each other, the lower."""
+    found = []
+    for attribute, entry in run.evaluation.subgroups.items():
+        for finding in run.scored:
+            gaps = {
+                f"{attribute}: {name}": group.tpr_gap[finding]
+                for name, group in entry.groups.items()
+                if finding in group.tpr_gap
+            }
+            lowest = min(gaps, key=lambda name: gaps[name], default=None)
+            found += [
+                (finding, name, gap)
+                for name, gap in gaps.items()
+                if len(gaps) != 2 or name == lowest
+            ]
+    return found
+
+
+def _describe_floor(group: Group, floor: Floor) -> Section:
+    """Return what age, sex, view and follow-up number alone reach, beside the leader."""
+    run = group.leader
+    shared = [finding for finding in run.scored if finding in floor.auroc]
+    reached = {finding: run.evaluation.findings[finding].auroc for finding in shared}
+    nearest = sorted(shared, key=lambda f: reached[f].value - floor.auroc[f])[:NEAREST]
+    ours = [_mean_of_run(run, shared), *(reached[finding] for finding in nearest)]
+    theirs = [_mean_of_floor(floor, shared), *(_of_floor(floor, finding) for finding in nearest)]
+    differences = [
+        Cell(difference_text(x.value, y.value)) for x, y in zip(ours, theirs, strict=True)
+    ]
+    columns = [
+        text_column("Finding", [f"Mean of {len(shared)}", *nearest]),
+        estimate_column(Column("Metadata alone", "no pixel"), theirs),
+        estimate_column(Column(run.label), ours),
+        (Column("Difference", f"{run.label} − metadata"), differences),
+    ]
+    caption = f"AUROC of metadata alone, and the findings in which it comes nearest to {run.label}"
+    table = join_columns(caption, columns, tones=["total", *[""] * len(nearest)])
+    return Section(
+        f"floor-{group.runs[0].protocol}",
+        title_group(group, "the floor of metadata alone"),
+        level=3,
+        tables=(table,),
+    )
+
+
+def _of_floor(floor: Floor, key: str) -> Estimate:
+    return Estimate(
+        value=floor.auroc[key], low=floor.auroc_low.get(key), high=floor.auroc_high.get(key)
+    )
+
+
+def _mean_of_floor(floor: Floor, shared: Sequence[str]) -> Estimate:
+    """Return the mean over some findings, with an interval where these are all of the floor's."""
+    if set(shared) == set(floor.auroc) - {"macro", "micro"}:
+        return _of_floor(floor, "macro")
+    return Estimate(value=mean_auroc(floor.auroc, shared))
+
+
+def _mean_of_run(run: Run, shared: Sequence[str]) -> Estimate:
+    """Return the mean over some findings, with an interval where these are all of the run's."""
+    if set(shared) == set(run.scored):
+        return run.evaluation.auroc["macro"]
+    return Estimate(value=mean_auroc(run.auroc, shared))

@@ -1,0 +1,90 @@
+import dataclasses
+
+import pandas as pd
+import pytest
+from fake_run import RECIPES, STEP, compare_runs, make_run
+from reading import column, find, words
+
+from chestxray14.calibration_sections import describe_calibration
+from chestxray14.findings import FINDINGS
+from chestxray14.results import Run
+
+FROZEN = RECIPES["resnet50_frozen"]
+
+
+def with_scores(run: Run, changed: dict[str, dict[str, object]]) -> Run:
+    """Return a run with other scores for some findings."""
+    findings = run.evaluation.findings | {
+        name: run.evaluation.findings[name].model_copy(update=update)
+        for name, update in changed.items()
+    }
+    return dataclasses.replace(
+        run, evaluation=run.evaluation.model_copy(update={"findings": findings})
+    )
+
+
+def test_errors_are_means_over_the_findings_before_and_after_platt() -> None:
+    run = with_scores(make_run(), {"Hernia": {"brier": 0.26, "prevalence": 0.5}})
+    [table] = find(describe_calibration(compare_runs(run)), "calibration").tables
+    assert column(table, "Findings")[STEP].text == "14"
+    shown = {
+        (c.title, c.note): cell.text
+        for c, cell in zip(table.columns[3:], table.rows[0].cells[3:], strict=True)
+    }
+    assert shown == {
+        ("Brier score", "base rate"): f"{(13 * 0.1 * 0.9 + 0.25) / 14:.4f}",
+        ("Brier score", "as predicted"): f"{(13 * 0.12 + 0.26) / 14:.4f}",
+        ("Brier score", "after Platt"): "0.0800",
+        ("ECE, equal width", "as predicted"): "0.1100",
+        ("ECE, equal width", "after Platt"): "0.0200",
+        ("ECE, equal mass", "as predicted"): "0.1000",
+        ("ECE, equal mass", "after Platt"): "0.0300",
+    }
+
+
+def test_both_means_are_over_the_findings_that_platt_was_fitted_for() -> None:
+    run = with_scores(make_run(), {"Hernia": {"brier": 0.9, "calibrated": None}})
+    overall, group = describe_calibration(compare_runs(run))
+    [table] = overall.tables
+    assert column(table, "Findings")[STEP].text == "13"
+    assert column(table, "Brier score", "as predicted")[STEP].text == "0.1200"
+    [by_finding] = group.tables
+    assert [row.cells[0].text for row in by_finding.rows] == [
+        finding for finding in FINDINGS if finding != "Hernia"
+    ]
+    assert column(by_finding, "Intercept")["Mass"].text == "−0.50"
+    assert column(by_finding, "Brier score", "after Platt")["Mass"].text == "0.0800"
+
+
+def test_a_run_without_validation_part_keeps_its_row_with_dashes() -> None:
+    bare = with_scores(make_run("bare"), {key: {"calibrated": None} for key in FINDINGS})
+    [table] = describe_calibration(compare_runs(make_run(), bare))[0].tables
+    assert column(table, "Brier score", "as predicted")["bare"].text == "0.1200"
+    assert column(table, "Brier score", "after Platt")["bare"].text == "–"
+    [alone] = describe_calibration(compare_runs(bare))[0].tables
+    assert not any("Platt" in c.note for c in alone.columns)
+
+
+def test_a_group_with_nothing_to_draw_or_tell_has_no_section() -> None:
+    bare = with_scores(make_run(), {key: {"calibrated": None} for key in FINDINGS})
+    empty = pd.DataFrame(columns=bare.curves.reliability.columns)
+    bare = dataclasses.replace(bare, curves=dataclasses.replace(bare.curves, reliability=empty))
+    assert [section.anchor for section in describe_calibration(compare_runs(bare))] == [
+        "calibration"
+    ]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_only_a_weighted_loss_is_said_to_shift_probabilities(weighted: bool) -> None:
+    runs = [make_run(), *([make_run("frozen", recipe=FROZEN)] if weighted else [])]
+    said = words(describe_calibration(compare_runs(*runs)))
+    assert ("class-weighted loss of frozen" in said) == weighted
+
+
+def test_a_leak_is_named_in_rows_headings_and_figures() -> None:
+    sections = describe_calibration(compare_runs(make_run(), make_run("leak", kind="image")))
+    assert [row.cells[0].text for row in sections[0].tables[0].rows] == [STEP, "leak (LEAKY)"]
+    leaky = find(sections, "calibration-image")
+    assert "LEAKY" in leaky.title
+    assert "leak (LEAKY)" in leaky.figures[0]
+    assert "leak (LEAKY)" in leaky.tables[0].caption

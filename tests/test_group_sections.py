@@ -1,0 +1,168 @@
+import dataclasses
+
+import pytest
+from fake_run import STEP, compare_runs, estimate, make_floor, make_run
+from hypothesis import given
+from hypothesis import strategies as st
+from reading import column, find, texts, words
+
+from chestxray14.evaluation import Attribute, Group
+from chestxray14.findings import FINDINGS
+from chestxray14.group_sections import describe_groups, name_findings
+from chestxray14.results import Run
+
+
+def member(macro: float | None = None, **gaps: float) -> Group:
+    """Make up a group with a macro AUROC, or none, and with gaps by finding."""
+    return Group(
+        images=1234,
+        patients=321,
+        auroc={} if macro is None else {"macro": estimate(macro)},
+        too_few=FINDINGS if macro is None else (),
+        tpr_gap=gaps,
+    )
+
+
+def with_groups(run: Run, **attributes: Attribute) -> Run:
+    return dataclasses.replace(
+        run, evaluation=run.evaluation.model_copy(update={"subgroups": attributes})
+    )
+
+
+def attribute(shared: tuple[str, ...] = FINDINGS, unknown: int = 0, **groups: Group) -> Attribute:
+    return Attribute(shared=shared, groups=groups, unknown=unknown)
+
+
+def test_each_group_has_its_macro_auroc_with_an_interval_in_each_recipe() -> None:
+    other = with_groups(make_run("other"), sex=attribute(women=member(0.81), men=member(0.79)))
+    sections = describe_groups(compare_runs(make_run(), other))
+    [table] = find(sections, "groups-patient").tables
+    assert texts(table, "Group") == ["sex: women", "sex: men"]
+    assert texts(table, "Images") == ["100", "100"]
+    assert texts(table, "Patients") == ["25", "25"]
+    assert texts(table, STEP) == ["0.6975", "0.7225"]
+    assert [cell.note for cell in column(table, STEP).values()] == [
+        "0.677 to 0.728",
+        "0.702 to 0.752",
+    ]
+    assert texts(table, "other") == ["0.8100", "0.7900"]
+    # Over which findings, told for each recipe where they differ.
+    said = " ".join(find(sections, "groups-patient").points)
+    assert f"By sex the macro is over Atelectasis ({STEP}); all 14 (other)." in said
+
+
+def test_findings_with_too_few_images_are_named_by_group_and_unknown_images_counted() -> None:
+    women = member(0.7).model_copy(update={"too_few": ("Edema", "Hernia")})
+    men = member(0.7).model_copy(update={"too_few": tuple(f for f in FINDINGS if f != "Effusion")})
+    run = with_groups(make_run(), sex=attribute(("Effusion",), 1200, women=women, men=men))
+    [point] = find(describe_groups(compare_runs(run)), "groups-patient").points
+    assert point == (
+        "By sex the macro is over Effusion. Too few images to be scored in women: Edema, Hernia; "
+        "men: all but Effusion. 1,200 images have no known sex and are in no group."
+    )
+
+
+def test_an_attribute_without_a_shared_finding_says_so_and_shows_dashes() -> None:
+    none = attribute((), young=member(), old=member())
+    run = with_groups(make_run(), age=none, view=attribute(AP=member(0.7), PA=member(0.8)))
+    sections = describe_groups(compare_runs(run, make_run("other")))
+    [table] = find(sections, "groups-patient").tables
+    assert texts(table, "Group") == [
+        "age: young",
+        "age: old",
+        "view: AP",
+        "view: PA",
+        "sex: women",
+        "sex: men",
+    ]
+    assert texts(table, STEP) == ["–", "–", "0.7000", "0.8000", "–", "–"]
+    assert texts(table, "Images")[:2] == ["1,234"] * 2
+    assert "By age there is no macro" in words(sections)
+    assert "young: all 14; old: all 14" in words(sections)
+
+
+def test_the_largest_gaps_come_first_and_of_two_groups_only_the_lower() -> None:
+    run = with_groups(
+        make_run(),
+        sex=attribute(
+            women=member(0.7, Mass=-0.2, Edema=0.01), men=member(0.7, Mass=0.2, Edema=-0.01)
+        ),
+        age=attribute(a=member(0.7, Mass=0.3), b=member(0.7, Mass=0.0), c=member(0.7, Mass=-0.15)),
+    )
+    [table] = find(describe_groups(compare_runs(run)), "gaps-patient").tables
+    assert [[cell.text for cell in row.cells] for row in table.rows] == [
+        ["Mass", "age: a", "+0.3000"],
+        ["Mass", "sex: women", "−0.2000"],
+        ["Mass", "age: c", "−0.1500"],
+        ["Edema", "sex: men", "−0.0100"],
+        ["Mass", "age: b", "0.0000"],
+    ]
+
+
+def test_no_more_than_ten_gaps_are_listed() -> None:
+    gaps = {finding: 0.01 * (i + 1) for i, finding in enumerate(FINDINGS)}
+    against = {finding: -gap for finding, gap in gaps.items()}
+    run = with_groups(
+        make_run(), sex=attribute(women=member(0.7, **gaps), men=member(0.7, **against))
+    )
+    [table] = find(describe_groups(compare_runs(run)), "gaps-patient").tables
+    assert texts(table, "Finding") == list(FINDINGS[:3:-1])
+    assert set(texts(table, "Group")) == {"sex: men"}
+
+
+def test_the_floor_stands_beside_the_leader_with_the_findings_it_comes_nearest_in() -> None:
+    floor = make_floor()
+    floor = floor.model_copy(update={"auroc": floor.auroc | {"Hernia": 0.9, "Nodule": 0.695}})
+    run = make_run()
+    comparison = compare_runs(run, make_run("worse", better=-0.1), floors={"patient": floor})
+    [table] = find(describe_groups(comparison), "floor-patient").tables
+    margins = {f: run.auroc[f] - floor.auroc[f] for f in FINDINGS}
+    nearest = sorted(FINDINGS, key=lambda finding: margins[finding])[:5]
+    assert nearest[:2] == ["Hernia", "Nodule"]
+    assert texts(table, "Finding") == ["Mean of 14", *nearest]
+    assert column(table, "Metadata alone")["Mean of 14"].text == "0.5650"
+    assert column(table, "Metadata alone")["Mean of 14"].note == "0.525 to 0.615"
+    assert column(table, STEP)["Mean of 14"].text == "0.7300"
+    assert column(table, STEP)["Mean of 14"].note == "0.710 to 0.760"
+    assert column(table, "Difference")["Mean of 14"].text == "+0.1650"
+    assert column(table, "Difference")["Hernia"].text == "−0.0400"
+
+
+def test_a_floor_is_averaged_over_the_findings_of_the_leader_without_an_interval() -> None:
+    comparison = compare_runs(make_run(findings=FINDINGS[:2]))
+    [table] = find(describe_groups(comparison), "floor-patient").tables
+    shown = column(table, "Metadata alone")["Mean of 2"]
+    assert (shown.text, shown.note) == ("0.5050", "")
+    assert column(table, STEP)["Mean of 2"].note == "0.590 to 0.640"
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_without_a_floor_or_groups_nothing_is_made_up(known: bool) -> None:
+    run = make_run() if known else with_groups(make_run())
+    sections = describe_groups(compare_runs(run, floors={}))
+    assert [section.anchor for section in sections] == ["groups", "groups-patient", "gaps-patient"]
+    assert bool(find(sections, "groups-patient").tables) == known
+    assert ("No group of patients is known" in words(sections)) != known
+    assert ("No gap can be told" in words(sections)) != known
+
+
+def test_a_leak_is_named_in_every_heading_of_its_groups() -> None:
+    sections = describe_groups(compare_runs(make_run(), make_run("leak", kind="image")))
+    leaky = [section for section in sections if section.anchor.endswith("-image")]
+    assert len(leaky) == 3
+    assert all("LEAKY" in section.title for section in leaky)
+    assert all("LEAKY" in section.tables[0].caption for section in leaky)
+
+
+@given(st.sets(st.sampled_from(FINDINGS)))
+def test_findings_are_named_so_that_they_can_be_told_back(chosen: set[str]) -> None:
+    named = name_findings([finding for finding in FINDINGS if finding in chosen])
+    if named == "no finding":
+        told: set[str] = set()
+    elif named == "all 14":
+        told = set(FINDINGS)
+    elif named.startswith("all but "):
+        told = set(FINDINGS) - set(named.removeprefix("all but ").split(", "))
+    else:
+        told = set(named.split(", "))
+    assert told == chosen
