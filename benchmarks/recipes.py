@@ -25,6 +25,7 @@ import pandas as pd
 import torch
 from sklearn.metrics import brier_score_loss
 
+from chestxray14.findings import FINDINGS
 from chestxray14.params import load_params, read_yaml
 
 NOTES = Path(__file__).parent / "recipes"
@@ -150,7 +151,7 @@ def _compare_recipes(runs: dict[str, list[Run]]) -> str:
     for name, ours in runs.items():
         if name in (LEAKY, WEIGHTED):
             continue
-        findings = [finding for finding in ours[0]["auroc"] if finding not in ("macro", "micro")]
+        findings = [finding for finding in FINDINGS if finding in ours[0]["auroc"]]
         bests = [mean(run["auroc"][finding] for finding in findings) for run in runs[BEST]]
         behind = [best - run["auroc"]["macro"] for best, run in zip(bests, ours, strict=True)]
         row = (

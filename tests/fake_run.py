@@ -1,17 +1,37 @@
 """Made-up runs, for the tests of what is said about them."""
 
-from collections.abc import Iterable, Sequence
+import io
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
+import numpy as np
+import pandas as pd
 from conftest import ROOT
+from PIL import Image
 
-from chestxray14.findings import FINDINGS
+from chestxray14.comparison import Comparison, compare
+from chestxray14.evaluation import (
+    AVERAGES,
+    RULES,
+    Attribute,
+    Calibrated,
+    Decision,
+    Estimate,
+    Evaluation,
+    FindingScores,
+    Group,
+    LookAlikes,
+    OperatingPoint,
+)
+from chestxray14.examples import Example
+from chestxray14.findings import FINDINGS, NO_FINDING
 from chestxray14.params import load_params
-from chestxray14.published import read_published
+from chestxray14.published import System, read_decisions, read_published
 from chestxray14.recipes import Limits, Recipe
 from chestxray14.results import (
+    Curves,
     Epoch,
-    Evaluated,
+    Floor,
     Part,
     Prepared,
     Run,
@@ -21,9 +41,11 @@ from chestxray14.results import (
 )
 
 PUBLISHED = read_published(ROOT / "data/published")
+DECISIONS = read_decisions(ROOT / "data/published")
 STEP = "densenet121_step"
 RECIPES = load_params(ROOT / "params.yaml").recipes
 RECIPE = RECIPES[STEP]
+DRAWS = 50
 
 Source = Literal["phantom", "kaggle", "folder"]
 Kind = Literal["patient", "official", "image", "lists"]
@@ -53,6 +75,7 @@ def make_split(
         val=part,
         test=part,
         shared_patients=7 * (kind == "image"),
+        label_version="original",
     )
 
 
@@ -82,6 +105,89 @@ def make_training(recipe: Recipe = RECIPE) -> Training:
     )
 
 
+def make_evaluation(auroc: Mapping[str, float], *, sha256: str) -> Evaluation:
+    """Make up everything that may be said of a network with this AUROC by finding."""
+    named = dict(auroc) | ({NO_FINDING: 0.7} if set(auroc) == set(FINDINGS) else {})
+    decision = Decision(precision=0.2, recall=0.7, f1=0.31112, positives=20)
+    groups = {
+        name: Group(
+            images=100,
+            patients=25,
+            auroc={"macro": estimate(0.71 - gap), next(iter(auroc)): estimate(0.6 - gap)},
+            too_few=tuple(auroc)[1:],
+            tpr_gap={next(iter(auroc)): gap},
+        )
+        for name, gap in (("women", 0.0125), ("men", -0.0125))
+    }
+    return Evaluation(
+        label_version="original",
+        split_sha256=sha256,
+        images=200,
+        patients=50,
+        draws=DRAWS,
+        auroc={
+            "macro": estimate(sum(auroc.values()) / len(auroc)),
+            "micro": estimate(0.81236),
+            "weighted": estimate(0.7),
+        },
+        average_precision={"macro": 0.23456, "micro": 0.34567},
+        findings={
+            name: FindingScores(
+                positives=20,
+                prevalence=0.1,
+                auroc=estimate(value),
+                average_precision=0.25,
+                lift=2.5,
+                brier=0.12,
+                ece_width=0.11,
+                ece_mass=0.10,
+                label_accuracy=0.88,
+                all_negative=0.9,
+                calibrated=Calibrated(
+                    slope=0.9, intercept=-0.5, brier=0.08, ece_width=0.02, ece_mass=0.03
+                ),
+            )
+            for name, value in named.items()
+        },
+        one_class=(),
+        operating_points={
+            rule: OperatingPoint(
+                thresholds=dict.fromkeys(auroc, 0.5 if rule == "half" else 0.125),
+                decisions=dict.fromkeys([*auroc, *AVERAGES], decision),
+            )
+            for rule in RULES
+        },
+        subgroups={
+            "sex": Attribute(shared=tuple(auroc)[:1], groups=groups, unknown=0),
+        },
+        look_alikes=LookAlikes(
+            label_accuracy=0.91236, all_negative=0.9, micro_15=0.85678, training_images=0.98765
+        ),
+    )
+
+
+def estimate(value: float) -> Estimate:
+    return Estimate(value=value, low=value - 0.02, high=value + 0.03)
+
+
+def make_curves(findings: Sequence[str]) -> Curves:
+    """Make up curves of three points a finding."""
+    points = [(finding, x, y) for finding in findings for x, y in ((0, 0), (0.25, 0.5), (1, 1))]
+    roc = pd.DataFrame(points, columns=["finding", "false_positive_rate", "true_positive_rate"])
+    return Curves(
+        roc=roc,
+        precision_recall=roc.set_axis(["finding", "precision", "recall"], axis=1),
+        reliability=pd.DataFrame(
+            {
+                "calibration": ["as predicted"] * 2 + ["after Platt"] * 2,
+                "predicted": [0.1, 0.4, 0.05, 0.2],
+                "observed": [0.05, 0.2, 0.05, 0.2],
+                "labels": [100, 100, 100, 100],
+            }
+        ),
+    )
+
+
 def make_run(
     name: str = STEP,
     *,
@@ -100,17 +206,54 @@ def make_run(
     """
     auroc = {finding: 0.60001 + better + 0.02 * FINDINGS.index(finding) for finding in findings}
     sha256 = sha256 or f"{kind.encode().hex():0<64}"
+    shape = DRAWS, len(auroc)
+    # What patients do to all networks alike, and what they do to this one.
+    draws = np.random.default_rng(0).normal(scale=0.02, size=(DRAWS, 1))
+    own = np.random.default_rng(list(name.encode())).normal(scale=0.01, size=shape)
     return Run(
         name=name,
         protocol=kind,
         split=make_split(kind, sha256=sha256, absent=absent),
-        evaluated=Evaluated(
-            auroc={"macro": sum(auroc.values()) / len(auroc), "micro": 0.81236, **auroc},
-            images=200,
-            patients=50,
-            split_sha256=sha256,
-            label_version="original",
-        ),
+        evaluation=make_evaluation(auroc, sha256=sha256),
+        draws=np.array([auroc[f] for f in FINDINGS if f in auroc]) + draws + own,
+        curves=make_curves(findings),
         training=None if pretrained else make_training(recipe),
         pretrained=pretrained,
+    )
+
+
+def make_floor(*, sha256: str = "", better: float = 0.0) -> Floor:
+    """Make up what metadata alone reaches: 0.5 and a little more for each finding."""
+    values = {finding: 0.5 + better + 0.01 * i for i, finding in enumerate(FINDINGS)}
+    values |= {"macro": sum(values.values()) / len(values), "micro": 0.6}
+    return Floor(
+        auroc=values,
+        auroc_low={name: value - 0.04 for name, value in values.items()},
+        auroc_high={name: value + 0.05 for name, value in values.items()},
+        split_sha256=sha256 or "ab" * 32,
+        label_version="original",
+    )
+
+
+def make_example(image: str = "00000001_000.png", *, truth: Sequence[str] = ("Mass",)) -> Example:
+    """Make up a grey square that a network sees two findings in."""
+    picture = io.BytesIO()
+    Image.new("L", (64, 64), 90).save(picture, format="PNG")
+    predictions = (("Mass", 0.76543), ("Hernia", 0.01234))
+    return Example(image, picture.getvalue(), truth=tuple(truth), predictions=predictions)
+
+
+def compare_runs(
+    *runs: Run,
+    prepared: Prepared | None = None,
+    published: Mapping[str, System] = PUBLISHED,
+    floors: Mapping[str, Floor] | None = None,
+) -> Comparison:
+    """Return runs beside the published systems, on made-up data with a made-up floor."""
+    return compare(
+        prepared or make_prepared(),
+        runs,
+        published,
+        floors={run.protocol: make_floor() for run in runs} if floors is None else floors,
+        decisions=DECISIONS,
     )

@@ -1,11 +1,22 @@
 import dataclasses
 
+import numpy as np
 import pytest
-from fake_run import PUBLISHED, STEP, Kind, Source, make_prepared, make_run
+from fake_run import (
+    PUBLISHED,
+    STEP,
+    Kind,
+    Source,
+    compare_runs,
+    make_floor,
+    make_prepared,
+    make_run,
+)
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from chestxray14.comparison import Comparison, compare
+from chestxray14.comparison import Comparison
 from chestxray14.errors import InputError
 from chestxray14.findings import FINDINGS
 from chestxray14.tables import Table
@@ -31,6 +42,19 @@ def column(table: Table, title: str, note: str = "") -> list[str]:
     return [row.cells[place].text for row in table.rows]
 
 
+def notes(table: Table, title: str, note: str = "") -> list[str]:
+    """Return what stands in small print in the cells of that column."""
+    [place] = [
+        i for i, c in enumerate(table.columns) if c.title == title and c.note.startswith(note)
+    ]
+    return [row.cells[place].note for row in table.rows]
+
+
+def bounds(draws: NDArray[np.float64]) -> str:
+    """Return the 95 % percentile interval of draws by NumPy, as printed."""
+    return "{:.3f} to {:.3f}".format(*np.percentile(draws, [2.5, 97.5]))
+
+
 def has_difference(table: Table) -> bool:
     """Say whether a table has such a column, or any signed number."""
     titled = any(c.title == "Difference" for c in table.columns)
@@ -52,7 +76,7 @@ def test_a_difference_is_shown_only_under_the_same_protocol(
     runs = [make_run(name, kind=kind) for name in sorted(names)]
     # One that carries the name of a published system is not that system.
     runs += [make_run("chexnet_2017", kind=kind, pretrained="nih")] if external else []
-    comparison = compare(make_prepared(source, listed=listed), runs, PUBLISHED)
+    comparison = compare_runs(*runs, prepared=make_prepared(source, listed=listed))
     whole = source != "phantom" and listed == 112_120
     expected = whole and kind == "patient" and STEP in names
     assert has_difference(comparison.headline) == expected
@@ -77,7 +101,7 @@ def test_a_difference_is_shown_only_under_the_same_protocol(
 
 @given(source=st.sampled_from(SOURCES), kind=st.sampled_from(KINDS))
 def test_a_recipe_without_a_difference_is_told_why_once(source: Source, kind: Kind) -> None:
-    comparison = compare(make_prepared(source), [make_run(kind=kind)], PUBLISHED)
+    comparison = compare_runs(make_run(kind=kind), prepared=make_prepared(source))
     shown = has_difference(comparison.headline)
     assert len(comparison.no_difference) == (0 if shown else 1)
     assert all(STEP in sentence for sentence in comparison.no_difference)
@@ -85,8 +109,10 @@ def test_a_recipe_without_a_difference_is_told_why_once(source: Source, kind: Ki
 
 def test_the_headline_shows_the_metrics_rounded_and_the_published_means() -> None:
     run = make_run()
-    table = compare(make_prepared(), [run], PUBLISHED).headline
-    assert column(table, "Macro AUROC", "this run") == [f"{run.evaluated.auroc['macro']:.4f}"]
+    table = compare_runs(run).headline
+    assert column(table, "Macro AUROC", "this run") == [
+        f"{run.evaluation.auroc['macro'].value:.4f}"
+    ]
     assert column(table, "Micro AUROC", "this run") == ["0.8124"]
     assert column(table, "Macro AUROC", "its source") == ["0.8454"]
     assert column(table, "Micro AUROC", "its source") == ["0.8878"]
@@ -98,9 +124,11 @@ def test_the_headline_shows_the_metrics_rounded_and_the_published_means() -> Non
 
 def test_the_14_rows_hold_ours_the_source_and_the_three_references() -> None:
     run = make_run()
-    [part] = compare(make_prepared(), [run], PUBLISHED).groups
-    assert column(part.table, "Finding") == [*FINDINGS, "Mean of all scored"]
-    assert column(part.table, "Positives") == ["20"] * 14 + [""]
+    [part] = compare_runs(run).groups
+    assert column(part.table, "Finding") == [
+        *(*FINDINGS, "Mean of all scored", "No Finding (derived)")
+    ]
+    assert column(part.table, "Positives") == ["20"] * 14 + ["", "20"]
     assert column(part.table, STEP)[1] == "0.6200"
     assert column(part.table, f"Source of {STEP}")[1] == "0.9135"
     assert column(part.table, "Difference")[1] == "−0.2935"
@@ -108,13 +136,13 @@ def test_the_14_rows_hold_ours_the_source_and_the_three_references() -> None:
     assert column(part.table, "Yao et al. 2017")[0] == "0.7720"
     assert column(part.table, "CheXNet 2017") == [
         *(f"{PUBLISHED['chexnet_2017'].auroc[finding]:.4f}" for finding in FINDINGS),
-        "0.8414",
+        *("0.8414", "–"),
     ]
 
 
 def test_a_mean_of_fewer_findings_is_not_compared_with_a_mean_of_14() -> None:
     run = make_run(findings=FINDINGS[:8])
-    comparison = compare(make_prepared(), [run], PUBLISHED)
+    comparison = compare_runs(run)
     assert not has_difference(comparison.headline)
     assert "8 of 14 findings" in comparison.no_difference[0]
     differences = column(comparison.groups[0].table, "Difference")
@@ -127,18 +155,18 @@ def test_a_mean_of_fewer_findings_is_not_compared_with_a_mean_of_14() -> None:
 
 
 def test_published_numbers_of_another_protocol_are_set_apart_beside_it() -> None:
-    comparison = compare(make_prepared("phantom"), [make_run()], PUBLISHED)
+    comparison = compare_runs(make_run(), prepared=make_prepared("phantom"))
     published = {"0.8454", "0.8878"}
     cells = [cell for row in comparison.headline.rows for cell in row.cells]
     assert {cell.text for cell in cells if cell.apart} == published
     [part] = comparison.groups
     for place, head in enumerate(part.table.columns):
-        apart = {row.cells[place].apart for row in part.table.rows}
+        apart = {row.cells[place].apart for row in part.table.rows if row.cells[place].text != "–"}
         assert apart == {head.note == "random patient"}
 
 
 def test_systems_are_sorted_within_their_protocol_and_the_doubtful_marked() -> None:
-    comparison = compare(make_prepared(), [make_run(kind="official")], PUBLISHED)
+    comparison = compare_runs(make_run(kind="official"))
     table = comparison.published["official split"]
     means = [float(text) for text in column(table, "Macro AUROC")]
     assert means == sorted(means, reverse=True)
@@ -156,13 +184,13 @@ def test_systems_are_sorted_within_their_protocol_and_the_doubtful_marked() -> N
 
 
 def test_every_published_macro_stands_in_one_table_and_the_micro_in_none() -> None:
-    comparison = compare(make_prepared("phantom"), [make_run()], PUBLISHED)
+    comparison = compare_runs(make_run(), prepared=make_prepared("phantom"))
     titles = [row.cells[0].text for t in comparison.published.values() for row in t.rows]
     assert sorted(titles) == sorted(s.title for s in PUBLISHED.values() if not s.micro)
 
 
 def test_a_leaky_run_is_called_so_wherever_it_or_its_split_is_named() -> None:
-    comparison = compare(make_prepared(), [make_run(kind="image")], PUBLISHED)
+    comparison = compare_runs(make_run(kind="image"))
     for table in tables(comparison):
         names = [*(c.title for c in table.columns)]
         names += [cell.text for row in table.rows for cell in row.cells]
@@ -178,7 +206,7 @@ def test_runs_stand_together_when_their_test_images_are_the_same_and_only_then()
         dataclasses.replace(make_run("c", sha256=same), protocol="small"),
         make_run("d", kind="image", sha256=same),
     ]
-    groups = compare(make_prepared(), runs, PUBLISHED).groups
+    groups = compare_runs(*runs).groups
     assert [[run.name for run in group.runs] for group in groups] == [["a", "c"], ["b"], ["d"]]
     assert [group.splits for group in groups] == [
         *("splits patient, small", "split patient", "split image (LEAKY)")
@@ -193,7 +221,7 @@ def test_the_ranking_is_over_the_findings_that_all_runs_score() -> None:
         make_run("late", findings=FINDINGS[5:], better=-0.02),
         make_run("far", pretrained="nih", better=0.03),
     ]
-    [group] = compare(make_prepared(), runs, PUBLISHED).groups
+    [group] = compare_runs(*runs).groups
     assert group.shared == FINDINGS[5:8]
     assert group.ranking
     # By hand: findings 5 to 7 have a mean of 0.60001 + 0.02 * 6.
@@ -201,19 +229,103 @@ def test_the_ranking_is_over_the_findings_that_all_runs_score() -> None:
     assert column(group.ranking, "Macro AUROC") == ["0.7500", "0.7300", "0.7200", "0.7000"]
     assert column(group.ranking, "Below the first") == ["–", "0.0200", "0.0300", "0.0500"]
     assert column(group.ranking, "Trained")[0] == "pretrained elsewhere, not trained here"
-    assert column(group.table, "Finding")[-2:] == ["Mean of all scored", "Mean of the 3 shared"]
-    assert [column(group.table, run.name)[-1] for run in runs] == [
+    assert column(group.table, "Finding")[-3:] == [
+        *("Mean of all scored", "Mean of the 3 shared", "No Finding (derived)")
+    ]
+    assert [column(group.table, run.name)[-2] for run in runs] == [
         *("0.7200", "0.7300", "0.7000", "0.7500")
     ]
     chexnet = [PUBLISHED["chexnet_2017"].auroc[finding] for finding in FINDINGS[5:8]]
-    assert column(group.table, "CheXNet 2017")[-1] == f"{sum(chexnet) / 3:.4f}"
+    assert column(group.table, "CheXNet 2017")[-2] == f"{sum(chexnet) / 3:.4f}"
+    # Only who predicts all 14 findings has No Finding.
+    assert [column(group.table, run.name)[-1] for run in runs] == ["0.7000", "–", "–", "0.7000"]
+
+
+def test_an_interval_is_that_of_the_draws_over_the_same_findings() -> None:
+    runs = [make_run("a"), make_run("b", findings=FINDINGS[:3], better=-0.005)]
+    [group] = compare_runs(*runs).groups
+    assert group.ranking
+    means = [run.draws[:, :3].mean(axis=1) for run in runs]
+    assert notes(group.ranking, "Macro AUROC") == [bounds(mean) for mean in means]
+    table = {name: notes(group.table, name) for name in ("a", "b")}
+    assert [table[name][-2] for name in ("a", "b")] == [bounds(mean) for mean in means]
+    # The other intervals are those of the evaluation: 0.02 below and 0.03 above each value.
+    assert table["a"][:2] == ["0.580 to 0.630", "0.600 to 0.650"]
+    assert table["b"][3:14] == [""] * 11
+    assert notes(compare_runs(*runs).headline, "Macro AUROC", "this run") == [
+        *("0.710 to 0.760", "0.595 to 0.645")
+    ]
+
+
+def test_the_gap_to_the_first_is_paired_draw_by_draw() -> None:
+    runs = [make_run("a"), make_run("b", better=-0.005), make_run("c", better=-0.02)]
+    [group] = compare_runs(*runs).groups
+    assert group.ranking
+    gaps = [(runs[0].draws - run.draws).mean(axis=1) for run in runs[1:]]
+    assert column(group.ranking, "Below the first") == ["–", "0.0050", "0.0200"]
+    assert notes(group.ranking, "Below the first") == [
+        *("", *(bounds(gap).replace("-", "−") for gap in gaps))
+    ]
+    # One is added to the draws beyond 0 and to all 50; at the floor the p value says so.
+    beyond = [min((gap <= 0).sum(), (gap >= 0).sum()) for gap in gaps]
+    assert beyond[0] > 0
+    assert beyond[1] == 0
+    assert column(group.ranking, "p") == ["–", f"{2 * (beyond[0] + 1) / 51:.3f}", "< 0.04"]
+    # What patients do to both networks alike is in each interval and in no gap.
+    alone = np.ptp(np.percentile(runs[1].draws.mean(axis=1), [2.5, 97.5]))
+    assert np.ptp(np.percentile(gaps[0], [2.5, 97.5])) < alone / 2
+
+
+def test_a_gap_that_too_few_draws_have_is_shown_without_an_interval() -> None:
+    runs = [make_run("a"), make_run("b", better=-0.005)]
+    runs[1].draws[: len(runs[1].draws) * 3 // 4, 0] = np.nan
+    [group] = compare_runs(*runs).groups
+    assert group.ranking
+    assert column(group.ranking, "Below the first") == ["–", "0.0050"]
+    assert notes(group.ranking, "Below the first") == ["", ""]
+    assert notes(group.ranking, "Macro AUROC")[1] == ""
+    assert "p" not in [head.title for head in group.ranking.columns]
+
+
+def test_runs_on_other_test_images_are_never_paired() -> None:
+    runs = [make_run("a"), make_run("b", kind="official"), make_run("c", kind="image")]
+    runs[1] = dataclasses.replace(runs[1], draws=runs[1].draws[:7])
+    assert [group.ranking for group in compare_runs(*runs).groups] == [None] * 3
+
+
+def test_the_leader_is_the_best_recipe_over_what_all_score_and_never_a_pretrained_network() -> (
+    None
+):
+    low, high = make_run("low"), make_run("high", findings=FINDINGS[:5], better=0.01)
+    far = make_run("far", pretrained="nih", better=0.1)
+    # Its own 14 findings have the higher mean, the 5 that both score the lower one.
+    assert low.auroc["macro"] > high.auroc["macro"]
+    assert compare_runs(low, high, far).groups[0].leader is high
+    # Nothing is shared: each by its own mean.
+    late = make_run("late", findings=FINDINGS[5:])
+    assert compare_runs(high, late).groups[0].leader is late
+    assert compare_runs(far).groups[0].leader is far
+
+
+def test_metadata_alone_stands_after_ours_with_its_own_intervals() -> None:
+    small = dataclasses.replace(make_run("b", better=0.1), protocol="small")
+    floors = {"patient": make_floor(), "small": make_floor(better=0.1)}
+    runs = [make_run("a", findings=FINDINGS[:4]), small]
+    [group] = compare_runs(*runs, floors=floors).groups
+    # Two splits have these test images: the floor is that of the leader's.
+    floor = column(group.table, "Metadata alone")
+    assert floor[:3] == ["0.6000", "0.6100", "0.6200"]
+    assert floor[14:] == ["0.6650", "0.6150", "–"]
+    assert notes(group.table, "Metadata alone")[0] == "0.560 to 0.650"
+    [group] = compare_runs(runs[0], floors=floors).groups
+    assert column(group.table, "Metadata alone")[0] == "0.5000"
 
 
 def test_runs_without_a_common_finding_are_not_ranked() -> None:
     runs = [make_run("a", findings=FINDINGS[:5]), make_run("b", findings=FINDINGS[5:])]
-    [group] = compare(make_prepared(), runs, PUBLISHED).groups
+    [group] = compare_runs(*runs).groups
     assert (group.shared, group.ranking) == ((), None)
-    assert column(group.table, "Finding")[-1] == "Mean of all scored"
+    assert "shared" not in " ".join(column(group.table, "Finding"))
 
 
 def test_the_headline_says_over_how_many_findings_a_mean_is_and_what_was_not_trained_here() -> (
@@ -224,7 +336,7 @@ def test_the_headline_says_over_how_many_findings_a_mean_is_and_what_was_not_tra
         make_run("b", findings=FINDINGS[:8]),
         make_run("far", pretrained="densenet121-res224-nih"),
     ]
-    table = compare(make_prepared(), runs, PUBLISHED).headline
+    table = compare_runs(*runs).headline
     assert column(table, "Recipe") == ["a", "b", "far"]
     assert column(table, "Findings") == ["14", "8 of 14", "14"]
     assert column(table, "Source") == [
@@ -236,7 +348,7 @@ def test_a_split_that_leaves_images_out_is_compared_with_nobody() -> None:
     run = make_run()
     small = run.split.train.model_copy(update={"images": 10_000})
     cut = dataclasses.replace(run, split=run.split.model_copy(update={"train": small}))
-    comparison = compare(make_prepared(), [cut], PUBLISHED)
+    comparison = compare_runs(cut)
     assert not has_difference(comparison.headline)
     assert "the split leaves out 101,719 images" in comparison.no_difference[0]
     assert not comparison.groups[0].references
@@ -244,10 +356,10 @@ def test_a_split_that_leaves_images_out_is_compared_with_nobody() -> None:
 
 def test_each_of_our_columns_stands_before_those_of_others() -> None:
     runs = [make_run(), make_run("b"), make_run("resnet50_frozen")]
-    [group] = compare(make_prepared(), runs, PUBLISHED).groups
+    [group] = compare_runs(*runs).groups
     titles = [head.title for head in group.table.columns]
     assert titles == [
-        *("Finding", "Positives", STEP, "b", "resnet50_frozen"),
+        *("Finding", "Positives", STEP, "b", "resnet50_frozen", "Metadata alone"),
         *(f"Source of {STEP}", "Difference", "Source of resnet50_frozen"),
         *("Wang et al. 2017", "Yao et al. 2017", "CheXNet 2017"),
     ]
@@ -255,10 +367,10 @@ def test_each_of_our_columns_stands_before_those_of_others() -> None:
 
 def test_no_recipe_is_nothing_to_compare() -> None:
     with pytest.raises(InputError, match="recipes is empty"):
-        compare(make_prepared(), [], PUBLISHED)
+        compare_runs()
 
 
 def test_a_missing_reference_is_named() -> None:
     without = {source: s for source, s in PUBLISHED.items() if source != "yao_2017"}
     with pytest.raises(InputError, match="yao_2017"):
-        compare(make_prepared(), [make_run()], without)
+        compare_runs(make_run(), published=without)

@@ -1,37 +1,79 @@
+import base64
 import dataclasses
+import functools
+import io
 import json
 import re
 import runpy
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT
-from fake_run import PUBLISHED, RECIPES, STEP, make_prepared, make_run, make_split, make_training
+from fake_run import (
+    DECISIONS,
+    DRAWS,
+    PUBLISHED,
+    RECIPES,
+    STEP,
+    compare_runs,
+    make_example,
+    make_floor,
+    make_prepared,
+    make_run,
+    make_split,
+    make_training,
+)
+from numpy.typing import NDArray
+from PIL import Image
 
-from chestxray14.comparison import Comparison, compare
+from chestxray14.comparison import Comparison
 from chestxray14.errors import InputError
 from chestxray14.findings import FINDINGS
 from chestxray14.params import read_yaml
+from chestxray14.predictions import write_predictions
 from chestxray14.report import Report, write_report
 from chestxray14.results import Run
 
 HOSTILE = "<script>alert(1)</script> | `x` *y* [z](javascript:1) \"q\" 'r' & $m$ _u_"
 
 
+@pytest.fixture
+def all_figures() -> None:
+    """Say that a test is about figures too."""
+
+
+@pytest.fixture(autouse=True)
+def _few_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the slowest figures, which have tests of their own, from a test of words."""
+    if "all_figures" not in request.fixturenames:
+        monkeypatch.setattr("chestxray14.curve_sections.draw_curves", lambda *_, **__: "")
+
+
 def report(*runs: Run, phantom: bool = False) -> Report:
+    return write(*runs, phantom=phantom) if runs else report_one(phantom)
+
+
+@functools.cache
+def report_one(phantom: bool) -> Report:
+    return write(make_run(), phantom=phantom)
+
+
+def write(*runs: Run, phantom: bool = False) -> Report:
     prepared = make_prepared("phantom" if phantom else "kaggle")
-    return write_report(compare(prepared, runs or (make_run(),), PUBLISHED))
+    return write_report(compare_runs(*runs, prepared=prepared), examples=[make_example()])
 
 
 class Page(HTMLParser):
     """What a browser would see: tags, ids, links, text and whether every tag is closed."""
 
-    VOID = frozenset({"meta", "wbr", "path", "use", "rect"})
+    VOID = frozenset({"meta", "wbr", "path", "use", "rect", "img"})
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -40,6 +82,7 @@ class Page(HTMLParser):
         self.ids: list[str] = []
         self.links: list[str] = []
         self.loaded: list[str] = []
+        self.described: list[str] = []
         self.words: list[str] = []
         self.feed(html)
         self.close()
@@ -49,6 +92,7 @@ class Page(HTMLParser):
         named = {name: value or "" for name, value in attrs}
         self.ids += [named["id"]] if "id" in named else []
         self.links += [named["href"]] if "href" in named else []
+        self.described += [named["alt"]] if "alt" in named else []
         self.loaded += [named[name] for name in ("src", "srcset", "data") if name in named]
         if tag not in self.VOID:
             self.open.append(tag)
@@ -97,16 +141,16 @@ def test_both_files_say_that_this_is_no_diagnosis() -> None:
 def test_the_result_comes_first_and_equals_the_metrics_rounded() -> None:
     shown = report()
     sentence = (
-        f"{STEP} reaches a macro AUROC of 0.7300 and a micro AUROC of 0.8124, on 200 test images "
-        "of 50 patients (nih, split patient)."
+        f"{STEP} reaches a macro AUROC of 0.7300 (95 % interval 0.710 to 0.760) and a micro AUROC "
+        "of 0.8124, on 200 test images of 50 patients (nih, split patient)."
     )
     for text in (plain(shown.markdown), Page(shown.html).text):
         assert sentence in text
     row = next(line for line in shown.markdown.splitlines() if line.startswith(f"| {STEP} |"))
     assert [cell.strip() for cell in row.split("|")[3:10]] == [
         "14",
-        "0.7300",
-        "0.8124",
+        "0.7300 (0.710 to 0.760)",
+        "0.8124 (0.792 to 0.842)",
         "0.8454",
         "0.8878",
         "−0.1154",
@@ -118,7 +162,9 @@ def test_no_difference_is_printed_on_the_phantom_and_a_sentence_says_why() -> No
     shown = report(phantom=True)
     for text in (plain(shown.markdown), Page(shown.html).text):
         assert f"No difference is shown for {STEP}: these radiographs are drawn" in text
-        assert not re.search(r"[+−]0\.\d{4}", text)
+    # Gaps between groups of patients, further down, are our own.
+    assert not re.search(r"[+−]0\.\d{4}", shown.markdown.split("\n## ROC")[0])
+    assert not re.search(r"[+−]0\.\d{4}", shown.html.split('id="curves"')[0])
     assert "*0.8454*" in shown.markdown
     assert 'class="numeric apart">0.8454<' in shown.html
 
@@ -148,11 +194,11 @@ def test_findings_without_an_auroc_are_named_with_the_reason() -> None:
 
 
 def test_a_leaky_run_is_called_so_wherever_it_is_named() -> None:
-    shown = report(make_run("shortcut", kind="image"))
+    shown = report(make_run("peeking", kind="image"))
     for text in (plain(shown.markdown), Page(shown.html).text):
-        assert text.count("shortcut") == text.count("shortcut (LEAKY)") > 0
+        assert text.count("peeking") == text.count("peeking (LEAKY)") > 0
         assert "7 patients are on more than one side" in text
-    assert "shortcut (LEAKY)</text>" in shown.html
+    assert "peeking (LEAKY)</text>" in shown.html
 
 
 def test_the_values_that_limits_changed_are_listed() -> None:
@@ -210,6 +256,112 @@ def test_a_report_of_a_pretrained_network_alone_can_be_written() -> None:
         assert "pretrained elsewhere, not trained here (nih)" in text
 
 
+def test_the_result_says_whether_the_patients_tell_the_two_highest_apart() -> None:
+    first, second = make_run("first", better=0.01), make_run("second")
+    apart = (first.draws - second.draws).mean(axis=1)
+    near = make_run("second", better=0.0095)
+    alike = (first.draws - near.draws).mean(axis=1)
+    assert apart.min() > 0
+    assert np.percentile(alike, 2.5) < 0 < np.percentile(alike, 97.5)
+    p = 2 * (min((alike <= 0).sum(), (alike >= 0).sum()) + 1) / (DRAWS + 1)
+    for other, gaps, told in (
+        (second, apart, ("0.0100 below", "< 0.04", "these patients tell the two apart.")),
+        (near, alike, ("0.0005 below", f"{p:.3f}", "these patients do not tell the two apart.")),
+    ):
+        below, value, verdict = told
+        low, high = (
+            f"{bound:.3f}".replace("-", "−") for bound in np.percentile(gaps, [2.5, 97.5])
+        )
+        sentence = (
+            f"The next, “second”, is {below} (paired 95 % interval {low} to {high}, p {value}): "
+            f"{verdict} Each recipe ran once, and the luck of training is in no interval"
+        )
+        for text in both(report(first, other)):
+            assert sentence in text
+
+
+def test_a_recipe_is_told_apart_from_recipes_only() -> None:
+    far = make_run("far", pretrained="nih", better=0.02)
+    for text in both(report(make_run(), far)):
+        assert "The next" not in text
+        assert "what was pretrained elsewhere reaches 0.7500." in text
+
+
+def test_the_sections_stand_in_their_order_and_the_contents_list_them() -> None:
+    html = report().html
+    titles = re.findall(r"<h2>(.*?)</h2>", html)
+    listed = re.findall(r'<a href="#[^"]*">(.*?)</a>', html.split("</nav>")[0])
+    assert titles == listed
+    words = ["Result", "Finding by finding", "curves", "Decisions", "Calibration", "Groups"]
+    words += ["Example", "Training", "Published", "What ran", "macro AUROC", "How to read", "cite"]
+    assert [word for word, title in zip(words, titles, strict=True) if word not in title] == []
+
+
+def test_the_page_shows_radiographs_with_labels_and_predictions_and_markdown_points_to_it() -> (
+    None
+):
+    shown = report()
+    page = Page(shown.html)
+    assert page.described == [
+        "Radiograph 00000001_000.png, labelled Mass; predicted highest: Mass 0.77, Hernia 0.01"
+    ]
+    content = base64.b64decode(page.loaded[0].removeprefix("data:image/png;base64,"))
+    assert Image.open(io.BytesIO(content)).size == (64, 64)
+    assert (
+        f"1 test images of split patient, drawn by a seed among those with and those without a "
+        f"finding, none of them picked. Beside each stand its labels and the highest probabilities "
+        f"of “{STEP}”"
+    ) in page.text
+    assert "<strong>Mass</strong>" in shown.html
+    assert "<strong>Hernia</strong>" not in shown.html
+    assert (
+        "The page (comparison.html) shows radiographs with their labels and predictions, 1 in all."
+        in plain(shown.markdown)
+    )
+    assert "drawn by a seed" not in shown.markdown
+
+
+def test_a_radiograph_without_a_finding_is_called_so() -> None:
+    shown = write_report(compare_runs(make_run()), examples=[make_example(truth=())])
+    assert "labelled No Finding; predicted" in Page(shown.html).described[0]
+
+
+def test_whose_radiographs_these_are_is_said_beside_them() -> None:
+    part = [
+        Page(report(phantom=phantom).html.split('id="examples"')[1].split("</section>")[0]).text
+        for phantom in (False, True)
+    ]
+    assert "Radiographs: NIH Clinical Center, https://nihcc.app.box.com" in part[0]
+    assert "These radiographs are drawn, not taken." in part[1]
+    assert "NIH Clinical Center" not in part[1]
+
+
+def test_names_of_groups_and_values_of_curves_are_never_markup() -> None:
+    run = make_run()
+    sex = run.evaluation.subgroups["sex"]
+    groups = {HOSTILE: sex.groups["women"], "men": sex.groups["men"]}
+    sex = sex.model_copy(update={"groups": groups})
+    evaluation = run.evaluation.model_copy(update={"subgroups": {HOSTILE: sex, "sex": sex}})
+    shown = report(dataclasses.replace(run, evaluation=evaluation))
+    page = Page(shown.html)
+    assert not {"script", "b", "em"} & set(page.tags)
+    assert not page.open
+    assert HOSTILE in page.text
+    assert "<script" not in shown.markdown.replace("\\<", "")
+    assert_tables_are_whole(shown.markdown)
+
+
+@pytest.mark.usefixtures("all_figures")
+def test_a_page_of_nine_recipes_stays_under_two_megabytes() -> None:
+    runs = [make_run(f"recipe_{i}", better=i / 1000) for i in range(9)]
+    noise = np.random.default_rng(0).integers(256, size=(256, 256), dtype=np.uint8)
+    picture = io.BytesIO()
+    Image.fromarray(noise).save(picture, format="PNG")
+    # Noise is the worst picture there is.
+    examples = [dataclasses.replace(make_example(), picture=picture.getvalue())] * 8
+    assert len(write_report(compare_runs(*runs), examples=examples).html) < 2_000_000
+
+
 def test_losses_are_never_offered_for_comparison_between_recipes() -> None:
     other = RECIPES["best"].model_copy(update={"selection": "val_auroc"})
     for text in both(report(make_run(), make_run("best", recipe=other))):
@@ -235,6 +387,7 @@ def test_the_dataset_and_the_published_sources_are_cited() -> None:
         assert "arXiv:1705.02315" in text
         assert "Data courtesy of the NIH Clinical Center" in text
         assert all(system.title in text for system in PUBLISHED.values())
+        assert all(source.title in text for source in DECISIONS.values())
     assert "https://nihcc.app.box.com/v/ChestXray-NIHCC" in Page(shown.html).links
     assert "https://nihcc.app.box.com/v/ChestXray-NIHCC" in shown.markdown
 
@@ -246,21 +399,31 @@ def hostile_comparison() -> Comparison:
     }
     systems["<b>r</b>"] = dataclasses.replace(PUBLISHED[STEP], title=HOSTILE, evidence=HOSTILE)
     prepared = make_prepared().model_copy(update={"dataset": HOSTILE})
-    return compare(prepared, [make_run("<b>r</b>")], systems)
+    return compare_runs(make_run("<b>r</b>"), prepared=prepared, published=systems)
 
 
+@pytest.mark.usefixtures("all_figures")
 def test_foreign_text_is_never_markup_in_html() -> None:
-    html = write_report(hostile_comparison()).html
+    html = write_report(
+        hostile_comparison(), examples=[make_example(HOSTILE, truth=[HOSTILE])]
+    ).html
     page = Page(html)
-    assert not {"script", "b", "em", "img"} & set(page.tags)
+    assert not {"script", "b", "em"} & set(page.tags)
     assert not page.open
     assert HOSTILE in page.text
+    # The one radiograph, and its name and labels are text inside and outside its description.
+    assert page.tags.count("img") == 1
+    assert page.described == [
+        f"Radiograph {HOSTILE}, labelled {HOSTILE}; predicted highest: Mass 0.77, Hernia 0.01"
+    ]
     assert "<b>r</b>" in page.text
     assert not [link for link in page.links if not link.startswith(("#", "https://"))]
 
 
 def test_foreign_text_is_never_markup_in_markdown() -> None:
-    markdown = write_report(hostile_comparison()).markdown
+    markdown = write_report(
+        hostile_comparison(), examples=[make_example(HOSTILE, truth=[HOSTILE])]
+    ).markdown
     assert "<script" not in markdown.replace("\\<", "")
     assert "\\[z\\](javascript:1)" in markdown
     assert plain(markdown).count("`x`") == markdown.count("\\`x\\`") > 0
@@ -289,12 +452,15 @@ def test_markdown_tables_are_whole() -> None:
 def test_the_page_needs_nothing_but_itself() -> None:
     html = report().html
     page = Page(html)
-    assert not page.loaded
-    assert not {"script", "link", "img", "iframe", "object"} & set(page.tags)
+    assert all(source.startswith("data:image/png;base64,") for source in page.loaded)
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    [policy] = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', html)
+    assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     assert not re.search(r"url\((?!#)|@import", html)
     assert str(ROOT) not in html
 
 
+@pytest.mark.usefixtures("all_figures")
 def test_the_page_is_well_formed_and_its_contents_lead_somewhere() -> None:
     page = Page(report(make_run(), make_run("b", kind="official")).html)
     assert not page.open
@@ -303,25 +469,27 @@ def test_the_page_is_well_formed_and_its_contents_lead_somewhere() -> None:
     assert len(anchors) == page.tags.count("h2")
     assert set(anchors) <= set(page.ids)
     assert page.tags.count("h1") == 1
-    # One figure for each split and one of the training.
-    assert page.tags.count("svg") == 3
+    # For each split AUROC, ROC, precision-recall and reliability, and one figure of the training.
+    assert page.tags.count("svg") == 2 * 4 + 1
 
 
 def test_the_same_comparison_gives_the_same_bytes() -> None:
-    assert report(phantom=True) == report(phantom=True)
+    assert write(make_run()) == write(make_run())
 
 
 def test_markdown_and_html_hold_the_same_tables() -> None:
     shown = report(make_run(), make_run("b", kind="official"))
+    page = re.sub(r'<ul class="examples">.*?</ul>', "", shown.html, flags=re.DOTALL)
+    page = re.sub(r" <small>(.*?)</small>", r" (\1)", page)
     cells = [
         re.sub(r"<[^>]+>", "", cell)
-        for cell in re.findall(r"<t[dh](?! scope=\"col\")[^>]*>(.*?)</t[dh]>", shown.html)
+        for cell in re.findall(r"<t[dh](?! scope=\"col\")[^>]*>(.*?)</t[dh]>", page)
     ]
     rows = [line for line in shown.markdown.splitlines() if line.startswith("| ")]
     body = [
         row for i, row in enumerate(rows) if "---" not in row and "---" not in rows[i + 1 :][:1]
     ]
-    assert cells
+    assert any("(" in cell for cell in cells)
     assert all(
         cell.strip() in plain("\n".join(body)) for cell in cells if cell and "&" not in cell
     )
@@ -335,27 +503,62 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make a folder that holds what the stage reads and work in it."""
     prepared = make_prepared("phantom", listed=1_000)
     shutil.copytree(ROOT / "data/published", tmp_path / "data/published")
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+    # As many draws as the made-up runs have.
+    params = (ROOT / "params.yaml").read_text().replace("draws: 1000", f"draws: {DRAWS}")
+    (tmp_path / "params.yaml").write_text(params)
     write_json(tmp_path / "metrics/prepare.json", {**prepared.model_dump(), "dataset": "phantom"})
-    for split in ("patient", "small"):
-        content = make_split(sha256=make_run().evaluated.split_sha256).model_dump()
-        write_json(tmp_path / f"metrics/split/{split}.json", content)
+    sha256 = make_run().evaluation.split_sha256
+    for split in {recipe.split for recipe in RECIPES.values()}:
+        write_json(
+            tmp_path / f"metrics/split/{split}.json", make_split(sha256=sha256).model_dump()
+        )
+        floor = make_floor(sha256=sha256).model_dump()
+        write_json(tmp_path / f"metrics/metadata/{split}.json", floor)
     for name, recipe in RECIPES.items():
-        run = make_run(findings=recipe.findings)
+        write_run(tmp_path, name, findings=recipe.findings)
         trained = make_training(recipe).trained.model_dump()
         write_json(tmp_path / f"metrics/{name}/train.json", trained)
-        write_json(tmp_path / f"metrics/{name}/test.json", run.evaluated.model_dump())
         rows = ["1,0.5,0.6,,0.001", "2,0.4,0.5,0.61,1e-05"]
-        history = tmp_path / f"plots/{name}/history.csv"
-        history.parent.mkdir(parents=True)
-        history.write_text(
+        (tmp_path / f"plots/{name}/history.csv").write_text(
             "\n".join(
                 ["epoch,train_loss,val_loss,val_auroc,lr"]
                 + (rows if recipe.epochs else ["0,0.7,0.7,0.5,0.0001"])
             )
         )
+    packed = tmp_path / "data/packed/phantom"
+    packed.mkdir(parents=True)
+    index = make_index()
+    index.to_csv(packed / "index.csv", index=False)
+    np.save(
+        packed / "images.npy", np.arange(len(index), dtype=np.uint8).repeat(64).reshape(-1, 8, 8)
+    )
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def make_index() -> pd.DataFrame:
+    """Make up an index of eight images in which every other one shows a mass."""
+    index = pd.DataFrame({"image": [f"{i:08d}_000.png" for i in range(8)]})
+    index = index.assign(row=range(8), crc32=0, patient=1, follow_up=0, age=50, sex="F", view="PA")
+    index = index.assign(**dict.fromkeys(FINDINGS, 0))
+    return index.assign(Mass=[0, 1] * 4)
+
+
+def write_run(folder: Path, name: str, *, findings: Sequence[str]) -> None:
+    """Write what the evaluate stage and the predict stage say of a network."""
+    run = make_run(name, findings=findings)
+    path = folder / f"evaluations/{name}/detail.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(run.evaluation.model_dump_json(exclude_none=True))
+    np.save(folder / f"evaluations/{name}/draws.npy", run.draws)
+    plots = folder / f"plots/{name}"
+    plots.mkdir(parents=True)
+    for field in dataclasses.fields(run.curves):
+        getattr(run.curves, field.name).to_csv(plots / f"{field.name}.csv", index=False)
+    images = make_index()["image"].tolist()
+    probabilities = np.linspace(0.1, 0.9, len(findings)) + np.zeros((len(images), 1))
+    path = folder / f"predictions/{name}/test.csv"
+    write_predictions(path, images, probabilities, findings=findings)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -368,6 +571,7 @@ def run_stage() -> None:
     main()
 
 
+@pytest.mark.usefixtures("all_figures")
 def test_the_stage_writes_both_files_and_ends_by_naming_the_page(
     project: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -386,8 +590,8 @@ def test_every_recipe_and_then_every_pretrained_network_is_in_the_report(project
     weights = {"path": "/home/me/nih.safetensors", "sha256": "ab" * 32}
     params["external"] = {"far": {"split": "patient", "weights": weights, "batch": 8}}
     (project / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    # A pretrained network has scores and nothing else.
-    write_json(project / "metrics/far/test.json", make_run().evaluated.model_dump())
+    # A pretrained network has no metrics of a training and no history.
+    write_run(project, "far", findings=FINDINGS)
     run_stage()
     text = (project / "reports/comparison.md").read_text()
     headline = text[text.index("**Each recipe and what its source reports**") :].split("\n\n")[1]
@@ -399,7 +603,8 @@ def test_every_recipe_and_then_every_pretrained_network_is_in_the_report(project
 
 
 def test_folders_of_other_recipes_are_ignored(project: Path) -> None:
-    shutil.copytree(project / f"metrics/{STEP}", project / "metrics/left_over")
+    for folder in ("metrics", "evaluations", "plots"):
+        shutil.copytree(project / folder / STEP, project / folder / "left_over")
     run_stage()
     assert "left_over" not in (project / "reports/comparison.md").read_text()
 
@@ -410,7 +615,12 @@ def test_folders_of_other_recipes_are_ignored(project: Path) -> None:
         ("metrics/prepare.json", "prepare"),
         ("metrics/split/patient.json", "split"),
         (f"metrics/{STEP}/train.json", "train"),
-        (f"metrics/{STEP}/test.json", "evaluate"),
+        ("metrics/metadata/patient.json", "fit_metadata"),
+        (f"evaluations/{STEP}/detail.json", "evaluate"),
+        (f"evaluations/{STEP}/draws.npy", "evaluate"),
+        (f"plots/{STEP}/roc.csv", "evaluate"),
+        (f"plots/{STEP}/precision_recall.csv", "evaluate"),
+        (f"plots/{STEP}/reliability.csv", "evaluate"),
         (f"plots/{STEP}/history.csv", "train"),
     ],
 )
@@ -437,8 +647,57 @@ def test_a_broken_row_of_the_history_is_named(project: Path) -> None:
         run_stage()
 
 
-def test_scores_of_other_test_images_are_refused(project: Path) -> None:
-    path = project / f"metrics/{STEP}/test.json"
+@pytest.mark.parametrize(
+    "draws",
+    [
+        np.zeros((DRAWS, len(FINDINGS) - 1)),
+        np.zeros((DRAWS - 1, len(FINDINGS))),
+        np.zeros(DRAWS),
+        np.zeros((DRAWS, len(FINDINGS)), dtype=np.float32),
+        np.array([{"a": 1}]),
+    ],
+)
+def test_draws_of_a_wrong_shape_or_type_are_refused_in_one_line(
+    project: Path, draws: NDArray[np.generic]
+) -> None:
+    np.save(project / f"evaluations/{STEP}/draws.npy", draws)
+    with pytest.raises(InputError, match=rf"{STEP}/draws\.npy: .*the evaluate stage writes it$"):
+        run_stage()
+
+
+def test_a_curve_that_is_no_number_is_refused(project: Path) -> None:
+    path = project / f"plots/{STEP}/roc.csv"
+    path.write_text(path.read_text().replace("0.25", "oops"))
+    with pytest.raises(InputError, match=r"roc\.csv: .*oops.*; the evaluate stage writes it"):
+        run_stage()
+
+
+def test_the_examples_are_packed_images_with_the_predictions_of_the_best_recipe(
+    project: Path,
+) -> None:
+    run_stage()
+    page = Page((project / "reports/comparison.html").read_text())
+    # Two without a finding and, as there are no more, the four with one.
+    assert len(page.loaded) == 6
+    pictures = [base64.b64decode(source.split(",")[1]) for source in page.loaded]
+    rows = [int(np.asarray(Image.open(io.BytesIO(png)))[0, 0]) for png in pictures]
+    for row, described in zip(rows, page.described, strict=True):
+        labels = "Mass" if row % 2 else "No Finding"
+        assert described.startswith(f"Radiograph {row:08d}_000.png, labelled {labels}; predicted")
+        assert "Hernia 0.90, Pleural_Thickening 0.84" in described
+
+
+def test_predictions_of_images_without_a_label_are_refused(project: Path) -> None:
+    make_index()[1:].to_csv(project / "data/packed/phantom/index.csv", index=False)
+    with pytest.raises(InputError, match=r"test\.csv names 1 images without a label"):
+        run_stage()
+
+
+@pytest.mark.parametrize(
+    "file", [f"evaluations/{STEP}/detail.json", "metrics/metadata/patient.json"]
+)
+def test_scores_of_other_test_images_are_refused(project: Path, file: str) -> None:
+    path = project / file
     write_json(path, {**json.loads(path.read_text()), "split_sha256": "cd" * 32})
     with pytest.raises(InputError, match="other images than the test part"):
         run_stage()

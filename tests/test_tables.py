@@ -1,13 +1,17 @@
 import pytest
 
+from chestxray14.evaluation import Estimate
 from chestxray14.tables import (
     Cell,
     Column,
     auroc_text,
     difference_column,
     difference_text,
+    estimate_column,
+    interval_text,
     join_columns,
     number_column,
+    p_text,
     text_column,
     text_table,
 )
@@ -69,3 +73,33 @@ def test_a_table_of_words_knows_its_columns_of_numbers() -> None:
         (Cell("a"), Cell("1")),
         (Cell("b"), Cell("2")),
     ]
+
+
+def test_an_estimate_has_its_interval_in_small_print_where_it_has_one() -> None:
+    whole = Estimate(value=0.73704, low=0.70149, high=0.77151)
+    half = Estimate(value=0.5, low=0.4)
+    _, cells = estimate_column(Column("Ours"), [whole, half, None])
+    assert cells == [Cell("0.7370", note="0.701 to 0.772"), Cell("0.5000"), Cell("–")]
+
+
+def test_the_bounds_of_a_difference_have_a_true_minus_and_no_minus_zero() -> None:
+    assert interval_text(-0.0123, -0.0001) == "−0.012 to 0.000"
+    assert interval_text(None, 0.5) == ""
+
+
+@pytest.mark.parametrize(
+    ("p", "draws", "text"),
+    [
+        (0.0124, 1000, "0.012"),
+        (1.0, 1000, "1.000"),
+        # One is added to both counts, so that no draw beyond 0 gives 2 / 1001.
+        (2 / 1001, 1000, "< 0.002"),
+        (4 / 1001, 1000, "0.004"),
+        (2 / 51, 50, "< 0.04"),
+        (2 / 100_001, 100_000, "< 0.001"),
+    ],
+)
+def test_a_p_value_is_never_smaller_than_the_draws_can_tell(
+    p: float, draws: int, text: str
+) -> None:
+    assert p_text(p, draws=draws) == text

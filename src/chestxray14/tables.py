@@ -1,7 +1,12 @@
-"""Tables of finished text, and the columns of AUROC and differences they are made of."""
+"""Tables of finished text, and the columns of AUROC and differences they are made of.
+
+A value has four decimals and the bounds of its interval three, everywhere.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from chestxray14.evaluation import Estimate
 
 NONE = "–"
 """Stands where there is no number."""
@@ -9,10 +14,14 @@ NONE = "–"
 
 @dataclass(frozen=True)
 class Cell:
-    """What a table shows in one place; `apart` marks a number of another protocol."""
+    """What a table shows in one place, `note` in small print after it.
+
+    `apart` marks a number of another protocol.
+    """
 
     text: str
     apart: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,18 @@ def number_column(
     ]
 
 
+def estimate_cell(estimate: Estimate | None) -> Cell:
+    """Return an AUROC with its interval, where it has one, in small print."""
+    if estimate is None:
+        return Cell(NONE)
+    return Cell(auroc_text(estimate.value), note=interval_text(estimate.low, estimate.high))
+
+
+def estimate_column(column: Column, estimates: Sequence[Estimate | None]) -> Filled:
+    """Return a column of AUROC with their intervals."""
+    return column, [estimate_cell(estimate) for estimate in estimates]
+
+
 def difference_column(
     note: str,
     ours: Sequence[float | None],
@@ -103,6 +124,20 @@ def text_table(
 def auroc_text(value: float | None) -> str:
     """Return an AUROC as the report prints it."""
     return NONE if value is None else f"{value:.4f}"
+
+
+def interval_text(low: float | None, high: float | None) -> str:
+    """Return an interval as the report prints it, nothing where a bound is missing."""
+    if low is None or high is None:
+        return ""
+    # Adding 0 makes a bound that rounds to minus zero plain zero.
+    return " to ".join(f"{round(bound, 3) + 0.0:.3f}".replace("-", "−") for bound in (low, high))
+
+
+def p_text(p: float, *, draws: int) -> str:
+    """Return a two-sided bootstrap p value, never smaller than the draws can tell."""
+    least = max(2 / draws, 0.001)
+    return f"< {least:.2g}" if p < least else f"{p:.3f}"
 
 
 def difference_text(ours: float, theirs: float) -> str:

@@ -2,11 +2,13 @@
 
     python src/stages/compare.py
 
-Reads   metrics/prepare.json, metrics/split/<split>.json
-        metrics/<recipe>/{train,test}.json, plots/<recipe>/history.csv
-        metrics/<external>/test.json
-        data/published/{auroc,mean_auroc}.csv
-        params.yaml: dataset, recipes, external
+Reads   metrics/prepare.json, metrics/split/<split>.json, metrics/metadata/<split>.json
+        evaluations/<recipe>/{detail.json,draws.npy}
+        plots/<recipe>/{roc,precision_recall,reliability}.csv
+        metrics/<recipe>/train.json, plots/<recipe>/history.csv; neither for an <external>
+        predictions/<recipe>/test.csv, data/packed/<dataset>/{index.csv,images.npy}: the examples
+        data/published/{auroc,mean_auroc,precision_recall_f1}.csv
+        params.yaml: dataset, evaluate, recipes, external
 Writes  reports/comparison.md
         reports/comparison.html   one file that opens without a network
 """
@@ -16,18 +18,27 @@ import logging
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from chestxray14.comparison import compare
 from chestxray14.errors import InputError
+from chestxray14.evaluation import Evaluation
+from chestxray14.examples import Example, choose_examples, show_example
+from chestxray14.findings import FINDINGS
 from chestxray14.outputs import write_text
+from chestxray14.packed import open_images, read_index
 from chestxray14.params import External, load_params
-from chestxray14.published import read_published
+from chestxray14.predictions import match, read_predictions
+from chestxray14.published import read_decisions, read_published
 from chestxray14.recipes import Recipe
 from chestxray14.report import write_report
 from chestxray14.results import (
+    Curves,
     Epoch,
-    Evaluated,
+    Floor,
     Prepared,
     Run,
     SplitFacts,
@@ -37,10 +48,23 @@ from chestxray14.results import (
 from chestxray14.stage import run
 
 METRICS = Path("metrics")
+EVALUATIONS = Path("evaluations")
 PLOTS = Path("plots")
+PREDICTIONS = Path("predictions")
+PACKED = Path("data/packed")
 PUBLISHED = Path("data/published")
 MARKDOWN = Path("reports/comparison.md")
 PAGE = Path("reports/comparison.html")
+
+EXAMPLES = 8
+"""Radiographs in the page."""
+
+CURVES = {
+    "roc": ("finding", "false_positive_rate", "true_positive_rate"),
+    "precision_recall": ("finding", "precision", "recall"),
+    "reliability": ("calibration", "predicted", "observed", "labels"),
+}
+"""The tables of a run's curves; the first column of each is words, the others are numbers."""
 
 Metrics = TypeVar("Metrics", bound=BaseModel)
 
@@ -58,31 +82,99 @@ def main() -> None:
             "run prepare again"
         )
     entries: dict[str, Recipe | External] = {**params.recipes, **params.external}
-    runs = [_read_run(name, entry) for name, entry in entries.items()]
-    report = write_report(compare(prepared, runs, read_published(PUBLISHED)))
+    runs = [_read_run(name, entry, draws=params.evaluate.draws) for name, entry in entries.items()]
+    comparison = compare(
+        prepared,
+        runs,
+        read_published(PUBLISHED),
+        floors={run.protocol: _read_floor(run) for run in runs},
+        decisions=read_decisions(PUBLISHED),
+    )
+    leader = comparison.groups[0].leader
+    examples = _read_examples(leader, dataset=params.dataset, seed=params.evaluate.seed)
+    report = write_report(comparison, examples=examples)
     write_text(MARKDOWN, report.markdown)
     write_text(PAGE, report.html)
     log.info("report: %s", PAGE)
 
 
-def _read_run(name: str, entry: Recipe | External) -> Run:
+def _read_run(name: str, entry: Recipe | External, *, draws: int) -> Run:
     """Return what the stages wrote about one recipe or pretrained network."""
-    split_path, test_path = METRICS / f"split/{entry.split}.json", METRICS / name / "test.json"
+    split_path = METRICS / f"split/{entry.split}.json"
     split = _read_metrics(split_path, SplitFacts, stage="split")
-    evaluated = _read_metrics(test_path, Evaluated, stage="evaluate")
-    if evaluated.split_sha256 != split.test.sha256:
-        raise InputError(
-            f"{test_path} was scored on other images than the test part of {split_path}; "
-            "run predict and evaluate again"
-        )
+    path = EVALUATIONS / name / "detail.json"
+    evaluation = _read_metrics(path, Evaluation, stage="evaluate")
+    _check_images(path, evaluation.split_sha256, split=split, split_path=split_path)
+    scored = [finding for finding in FINDINGS if finding in evaluation.findings]
     return Run(
         name,
         protocol=entry.split,
         split=split,
-        evaluated=evaluated,
+        evaluation=evaluation,
+        draws=_read_draws(EVALUATIONS / name / "draws.npy", shape=(draws, len(scored))),
+        curves=Curves(**{kind: _read_curves(name, kind) for kind in CURVES}),
         training=_read_training(name, entry) if isinstance(entry, Recipe) else None,
         pretrained="" if isinstance(entry, Recipe) else entry.start,
     )
+
+
+def _check_images(path: Path, sha256: str, *, split: SplitFacts, split_path: Path) -> None:
+    if sha256 != split.test.sha256:
+        raise InputError(
+            f"{path} was scored on other images than the test part of {split_path}; run the "
+            "stages after split again"
+        )
+
+
+def _read_draws(path: Path, *, shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Return the AUROC of each draw (draws, scored findings), NaN where a draw has one class."""
+    try:
+        draws: NDArray[np.float64] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or "not an array"
+        raise InputError(f"{path}: {reason}; the evaluate stage writes it") from None
+    if draws.shape != shape or draws.dtype != np.float64:
+        raise InputError(
+            f"{path}: found {draws.dtype} of shape {draws.shape}, expected float64 of {shape}, "
+            "draws by scored findings; the evaluate stage writes it"
+        )
+    return draws
+
+
+def _read_curves(name: str, kind: str) -> pd.DataFrame:
+    path = PLOTS / name / f"{kind}.csv"
+    text, *numbers = CURVES[kind]
+    try:
+        table = pd.read_csv(path, dtype={text: str, **dict.fromkeys(numbers, np.float64)})
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or str(error).splitlines()[0]
+        raise InputError(f"{path}: {reason}; the evaluate stage writes it") from None
+    if missing := [column for column in CURVES[kind] if column not in table]:
+        raise InputError(f"{path} lacks the column {missing[0]!r}; the evaluate stage writes it")
+    return table
+
+
+def _read_floor(run: Run) -> Floor:
+    """Return what metadata alone reaches on a run's split."""
+    path = METRICS / f"metadata/{run.protocol}.json"
+    floor = _read_metrics(path, Floor, stage="fit_metadata")
+    split_path = METRICS / f"split/{run.protocol}.json"
+    _check_images(path, floor.split_sha256, split=run.split, split_path=split_path)
+    return floor
+
+
+def _read_examples(leader: Run, *, dataset: str, seed: int) -> list[Example]:
+    """Return some test images with what the best recipe of the first split predicts."""
+    path = PREDICTIONS / leader.name / "test.csv"
+    probabilities, _ = read_predictions(path)
+    known = read_index(PACKED / dataset / "index.csv")
+    labels = match(probabilities, known, path=path).known.set_index("image")
+    rows = labels["row"].to_dict()
+    images = open_images(PACKED / dataset / "images.npy")
+    return [
+        show_example(name, images[rows[name]], labels=labels, probabilities=probabilities)
+        for name in choose_examples(labels, count=EXAMPLES, seed=seed)
+    ]
 
 
 def _read_training(name: str, recipe: Recipe) -> Training:

@@ -1,0 +1,25 @@
+"""The parts that the report is made of."""
+
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from chestxray14.examples import Example
+from chestxray14.tables import Table
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report under one heading; what is empty is left out.
+
+    `figures` are SVG and `examples` radiographs; both stand in the page only. `level` is 2 or 3.
+    """
+
+    anchor: str
+    title: str
+    level: int = 2
+    text: tuple[str, ...] = ()
+    figures: tuple[Markup, ...] = ()
+    tables: tuple[Table, ...] = ()
+    examples: tuple[Example, ...] = ()
+    points: tuple[str, ...] = ()
