@@ -78,12 +78,17 @@ def test_a_group_with_nothing_to_draw_or_tell_has_no_section() -> None:
 def test_only_a_weighted_loss_is_said_to_shift_probabilities(weighted: bool) -> None:
     runs = [make_run(), *([make_run("frozen", recipe=FROZEN)] if weighted else [])]
     said = words(describe_calibration(compare_runs(*runs)))
-    assert ("class-weighted loss of frozen" in said) == weighted
+    assert ("class-weighted loss of frozen makes" in said) == weighted
 
 
 def test_a_leak_is_named_in_rows_headings_and_figures() -> None:
-    sections = describe_calibration(compare_runs(make_run(), make_run("leak", kind="image")))
+    leak = make_run("leak", kind="image")
+    sections = describe_calibration(compare_runs(make_run(), leak))
     assert [row.cells[0].text for row in sections[0].tables[0].rows] == [STEP, "leak (LEAKY)"]
+    assert [section.anchor for section in sections] == ["calibration", "calibration-patient"]
+    assert "leak" not in sections[1].figures[0]
+    # Where every run leaks there is nothing else to show.
+    sections = describe_calibration(compare_runs(leak))
     leaky = find(sections, "calibration-image")
     assert "LEAKY" in leaky.title
     assert "leak (LEAKY)" in leaky.figures[0]

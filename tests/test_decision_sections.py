@@ -157,10 +157,12 @@ def test_a_network_pretrained_elsewhere_is_no_recipe_of_a_source(name: str) -> N
 
 
 def test_a_leak_is_named_wherever_its_decisions_stand() -> None:
-    sections = describe_decisions(compare_runs(make_run(), make_run("leak", kind="image")))
+    leak = make_run("leak", kind="image")
+    sections = describe_decisions(compare_runs(make_run(), leak))
+    assert [section.anchor for section in sections] == ["decisions", "decisions-patient"]
     [table] = find(sections, "decisions").tables
     assert texts(table, "Recipe") == [STEP, "leak (LEAKY)"]
     assert texts(table, "Split") == ["patient", "image (LEAKY)"]
-    leaky = find(sections, "decisions-image")
+    leaky = find(describe_decisions(compare_runs(leak)), "decisions-image")
     assert "LEAKY" in leaky.title
     assert "LEAKY" in leaky.tables[0].caption

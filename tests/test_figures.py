@@ -112,11 +112,12 @@ def test_one_epoch_and_a_never_scored_validation_part_can_be_drawn() -> None:
     assert "epoch" in texts(draw_training({"a": {"epoch": [1], **one}}, title="T"))
 
 
-def test_64_recipes_in_a_row_all_look_different() -> None:
-    assert len({look(number) for number in range(64)}) == 64
-    # Neighbours differ in colour, and the first eight in marker too.
-    assert len({look(number)[1] for number in range(8)}) == 8
-    assert all(look(n)[0] != look(n + 1)[0] for n in range(63))
+def test_81_recipes_in_a_row_all_look_different() -> None:
+    assert len({look(number) for number in range(81)}) == 81
+    assert look(81) == look(0)
+    # Neighbours differ in colour, and the first nine in colour and in marker.
+    assert [len({look(number)[part] for number in range(9)}) for part in (0, 1)] == [9, 9]
+    assert all(look(n)[0] != look(n + 1)[0] for n in range(80))
 
 
 def test_losses_have_a_panel_for_each_recipe_and_the_rest_one_for_all() -> None:
@@ -141,8 +142,8 @@ def test_what_trains_nothing_is_drawn_at_epoch_0_without_a_rate() -> None:
     assert "0" not in texts(draw_training({"a": HISTORY}, title="T"))
 
 
-def test_equal_scores_of_eight_recipes_do_not_hide_each_other() -> None:
-    names = [f"recipe_{number}" for number in range(8)]
+def test_equal_scores_of_nine_recipes_do_not_hide_each_other() -> None:
+    names = [f"recipe_{number}" for number in range(9)]
     ours = {name: {"Hernia": 0.7} for name in names}
     svg = draw_auroc(ours, {}, findings=FINDINGS, names=names, title="T")
     uses = list(ElementTree.fromstring(svg).iter(f"{SVG}use"))
@@ -153,7 +154,7 @@ def test_equal_scores_of_eight_recipes_do_not_hide_each_other() -> None:
         # The legend stands to the left of the dots or above them.
         and float(use.get("y", "")) > 100
     ]
-    assert len(middle) == 8
+    assert len(middle) == 9
     gaps = [low - high for high, low in zip(sorted(middle), sorted(middle)[1:], strict=False)]
     # In points; a dot is about 5 wide.
     assert min(gaps) > 2.5

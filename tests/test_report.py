@@ -35,6 +35,7 @@ from PIL import Image
 
 from chestxray14.comparison import Comparison
 from chestxray14.errors import InputError
+from chestxray14.figures import COLOURS, SERIES
 from chestxray14.findings import FINDINGS
 from chestxray14.params import read_yaml
 from chestxray14.predictions import write_predictions
@@ -83,6 +84,8 @@ class Page(HTMLParser):
         self.links: list[str] = []
         self.loaded: list[str] = []
         self.described: list[str] = []
+        self.headings: list[int] = []
+        self.unnamed: list[str] = []
         self.words: list[str] = []
         self.feed(html)
         self.close()
@@ -93,9 +96,23 @@ class Page(HTMLParser):
         self.ids += [named["id"]] if "id" in named else []
         self.links += [named["href"]] if "href" in named else []
         self.described += [named["alt"]] if "alt" in named else []
+        self.headings += [int(tag[1])] if re.fullmatch("h[1-6]", tag) else []
+        self.unnamed += [tag] if not self._is_named(tag, named) else []
         self.loaded += [named[name] for name in ("src", "srcset", "data") if name in named]
         if tag not in self.VOID:
             self.open.append(tag)
+
+    def _is_named(self, tag: str, named: dict[str, str]) -> bool:
+        """Say whether who cannot see a figure, a picture or a table is told what it is."""
+        match tag:
+            case "svg":
+                return named.get("role") == "img" and bool(named.get("aria-label"))
+            case "img":
+                return bool(named.get("alt"))
+            case "table":
+                # Those of the examples have a caption of their own.
+                return named.get("aria-labelledby") in self.ids or "li" in self.open
+        return True
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.handle_starttag(tag, attrs)
@@ -185,7 +202,7 @@ def test_findings_without_an_auroc_are_named_with_the_reason() -> None:
     for text in (plain(shown.markdown), Page(shown.html).text):
         assert "Not scored on split patient: Edema, Hernia. No test image shows it" in text
         assert "A mean over other findings is another number." in text
-        assert "A dash: not predicted, or not to be ranked." in text
+        assert "A dash: not predicted, or not scored (see Result)." in text
     assert f"| {STEP} | patient | 11 of 14 |" in shown.markdown
     for text in (plain(report().markdown), Page(report().html).text):
         assert "Not scored" not in text
@@ -227,15 +244,14 @@ def test_many_recipes_have_one_sentence_that_names_the_highest() -> None:
     ]
     # By hand: the first 8 findings have a mean of 0.60001 + 0.02 * 3.5, all 14 of + 0.02 * 6.5.
     honest = (
-        "4 networks were scored on 200 test images of 50 patients (nih, split patient). Over the "
-        "findings that all of them score (8 of 14) the recipe “high” has the highest macro AUROC, "
-        "0.6800; the other recipes reach 0.6600 to 0.6700; what was pretrained elsewhere reaches "
-        "0.6900."
+        "Over the 8 findings that all 4 networks score, the recipe “high” has the highest macro "
+        "AUROC, 0.6800; the other recipes reach 0.6600 to 0.6700; what was pretrained elsewhere "
+        "reaches 0.6900. All on 200 test images of 50 patients (nih, split patient)."
     )
     leaky = (
-        "2 networks were scored on 200 test images of 50 patients (nih, split image (LEAKY)). Over "
-        "the findings that all of them score (14 of 14) they reach a macro AUROC of 0.7800 to "
-        "0.8300, too high on purpose"
+        "Over the 14 findings that both networks score, they reach a macro AUROC of 0.7800 to "
+        "0.8300, on 200 test images of 50 patients (nih, split image (LEAKY)). A control: patients "
+        "stand on both sides of its split."
     )
     for text in both(report(*runs)):
         assert honest in text
@@ -252,7 +268,7 @@ def test_networks_without_a_common_finding_are_said_to_have_no_ranking() -> None
 
 def test_a_report_of_a_pretrained_network_alone_can_be_written() -> None:
     for text in both(report(make_run("far", pretrained="nih"), make_run("b", pretrained="all"))):
-        assert "they reach a macro AUROC of 0.7300." in text
+        assert "they reach a macro AUROC of 0.7300, on" in text
         assert "pretrained elsewhere, not trained here (nih)" in text
 
 
@@ -469,8 +485,66 @@ def test_the_page_is_well_formed_and_its_contents_lead_somewhere() -> None:
     assert len(anchors) == page.tags.count("h2")
     assert set(anchors) <= set(page.ids)
     assert page.tags.count("h1") == 1
+    assert all(
+        low <= high + 1 for high, low in zip(page.headings, page.headings[1:], strict=False)
+    )
+    assert page.unnamed == []
+    assert page.tags.count("caption") == page.tags.count("img") == 1
     # For each split AUROC, ROC, precision-recall and reliability, and one figure of the training.
     assert page.tags.count("svg") == 2 * 4 + 1
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of #rrggbb as WCAG 2 defines it."""
+    shares = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (
+        s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_every_colour_of_the_figures_has_a_light_and_a_dark_value_that_can_be_seen() -> None:
+    style = report().html.split("</style>")[0]
+    for ground, colours in zip(
+        ("#fdfcfa", "#15191d"), re.findall(r":root \{(.*?)\}", style, re.DOTALL)[:2], strict=True
+    ):
+        values = dict(re.findall(r"--([\w-]+): (#\w{6})", colours))
+        assert values["paper"] == ground
+        series = [values[name] for name in COLOURS.values() if name.startswith("series")]
+        assert len(set(series)) == len(SERIES)
+        for colour in series:
+            low, high = sorted((luminance(colour), luminance(ground)))
+            # WCAG 2.1, 1.4.11: what a reader must tell apart from its ground.
+            assert (high + 0.05) / (low + 0.05) >= 3
+    light = dict(re.findall(r"--([\w-]+): (#\w{6})", style.split("@media")[0]))
+    assert [light[f"series-{i}"] for i in range(1, 10)] == list(SERIES)
+
+
+def test_a_pretrained_or_leaky_network_is_nowhere_called_the_leader() -> None:
+    runs = [make_run("a"), make_run("far", pretrained="nih", better=0.1)]
+    runs += [make_run("shortcut", kind="image", better=0.1)]
+    for text in both(report(*runs)):
+        assert "Decisions of a at Youden" in text
+        assert "Decisions of far" not in text
+        assert "Decisions of shortcut" not in text
+        assert (
+            text.count("shortcut (LEAKY) stands in the tables over all runs only: tested on") == 4
+        )
+
+
+def test_what_metadata_alone_reaches_is_set_beside_the_leader() -> None:
+    floor = make_floor(better=0.095)
+    comparison = compare_runs(make_run(), floors={"patient": floor})
+    # By hand: 0.595 + 0.01 i is below 0.60001 + 0.02 i for every i, 0.605 + 0.01 i not for 0.
+    told = f"In the mean of 14 findings metadata alone reaches 0.6600, {STEP} 0.7300."
+    for text in both(write_report(comparison, examples=[])):
+        assert told in text
+    comparison = compare_runs(make_run(), floors={"patient": make_floor(better=0.105)})
+    told = f"alone reaches 0.6700, {STEP} 0.7300; metadata is not below it in Atelectasis."
+    for text in both(write_report(comparison, examples=[])):
+        assert told in text
+    for text in both(write_report(compare_runs(make_run(), floors={}), examples=[])):
+        assert "metadata alone" not in text.lower()
 
 
 def test_the_same_comparison_gives_the_same_bytes() -> None:

@@ -1,4 +1,4 @@
-"""The AUROC of each finding: ours side by side, then the sources' and the references'."""
+"""The AUROC of each finding: the leader beside what others report, then all runs side by side."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -22,89 +22,128 @@ from chestxray14.tables import (
 
 DERIVED = f"{NO_FINDING} (derived)"
 
+Line = str | tuple[str, ...]
+"""What a row is of: a finding, `macro`, the derived No Finding, or the mean of these findings."""
 
-def tabulate_findings(
+
+def tabulate_leader(
+    prepared: Prepared,
+    run: Run,
+    published: Mapping[str, System],
+    *,
+    apart: Collection[str],
+    floor: Floor | None,
+) -> Table:
+    """Return a run beside metadata alone (`floor`), its own source and the references.
+
+    `apart` are the titles of the references that are of another protocol.
+    """
+    lines = _list_lines([run], run.scored)
+    columns = [
+        *_name_lines([run], lines, mean="scored here"),
+        estimate_column(Column(run.label, "this run"), [_of_run(run, line) for line in lines]),
+    ]
+    if floor:
+        head = Column("Metadata alone", "age, sex, view, follow-up")
+        columns.append(estimate_column(head, [_of_floor(floor, line) for line in lines]))
+    columns += _set_beside_source(prepared, run, published, lines)
+    for source, title in REFERENCES.items():
+        system = published[source]
+        reported = [_of_system(system, line) for line in lines]
+        flags = [title in apart] * len(lines)
+        columns.append(number_column(Column(title, system.conditions), reported, apart=flags))
+    caption = f"AUROC by finding: {run.label} and published numbers"
+    return join_columns(caption, columns, tones=_tone_lines(lines))
+
+
+def tabulate_side_by_side(
     prepared: Prepared,
     runs: Sequence[Run],
     published: Mapping[str, System],
     *,
     shared: Sequence[str],
-    apart: Collection[str],
-    floor: Floor | None,
 ) -> Table:
-    """Return a row a finding, then their means, of the runs that share their test images.
+    """Return the runs side by side as given, then the sources of all but the first.
 
-    Last comes the derived No Finding, which is in no mean, where a run has it. `apart` are the
-    titles of the references that are of another protocol, `floor` what metadata alone reaches.
+    `shared` are the findings that all of them score.
     """
-    derived = [
-        run.evaluation.findings[NO_FINDING]
-        for run in runs
-        if NO_FINDING in run.evaluation.findings
+    lines = _list_lines(runs, shared)
+    columns = _name_lines(runs, lines, mean="shared")
+    columns += [
+        estimate_column(Column(run.label), [_of_run(run, line) for line in lines]) for run in runs
     ]
-    over_shared = [shared] if 0 < len(shared) < len(FINDINGS) else []
-    rows = [
-        *FINDINGS,
-        "Mean of all scored",
-        *(f"Mean of the {len(findings)} shared" for findings in over_shared),
-        *(DERIVED for _ in derived[:1]),
+    for run in runs[1:]:
+        columns += _set_beside_source(prepared, run, published, lines)
+    caption = f"AUROC by finding: all {len(runs)} networks, the leader first"
+    return join_columns(caption, columns, tones=_tone_lines(lines))
+
+
+def _list_lines(runs: Sequence[Run], mean_of: Sequence[str]) -> list[Line]:
+    lines: list[Line] = [*FINDINGS, "macro"]
+    if 0 < len(mean_of) < len(FINDINGS):
+        lines.append(tuple(mean_of))
+    if any(NO_FINDING in run.evaluation.findings for run in runs):
+        lines.append(NO_FINDING)
+    return lines
+
+
+def _name_lines(runs: Sequence[Run], lines: Sequence[Line], *, mean: str) -> list[Filled]:
+    """Return the name of each line and how many test images show it; `mean` is of which ones."""
+    named = {"macro": "Mean of all scored", NO_FINDING: DERIVED}
+    names = [
+        f"Mean of the {len(line)} {mean}" if isinstance(line, tuple) else named.get(line, line)
+        for line in lines
     ]
-    macro = len(FINDINGS)
-
-    def values(auroc: Mapping[str, float], mean: float) -> list[float | None]:
-        means = [mean_auroc(auroc, findings) for findings in over_shared]
-        named = [auroc.get(finding) for finding in FINDINGS]
-        return [*named, mean, *means, *(auroc.get(NO_FINDING) for _ in derived[:1])]
-
     test = runs[0].split.test
-    positives = [f"{test.positives(finding):,}" for finding in FINDINGS]
-    positives += [""] * (1 + len(over_shared)) + [f"{one.positives:,}" for one in derived[:1]]
-    columns = [
-        text_column("Finding", rows),
-        (Column("Positives", "in the test part"), [Cell(n) for n in positives]),
-    ]
-    theirs: list[Filled] = []
+    positives: dict[Line, int] = {finding: test.positives(finding) for finding in FINDINGS}
     for run in runs:
-        scores = run.evaluation.findings
-        estimates = [scores[f].auroc if f in scores else None for f in FINDINGS]
-        estimates.append(run.evaluation.auroc["macro"])
-        estimates += [estimate_mean(run, findings) for findings in over_shared]
-        estimates += [scores[NO_FINDING].auroc if NO_FINDING in scores else None] * bool(derived)
-        columns.append(estimate_column(Column(run.label, "this run"), estimates))
-        if (source := own_source(run, published)) and source.auroc:
-            reported = values(source.auroc, source.mean)
-            flags = [why_finding_apart(prepared, run, source) is not None] * len(reported)
-            head = Column(f"Source of {run.label}", source.conditions)
-            theirs.append(number_column(head, reported, apart=flags))
-            flags[macro] = why_mean_apart(prepared, run, source) is not None
-            ours = [e.value if e else None for e in estimates]
-            theirs.append(difference_column(f"{run.label} − source", ours, reported, apart=flags))
-    if floor:
-        reached = [_floor_estimate(floor, name) for name in (*FINDINGS, "macro")]
-        reached += [_floor_mean(floor, findings) for findings in over_shared]
-        reached += [None] * bool(derived)
-        head = Column("Metadata alone", "age, sex, view, follow-up")
-        columns.append(estimate_column(head, reached))
-    # Ours side by side first, what others report after them.
-    columns += theirs
-    for source_name, title in REFERENCES.items():
-        system = published[source_name]
-        reported = values(system.auroc, system.mean)
-        flags = [title in apart] * len(reported)
-        columns.append(number_column(Column(title, system.conditions), reported, apart=flags))
-    tones = [""] * macro + ["total"] * (1 + len(over_shared)) + [""] * bool(derived)
-    return join_columns("AUROC by finding", columns, tones=tones)
+        if scores := run.evaluation.findings.get(NO_FINDING):
+            positives[NO_FINDING] = scores.positives
+    cells = [Cell(f"{positives[line]:,}" if line in positives else "") for line in lines]
+    return [text_column("Finding", names), (Column("Positives", "in the test part"), cells)]
 
 
-def _floor_estimate(floor: Floor, name: str) -> Estimate | None:
-    if name not in floor.auroc:
+def _tone_lines(lines: Sequence[Line]) -> list[str]:
+    return ["total" if isinstance(line, tuple) or line == "macro" else "" for line in lines]
+
+
+def _set_beside_source(
+    prepared: Prepared, run: Run, published: Mapping[str, System], lines: Sequence[Line]
+) -> list[Filled]:
+    """Return what a run's own source reports and the differences, nothing where it has none."""
+    source = own_source(run, published)
+    if source is None or not source.auroc:
+        return []
+    reported = [_of_system(source, line) for line in lines]
+    flags = [why_finding_apart(prepared, run, source) is not None] * len(lines)
+    head = Column(f"Source of {run.label}", source.conditions)
+    theirs = number_column(head, reported, apart=flags)
+    flags[lines.index("macro")] = why_mean_apart(prepared, run, source) is not None
+    ours = [estimate.value if (estimate := _of_run(run, line)) else None for line in lines]
+    return [theirs, difference_column(f"{run.label} − source", ours, reported, apart=flags)]
+
+
+def _of_run(run: Run, line: Line) -> Estimate | None:
+    if isinstance(line, tuple):
+        return estimate_mean(run, line)
+    if line == "macro":
+        return run.evaluation.auroc["macro"]
+    scores = run.evaluation.findings.get(line)
+    return scores.auroc if scores else None
+
+
+def _of_floor(floor: Floor, line: Line) -> Estimate | None:
+    """Return what metadata reaches; a mean of some findings has no interval: no draw is kept."""
+    if isinstance(line, tuple):
+        known = set(line) <= set(floor.auroc)
+        return Estimate(value=mean_auroc(floor.auroc, line)) if known else None
+    if line not in floor.auroc:
         return None
-    low, high = floor.auroc_low.get(name), floor.auroc_high.get(name)
-    return Estimate(value=floor.auroc[name], low=low, high=high)
+    low, high = floor.auroc_low.get(line), floor.auroc_high.get(line)
+    return Estimate(value=floor.auroc[line], low=low, high=high)
 
 
-def _floor_mean(floor: Floor, findings: Sequence[str]) -> Estimate | None:
-    """Return the mean over some findings, which has no interval: the floor keeps no draws."""
-    if not set(findings) <= set(floor.auroc):
-        return None
-    return Estimate(value=mean_auroc(floor.auroc, findings))
+def _of_system(system: System, line: Line) -> float | None:
+    if isinstance(line, tuple):
+        return mean_auroc(system.auroc, line)
+    return system.mean if line == "macro" else system.auroc.get(line)

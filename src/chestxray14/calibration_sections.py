@@ -11,7 +11,7 @@ from chestxray14.evaluation import Calibrated, FindingScores
 from chestxray14.results import Run, name_runs
 from chestxray14.sections import Section
 from chestxray14.tables import NONE, Cell, Column, Table, join_columns, text_column
-from chestxray14.wording import title_group
+from chestxray14.wording import explain_left_out, title_group
 
 
 def describe_calibration(comparison: Comparison) -> list[Section]:
@@ -22,7 +22,7 @@ def describe_calibration(comparison: Comparison) -> list[Section]:
     ]
     shifted = (
         f"The class-weighted loss of {name_runs(weighted, among=recipes)} makes the rare class "
-        "count more, which shifts every probability up."
+        "count more, which pushes probabilities up. AUROC, which is about ranks, does not see it."
     )
     sections = [
         Section(
@@ -39,7 +39,7 @@ def describe_calibration(comparison: Comparison) -> list[Section]:
                 ),
                 *([shifted] if weighted else []),
                 (
-                    "Platt's method can mend such a shift: a slope and an intercept a finding, fitted "
+                    "Platt's method can mend a shift: a slope and an intercept a finding, fitted "
                     "to the logits of the validation part and applied to the test part. Where the "
                     "slope is positive the images of a finding keep their order, so its AUROC stays."
                 ),
@@ -47,12 +47,13 @@ def describe_calibration(comparison: Comparison) -> list[Section]:
                     "The figures pool the findings of a recipe. On the dotted line probabilities are "
                     "true; below it they promise more disease than there is."
                 ),
+                *explain_left_out(comparison),
             ),
             tables=(_tabulate_calibration(comparison.runs),),
         )
     ]
     names = [run.label for run in comparison.runs]
-    for group in comparison.groups:
+    for group in comparison.honest:
         svg = draw_reliability(
             {run.label: run.curves.reliability for run in group.runs},
             names=names,
@@ -62,7 +63,7 @@ def describe_calibration(comparison: Comparison) -> list[Section]:
         if svg or leader:
             sections.append(
                 Section(
-                    f"calibration-{group.runs[0].protocol}",
+                    f"calibration-{group.anchor}",
                     title_group(group, "reliability"),
                     level=3,
                     figures=(Markup(svg),) if svg else (),

@@ -55,14 +55,6 @@ def list_caveats(comparison: Comparison) -> tuple[str, ...]:
         if (micro := systems.get(system.source + MICRO))
     ]
     points += _training_caveats(comparison)
-    for system in comparison.systems:
-        if "implausible" in system.evidence:
-            points.append(
-                f"{system.title} claims {auroc_text(system.mean)}. No other macro AUROC listed "
-                "here comes near; a label accuracy, a micro average, a split by image or scoring "
-                "training images can give such a number, and the table of look-alikes in this "
-                "report has ours. It is listed, never compared."
-            )
     return tuple(points)
 
 
@@ -70,19 +62,12 @@ def _training_caveats(comparison: Comparison) -> list[str]:
     """Return what holds of some ways to come by a network, where this comparison has them."""
     recipes = [run for run in comparison.runs if run.training]
     made = [(run, run.training) for run in comparison.runs if run.training]
-    weighted = [run for run, training in made if training.recipe.loss.name == "weighted_bce"]
     frozen = [
         run
         for run, training in made
         if training.recipe.trainable != "all" and training.trained.weights == "random"
     ]
     points = []
-    if weighted:
-        points.append(
-            f"Probabilities. The loss of {name_runs(weighted, among=recipes)} weighs the rare class "
-            "up, which shifts every probability. AUROC is about ranks and does not see it: do not "
-            "read such a probability as a risk."
-        )
     if frozen:
         points.append(
             f"Frozen and random. Layers of {name_runs(frozen, among=recipes)} stay as they were "

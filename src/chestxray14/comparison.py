@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from chestxray14.averages import explain_no_difference, tabulate_headline, tabulate_published
-from chestxray14.by_finding import tabulate_findings
+from chestxray14.by_finding import tabulate_leader, tabulate_side_by_side
 from chestxray14.errors import InputError
 from chestxray14.findings import FINDINGS
 from chestxray14.published import FAMILIES, Family, PublishedDecisions, System
-from chestxray14.ranking import rank, tabulate_ranking
+from chestxray14.ranking import tabulate_ranking
 from chestxray14.results import Floor, Part, Prepared, Run, mean_auroc
 from chestxray14.sources import REFERENCES, why_finding_apart
 from chestxray14.tables import Table
@@ -18,31 +18,42 @@ from chestxray14.tables import Table
 class Group:
     """The runs that were scored on the same test images, beside what may stand there.
 
-    `shared` are the findings that all of them score. `ranking` is over these, None for a single
-    run or where nothing is shared.
+    `runs` are the recipes, the highest mean AUROC first, then what was pretrained elsewhere, in
+    the same order. The mean is over the findings that all of them score (`shared`); where there
+    are none, each run's is over its own. `ranking` is None for a single run or where nothing is
+    shared. `by_finding` is the leader's table and, of several runs, that of all.
     """
 
     runs: tuple[Run, ...]
     shared: tuple[str, ...]
     ranking: Table | None
     references: dict[str, System]
-    table: Table
+    by_finding: tuple[Table, ...]
 
     @property
     def recipes(self) -> list[Run]:
-        """The runs that were trained here, the highest mean over `shared` first."""
-        trained = [run for run in self.runs if run.training]
-        return rank(trained, self.shared) if self.shared else trained
+        """The runs that were trained here."""
+        return [run for run in self.runs if run.training]
 
     @property
     def leader(self) -> Run:
         """The run that stands for the group where there is room for one."""
-        return choose_leader(self.runs, self.shared)
+        return self.runs[0]
+
+    @property
+    def leaky(self) -> bool:
+        """Whether these test images are of patients that the networks were trained on."""
+        return self.leader.leaky
+
+    @property
+    def anchor(self) -> str:
+        """What the ids of its sections end with: the first of its splits by name."""
+        return min(run.protocol for run in self.runs)
 
     @property
     def test(self) -> Part:
         """The test part."""
-        return self.runs[0].split.test
+        return self.leader.split.test
 
     @property
     def splits(self) -> str:
@@ -54,7 +65,8 @@ class Group:
 class Comparison:
     """Everything the report says in numbers; `no_difference` says why one is not shown.
 
-    `floors` are the metadata baselines by split, `decisions` what sources say of their decisions.
+    `groups` stand in the order of the runs, those that leak last. `floors` are the metadata
+    baselines by split, `decisions` what sources say of their decisions.
     """
 
     prepared: Prepared
@@ -66,6 +78,11 @@ class Comparison:
     systems: tuple[System, ...]
     floors: Mapping[str, Floor]
     decisions: Mapping[str, PublishedDecisions]
+
+    @property
+    def honest(self) -> tuple[Group, ...]:
+        """The groups whose split does not leak, or all where every one does."""
+        return tuple(group for group in self.groups if not group.leaky) or self.groups
 
 
 def compare(
@@ -95,7 +112,8 @@ def compare(
         headline=tabulate_headline(prepared, runs, published),
         no_difference=explain_no_difference(prepared, runs, published),
         groups=tuple(
-            _group(prepared, members, published, floors=floors) for members in groups.values()
+            _group(prepared, members, published, floors=floors)
+            for members in sorted(groups.values(), key=lambda members: members[0].leaky)
         ),
         published={
             family: tabulate_published(prepared, runs, published, family=family)
@@ -107,18 +125,9 @@ def compare(
     )
 
 
-def choose_leader(runs: Sequence[Run], shared: Sequence[str]) -> Run:
-    """Return the trained run with the highest mean AUROC over `shared`, the first if none was.
-
-    Where nothing is shared, each mean is over a run's own findings.
-    """
-    trained = [run for run in runs if run.training] or runs[:1]
-    return max(trained, key=lambda run: mean_auroc(run.auroc, shared or run.scored))
-
-
 def name_splits(runs: Sequence[Run]) -> str:
     """Return the splits of some runs, each once."""
-    labels = dict.fromkeys(run.split_label for run in runs)
+    labels = sorted({run.split_label for run in runs})
     return f"split{'s' if len(labels) > 1 else ''} {', '.join(labels)}"
 
 
@@ -130,15 +139,29 @@ def _group(
     floors: Mapping[str, Floor],
 ) -> Group:
     shared = tuple(f for f in FINDINGS if all(f in run.scored for run in runs))
-    # Pretrained networks come last; what may stand beside the recipes is theirs to decide.
+    runs = sorted(
+        runs,
+        key=lambda run: (run.training is None, -mean_auroc(run.auroc, shared or run.scored)),
+    )
+    # What may stand beside the recipes is theirs to decide.
     trained = [run for run in runs if run.training] or runs
     apart = {
         title
         for source, title in REFERENCES.items()
         if any(why_finding_apart(prepared, run, published[source]) for run in trained)
     }
-    # Splits with these test images may have other training parts, and so other floors.
-    floor = floors.get(choose_leader(runs, shared).protocol)
+    by_finding = [
+        tabulate_leader(
+            prepared,
+            runs[0],
+            published,
+            apart=apart,
+            # Splits with these test images may have other training parts, and so other floors.
+            floor=floors.get(runs[0].protocol),
+        )
+    ]
+    if len(runs) > 1:
+        by_finding.append(tabulate_side_by_side(prepared, runs, published, shared=shared))
     ranked = shared and len(runs) > 1
     return Group(
         runs=tuple(runs),
@@ -147,7 +170,5 @@ def _group(
         references={
             title: published[source] for source, title in REFERENCES.items() if title not in apart
         },
-        table=tabulate_findings(
-            prepared, runs, published, shared=shared, apart=apart, floor=floor
-        ),
+        by_finding=tuple(by_finding),
     )

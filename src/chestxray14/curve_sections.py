@@ -10,7 +10,7 @@ from chestxray14.curve_figures import draw_curves
 from chestxray14.findings import FINDINGS
 from chestxray14.sections import Section
 from chestxray14.tables import NONE, Cell, Column, Table, join_columns, text_column
-from chestxray14.wording import share_text, title_group
+from chestxray14.wording import explain_left_out, share_text, title_group
 
 
 def describe_curves(comparison: Comparison) -> list[Section]:
@@ -36,11 +36,12 @@ def describe_curves(comparison: Comparison) -> list[Section]:
                     "precision over prevalence, so ×1 is chance. Do not compare average precision "
                     "between two findings, or between two test parts: it moves with prevalence."
                 ),
+                *explain_left_out(comparison),
             ),
         )
     ]
     names = [run.label for run in comparison.runs]
-    for group in comparison.groups:
+    for group in comparison.honest:
         prevalence = _prevalence(group)
         figures = (
             draw_curves(
@@ -62,7 +63,7 @@ def describe_curves(comparison: Comparison) -> list[Section]:
         )
         sections.append(
             Section(
-                f"curves-{group.runs[0].protocol}",
+                f"curves-{group.anchor}",
                 title_group(group, "curves and average precision"),
                 level=3,
                 figures=tuple(Markup(svg) for svg in figures if svg),

@@ -9,7 +9,7 @@ from chestxray14.published import PublishedDecision
 from chestxray14.results import Run
 from chestxray14.sections import Section
 from chestxray14.tables import NONE, Cell, Column, Filled, Table, join_columns, text_column
-from chestxray14.wording import share_text, title_group
+from chestxray14.wording import explain_left_out, share_text, title_group
 
 TORCHXRAYVISION = "torchxrayvision"
 """The source in precision_recall_f1.csv that is a pretrained network, not a recipe."""
@@ -39,11 +39,12 @@ def describe_decisions(comparison: Comparison) -> list[Section]:
                     "to the test part. Macro is the mean over a recipe's findings, so it is comparable "
                     "only between recipes of the same findings and test images."
                 ),
-                *(_flag_everything(group) for group in comparison.groups),
+                *(_flag_everything(group) for group in comparison.honest),
                 (
                     "Label accuracy is the share of right labels at 0.5. Beside it stands that of "
                     "calling nobody anything, which finds no patient and is hard to beat."
                 ),
+                *explain_left_out(comparison),
             ),
             tables=(_tabulate_rules(comparison.runs),),
         )
@@ -51,7 +52,7 @@ def describe_decisions(comparison: Comparison) -> list[Section]:
     for run in comparison.runs:
         if run.training and run.name in comparison.decisions:
             sections.append(_beside_source(comparison, run))
-    for group in comparison.groups:
+    for group in comparison.honest:
         sections.append(_leader_decisions(group))
     return sections
 
@@ -230,7 +231,7 @@ def _rate_columns(
 def _leader_decisions(group: Group) -> Section:
     """Return the best recipe's decisions at Youden's threshold, by finding."""
     run = group.leader
-    anchor = f"decisions-{run.protocol}"
+    anchor = f"decisions-{group.anchor}"
     title = title_group(group, f"{run.label}, finding by finding")
     point = run.evaluation.operating_points.get("youden")
     if point is None:

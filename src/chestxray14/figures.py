@@ -16,13 +16,16 @@ WIDTH = 5.2
 """Inches: a telephone shows this at two thirds, where the text can still be read."""
 
 INK, MUTED, RULE = "#26323c", "#66727d", "#d9dee2"
-SERIES = ("#0f6e84", "#b4552d", "#5b5ea6", "#3d7a3f", "#a03e78", "#8a6d1c", "#3f7fbf", "#7a5548")
+SERIES = (
+    *("#0f6e84", "#b4552d", "#5b5ea6", "#3d7a3f", "#a03e78", "#8a6d1c", "#3f7fbf", "#7a5548"),
+    "#9a2be0",
+)
 COLOURS = {INK: "ink", MUTED: "muted", RULE: "rule"} | {
     colour: f"series-{number}" for number, colour in enumerate(SERIES, start=1)
 }
 """Colours drawn, and the CSS variables that may replace them (`--ink`, `--series-1`, ...)."""
 
-MARKERS = "osD^vP*X"
+MARKERS = "osD^vP*X<"
 REFERENCE_MARKERS = "|x+1"
 
 AUROC, RATE = "Validation macro AUROC, all recipes", "Learning rate, all recipes"
@@ -56,7 +59,7 @@ STYLE: dict[Any, Any] = {
 
 
 def look(number: int) -> tuple[str, str]:
-    """Return the colour and marker of a recipe by its place; 64 in a row differ."""
+    """Return the colour and marker of a recipe by its place; 81 in a row differ."""
     round_, colour = divmod(number, len(SERIES))
     return SERIES[colour], MARKERS[(colour + round_) % len(MARKERS)]
 

@@ -1,36 +1,32 @@
-"""Whom a network works for less well, and what it must beat, in words and tables."""
+"""Whom a network works for less well, in words and tables."""
 
 from collections.abc import Sequence
 
 from chestxray14.comparison import Comparison, Group
 from chestxray14.evaluation import Attribute, Estimate
 from chestxray14.findings import FINDINGS
-from chestxray14.results import Floor, Run, mean_auroc, name_runs
+from chestxray14.results import Run, name_runs
 from chestxray14.sections import Section
 from chestxray14.tables import (
     Cell,
     Column,
     Table,
-    difference_text,
     estimate_column,
     join_columns,
     text_column,
 )
-from chestxray14.wording import title_group
+from chestxray14.wording import explain_left_out, gap_text, title_group
 
 GAPS = 10
 """How many gaps in sensitivity are listed, the largest first."""
 
-NEAREST = 5
-"""How many findings are listed in which metadata alone come nearest to the network."""
-
 
 def describe_groups(comparison: Comparison) -> list[Section]:
-    """Return AUROC by group of patients, gaps in sensitivity, and the floor of metadata alone."""
+    """Return AUROC by group of patients, and the leader's gaps in sensitivity."""
     sections = [
         Section(
             "groups",
-            "Groups of patients, and what metadata alone reach",
+            "Groups of patients",
             text=(
                 (
                     "A good mean can hide that a network is worse for some. Macro AUROC within each "
@@ -49,21 +45,15 @@ def describe_groups(comparison: Comparison) -> list[Section]:
                     "Of two groups only the one that is missed more often is listed. Few positives "
                     "make large gaps by luck."
                 ),
-                (
-                    "Metadata alone is gradient boosting on age, sex, view and follow-up number, "
-                    "fitted on the training part; it sees no pixel. It is a shortcut floor: what can "
-                    "be had from who was X-rayed and how. A network can see much of that in an image "
-                    "too, so a score near the floor is no proof that it reads disease."
-                ),
+                *explain_left_out(comparison),
             ),
         )
     ]
-    for group in comparison.groups:
-        protocol = group.runs[0].protocol
+    for group in comparison.honest:
         table = _tabulate_groups(group)
         sections.append(
             Section(
-                f"groups-{protocol}",
+                f"groups-{group.anchor}",
                 title_group(group, "macro AUROC by group"),
                 level=3,
                 text=() if table.rows else ("No group of patients is known here.",),
@@ -74,9 +64,6 @@ def describe_groups(comparison: Comparison) -> list[Section]:
             )
         )
         sections.append(_describe_gaps(group))
-        floor = comparison.floors.get(group.leader.protocol)
-        if floor and any(finding in floor.auroc for finding in group.leader.scored):
-            sections.append(_describe_floor(group, floor))
     return sections
 
 
@@ -184,14 +171,14 @@ def _describe_gaps(group: Group) -> Section:
         text_column("Group", [name for _, name, _ in gaps]),
         (
             Column("Gap", "to the other group, or to the median of all"),
-            [Cell(difference_text(gap, 0.0)) for _, _, gap in gaps],
+            [Cell(gap_text(gap)) for _, _, gap in gaps],
         ),
     ]
     none = f"No gap can be told for {run.label}: no finding has a threshold and enough images."
     caption = f"Largest gaps in sensitivity of {run.label}"
     return Section(
-        f"gaps-{group.runs[0].protocol}",
-        title_group(group, f"whose findings {run.label} misses"),
+        f"gaps-{group.anchor}",
+        title_group(group, f"where {run.label} misses more"),
         level=3,
         text=() if gaps else (none,),
         tables=(join_columns(caption, columns, tones=[""] * len(gaps)),) if gaps else (),
@@ -215,50 +202,3 @@ def _gaps(run: Run) -> list[tuple[str, str, float]]:
                 if len(gaps) != 2 or name == lowest
             ]
     return found
-
-
-def _describe_floor(group: Group, floor: Floor) -> Section:
-    """Return what age, sex, view and follow-up number alone reach, beside the leader."""
-    run = group.leader
-    shared = [finding for finding in run.scored if finding in floor.auroc]
-    reached = {finding: run.evaluation.findings[finding].auroc for finding in shared}
-    nearest = sorted(shared, key=lambda f: reached[f].value - floor.auroc[f])[:NEAREST]
-    ours = [_mean_of_run(run, shared), *(reached[finding] for finding in nearest)]
-    theirs = [_mean_of_floor(floor, shared), *(_of_floor(floor, finding) for finding in nearest)]
-    differences = [
-        Cell(difference_text(x.value, y.value)) for x, y in zip(ours, theirs, strict=True)
-    ]
-    columns = [
-        text_column("Finding", [f"Mean of {len(shared)}", *nearest]),
-        estimate_column(Column("Metadata alone", "no pixel"), theirs),
-        estimate_column(Column(run.label), ours),
-        (Column("Difference", f"{run.label} − metadata"), differences),
-    ]
-    caption = f"AUROC of metadata alone, and the findings in which it comes nearest to {run.label}"
-    table = join_columns(caption, columns, tones=["total", *[""] * len(nearest)])
-    return Section(
-        f"floor-{group.runs[0].protocol}",
-        title_group(group, "the floor of metadata alone"),
-        level=3,
-        tables=(table,),
-    )
-
-
-def _of_floor(floor: Floor, key: str) -> Estimate:
-    return Estimate(
-        value=floor.auroc[key], low=floor.auroc_low.get(key), high=floor.auroc_high.get(key)
-    )
-
-
-def _mean_of_floor(floor: Floor, shared: Sequence[str]) -> Estimate:
-    """Return the mean over some findings, with an interval where these are all of the floor's."""
-    if set(shared) == set(floor.auroc) - {"macro", "micro"}:
-        return _of_floor(floor, "macro")
-    return Estimate(value=mean_auroc(floor.auroc, shared))
-
-
-def _mean_of_run(run: Run, shared: Sequence[str]) -> Estimate:
-    """Return the mean over some findings, with an interval where these are all of the run's."""
-    if set(shared) == set(run.scored):
-        return run.evaluation.auroc["macro"]
-    return Estimate(value=mean_auroc(run.auroc, shared))

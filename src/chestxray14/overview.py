@@ -1,6 +1,6 @@
 """What the runs reach: the result, finding by finding, examples, and published systems."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from markupsafe import Markup
 
@@ -9,16 +9,18 @@ from chestxray14.evaluation import Estimate
 from chestxray14.examples import Example
 from chestxray14.figures import draw_auroc
 from chestxray14.findings import FINDINGS, NO_FINDING
+from chestxray14.group_sections import name_findings
 from chestxray14.ranking import measure_gap
 from chestxray14.regimens import list_limits
-from chestxray14.results import Run, mean_auroc, name_runs
+from chestxray14.results import Floor, Run, mean_auroc, name_runs
 from chestxray14.sections import Section
 from chestxray14.tables import auroc_text, interval_text, p_text
 from chestxray14.what_ran import KINDS
+from chestxray14.wording import title_group
 
 SET_APART = (
-    "Numbers that were reached under other conditions are set apart (shaded, in italics), with "
-    "their protocol beside them; no difference to them is shown."
+    "In italics: reached under other conditions, with the protocol beside it. No difference to "
+    "such a number is shown."
 )
 
 FEWER = (
@@ -27,10 +29,10 @@ FEWER = (
 )
 
 METADATA = (
-    "Metadata alone is a classifier that sees no image, only the patient's age and sex, the view "
-    "and the follow-up number. An AUROC that is no higher may owe nothing to the image."
+    "Metadata alone is gradient boosting on age, sex, view and follow-up number, fitted on the "
+    "training part. It sees no pixel: an AUROC that is no higher may owe nothing to disease. Much "
+    "of the same can be seen in an image, so a higher one is no proof either."
 )
-
 
 DERIVED = (
     "No Finding is derived from the probabilities of a network that predicts all 14 findings, and "
@@ -43,68 +45,86 @@ NIH = "https://nihcc.app.box.com/v/ChestXray-NIHCC"
 
 def describe_result(comparison: Comparison) -> Section:
     """Return the result in sentences, the rankings, and each run beside its source."""
-    text = [_summarise(comparison, group) for group in comparison.groups]
-    text.append(
-        "An interval holds 95 % of "
-        f"{comparison.runs[0].evaluation.draws:,} bootstrap draws of the test patients; a "
-        "paired one compares two networks draw by draw. Values have four decimals, bounds three."
-    )
-    for group in comparison.groups:
-        test = group.test
-        if one_class := [f for f in FINDINGS if test.positives(f) in (0, test.images)]:
-            text.append(
-                f"Not scored on {group.splits}: {', '.join(one_class)}. No test image shows it, or "
-                "all do, and ranking needs both."
-            )
     recipes = [run for run in comparison.runs if run.training]
     changed = {run.name for runs in list_limits(recipes).values() for run in runs}
+    text = [line for group in comparison.groups for line in _summarise(comparison, group)]
     if limited := [run for run in recipes if run.name in changed]:
         text.append(
             f"The dataset's limits changed what {name_runs(limited, among=recipes)} asked for (see "
             "What ran), so this is a reduced run, not what was published."
         )
-    if any(len(run.scored) < len(FINDINGS) for run in comparison.runs):
-        text.append(FEWER)
-    text.extend(comparison.no_difference)
-    if any(cell.apart for row in comparison.headline.rows for cell in row.cells):
-        text.append(SET_APART)
     rankings = [group.ranking for group in comparison.groups if group.ranking]
-    return Section("result", "Result", text=tuple(text), tables=(*rankings, comparison.headline))
+    return Section(
+        "result",
+        "Result",
+        text=tuple(text),
+        tables=(*rankings, comparison.headline),
+        points=tuple(_explain_result(comparison)),
+    )
 
 
-def _summarise(comparison: Comparison, group: Group) -> str:
-    """Say what the runs on one set of test images reach, and which recipe reaches most."""
+def _explain_result(comparison: Comparison) -> Iterator[str]:
+    """Yield what the numbers of the result are, and why some are not there."""
+    yield (
+        "An AUROC has four decimals, the bounds of its interval three. An interval holds 95 % of "
+        f"{comparison.runs[0].evaluation.draws:,} bootstrap draws of the test patients; a paired "
+        "one compares two networks draw by draw."
+    )
+    for group in comparison.groups:
+        test = group.test
+        if one_class := [f for f in FINDINGS if test.positives(f) in (0, test.images)]:
+            yield (
+                f"Not scored on {group.splits}: {', '.join(one_class)}. No test image shows it, or "
+                "all do, and ranking needs both."
+            )
+    if any(len(run.scored) < len(FINDINGS) for run in comparison.runs):
+        yield FEWER
+    yield from comparison.no_difference
+    tables = [comparison.headline, *(t for group in comparison.groups for t in group.by_finding)]
+    if any(cell.apart for table in tables for row in table.rows for cell in row.cells):
+        yield SET_APART
+
+
+def _summarise(comparison: Comparison, group: Group) -> Iterator[str]:
+    """Yield which recipe reaches most on one set of test images, and whether that is sure."""
     where = (
         f"{group.test.images:,} test images of {group.test.patients:,} patients "
         f"({comparison.prepared.dataset}, {group.splits})"
     )
-    if len(group.runs) == 1:
-        [run] = group.runs
-        return (
-            f"{run.label} reaches a macro AUROC of {_estimate_text(run.evaluation.auroc['macro'])} "
-            f"and a micro AUROC of {auroc_text(run.auroc['micro'])}, on {where}."
+    control = " A control: patients stand on both sides of its split." if group.leaky else ""
+    count = len(group.runs)
+    if count == 1:
+        macro, micro = (group.leader.evaluation.auroc[average] for average in ("macro", "micro"))
+        yield (
+            f"{group.leader.label} reaches a macro AUROC of {_estimate_text(macro)} and a micro "
+            f"AUROC of {auroc_text(micro.value)}, on {where}.{control}"
         )
-    elsewhere = [run for run in group.runs if not run.training]
-    count = f"{len(group.runs)} networks were scored on {where}"
+        return
     if not group.shared:
-        return f"{count}. No finding is scored in all of them, so they are not ranked."
+        yield (
+            f"{count} networks were scored on {where}. No finding is scored in all of them, so they "
+            f"are not ranked.{control}"
+        )
+        return
 
     def reach(runs: Sequence[Run]) -> str:
-        found = sorted({auroc_text(mean_auroc(r.auroc, group.shared)) for r in runs})
+        found = sorted({auroc_text(mean_auroc(run.auroc, group.shared)) for run in runs})
         return " to ".join(dict.fromkeys((found[0], found[-1])))
 
-    over = f"{count}. Over the findings that all of them score ({len(group.shared)} of 14)"
-    if group.runs[0].leaky or not group.recipes:
-        why = ", too high on purpose (see What ran)" if group.runs[0].leaky else ""
-        return f"{over} they reach a macro AUROC of {reach(group.runs)}{why}."
+    networks = "both networks" if count == 2 else f"all {count} networks"
+    over = f"Over the {len(group.shared)} findings that {networks} score"
+    if group.leaky or not group.recipes:
+        yield f"{over}, they reach a macro AUROC of {reach(group.runs)}, on {where}.{control}"
+        return
     best, *others = group.recipes
-    told = [f"{over} the recipe “{best.label}” has the highest macro AUROC, {reach([best])}"]
+    told = [f"{over}, the recipe “{best.label}” has the highest macro AUROC, {reach([best])}"]
     if others:
         told.append(f"the other recipes reach {reach(others)}")
-    if elsewhere:
+    if elsewhere := [run for run in group.runs if not run.training]:
         told.append(f"what was pretrained elsewhere reaches {reach(elsewhere)}")
-    sentences = ["; ".join(told), *(_tell_apart(group, best, second) for second in others[:1])]
-    return f"{'. '.join(sentences)}."
+    yield f"{'; '.join(told)}. All on {where}."
+    if others:
+        yield _tell_apart(group, best, others[0])
 
 
 def _estimate_text(estimate: Estimate) -> str:
@@ -117,20 +137,20 @@ def _tell_apart(group: Group, best: Run, second: Run) -> str:
     gap = measure_gap(best, second, group.shared)
     told = f"The next, “{second.label}”, is {gap.text} below"
     if gap.p is None:
-        return f"{told}; too few draws of the patients have a score to tell whether by luck"
+        return f"{told}; too few draws of the patients have a score to tell whether by luck."
     bounds = interval_text(gap.low, gap.high)
     told += f" (paired 95 % interval {bounds}, p {p_text(gap.p, draws=gap.draws)})"
     verdict = "tell the two apart" if gap.told_apart else "do not tell the two apart"
     return (
         f"{told}: these patients {verdict}. Each recipe ran once, and the luck of training is in "
-        "no interval (see How to read this)"
+        "no interval (see How to read this)."
     )
 
 
 def describe_findings(comparison: Comparison) -> list[Section]:
     """Return the AUROC of each finding, a figure and a table for each set of test images."""
     derived = any(NO_FINDING in run.evaluation.findings for run in comparison.runs)
-    dash = " A dash: not predicted, or not to be ranked."
+    dash = " A dash: not predicted, or not scored (see Result)."
     fewer = any(len(run.scored) < len(FINDINGS) for run in comparison.runs)
     sections = [
         Section(
@@ -140,8 +160,8 @@ def describe_findings(comparison: Comparison) -> list[Section]:
                 (
                     "AUROC of each of the 14 findings: the chance that a random image with the "
                     "finding is ranked above a random one without it. 0.5 is chance, 1 is perfect. "
-                    "The fewer positives, the wider the interval, which stands below a value of "
-                    f"ours or in brackets.{dash if fewer else ''}"
+                    "The fewer positives, the wider the 95 % interval, which stands with each value "
+                    f"of ours.{dash if fewer else ''}"
                 ),
                 *([METADATA] if comparison.floors else []),
                 *([DERIVED] if derived else []),
@@ -154,30 +174,43 @@ def describe_findings(comparison: Comparison) -> list[Section]:
             {title: system.auroc for title, system in group.references.items()},
             findings=FINDINGS,
             names=[run.label for run in comparison.runs],
-            title=f"AUROC by finding, {group.splits}; the table that follows has the numbers",
+            title=f"AUROC by finding, {group.splits}; the tables that follow have the numbers",
         )
-        apart = any(cell.apart for row in group.table.rows for cell in row.cells)
         few = group.ranking and len(group.shared) < len(FINDINGS)
         shared = [f"Scored by all: {', '.join(group.shared)}."] if few else []
-        splits = group.splits[0].upper() + group.splits[1:]
         sections.append(
             Section(
-                f"split-{group.runs[0].protocol}",
-                f"{splits}: {KINDS[group.runs[0].split.kind]}",
+                f"split-{group.anchor}",
+                title_group(group, KINDS[group.leader.split.kind]),
                 level=3,
-                text=(*shared, *([SET_APART] if apart else [])),
+                text=(*shared, *_tell_floor(group, comparison.floors)),
                 figures=(Markup(svg),),
-                tables=(group.table,),
+                tables=group.by_finding,
             )
         )
     return sections
+
+
+def _tell_floor(group: Group, floors: Mapping[str, Floor]) -> list[str]:
+    """Say what metadata alone reaches beside the leader, nothing where it is not known."""
+    run, floor = group.leader, floors.get(group.leader.protocol)
+    shared = [finding for finding in run.scored if floor and finding in floor.auroc]
+    if not floor or not shared:
+        return []
+    theirs, ours = (auroc_text(mean_auroc(auroc, shared)) for auroc in (floor.auroc, run.auroc))
+    told = f"In the mean of {len(shared)} findings metadata alone reaches {theirs}, "
+    told += f"{run.label} {ours}"
+    higher = [finding for finding in shared if floor.auroc[finding] >= run.auroc[finding]]
+    if higher:
+        told += f"; metadata is not below it in {name_findings(higher, among=shared)}"
+    return [f"{told}."]
 
 
 def describe_examples(comparison: Comparison, examples: Sequence[Example]) -> list[Section]:
     """Return test images with the predictions of the first group's leader, nothing for none."""
     if not examples:
         return []
-    group = comparison.groups[0]
+    group = comparison.honest[0]
     text = (
         f"{len(examples)} test images of {group.splits}, drawn by a seed among those with and those "
         "without a finding, none of them picked. Beside each stand its labels and the highest "
@@ -193,6 +226,8 @@ def describe_examples(comparison: Comparison, examples: Sequence[Example]) -> li
 
 def describe_published(comparison: Comparison) -> list[Section]:
     """Return the published systems in a table for each protocol."""
+    tables = comparison.published.values()
+    ours = [row.cells[0].text for table in tables for row in table.rows if row.tone == "ours"]
     sections = [
         Section(
             "published",
@@ -204,6 +239,10 @@ def describe_published(comparison: Comparison) -> list[Section]:
                     "findings."
                 ),
                 (
+                    "A recipe of this run stands among them, in bold, only where it has the same "
+                    f"dataset and protocol. Here: {', '.join(ours) or 'none'}."
+                ),
+                (
                     "TEST SET marks a model that was chosen on the images it is scored on, which "
                     "flatters it. Evidence: primary was read at the source, secondary is quoted by "
                     "somebody else, re-scored was computed from published predictions."
@@ -212,13 +251,7 @@ def describe_published(comparison: Comparison) -> list[Section]:
         )
     ]
     for family, table in comparison.published.items():
-        ours = [row.cells[0].text for row in table.rows if row.tone == "ours"]
-        text = (
-            f"The protocol and the dataset of this run's {', '.join(ours)}, in bold."
-            if ours
-            else "No recipe of this run may be compared with these."
-        )
         title = family[0].upper() + family[1:]
         anchor = f"published-{family.replace(' ', '-')}"
-        sections.append(Section(anchor, title, level=3, text=(text,), tables=(table,)))
+        sections.append(Section(anchor, title, level=3, tables=(table,)))
     return sections

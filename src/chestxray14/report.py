@@ -45,7 +45,7 @@ class Report:
 def write_report(comparison: Comparison, *, examples: Sequence[Example]) -> Report:
     """Return the report on a comparison; the same comparison gives the same bytes.
 
-    `examples` are test images with the predictions of the first group's leader.
+    `examples` are test images with the predictions of the first honest group's leader.
     """
     titles = [system.title for system in comparison.systems]
     titles += [source.title for source in comparison.decisions.values()]

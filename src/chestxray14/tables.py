@@ -1,6 +1,6 @@
 """Tables of finished text, and the columns of AUROC and differences they are made of.
 
-A value has four decimals and the bounds of its interval three, everywhere.
+An AUROC has four decimals and the bounds of its interval three.
 """
 
 from collections.abc import Sequence

@@ -79,8 +79,8 @@ def describe_what_ran(comparison: Comparison) -> list[Section]:
     ]
     headings = ("Split", "Drawn as", "Part", "Images", "Patients", "sha256 of the image names")
     leaks = tuple(
-        f"Split {label}: {split.shared_patients:,} patients are on more than one side, so the "
-        "network is tested on people it was trained on. Its scores are too high on purpose."
+        f"Split {label}: {split.shared_patients:,} patients are on more than one side, on purpose. "
+        "A network is tested on people it was trained on: a control of what that does to a score."
         for label, split in splits.items()
         if split.kind == "image"
     )

@@ -90,7 +90,7 @@ def main() -> None:
         floors={run.protocol: _read_floor(run) for run in runs},
         decisions=read_decisions(PUBLISHED),
     )
-    leader = comparison.groups[0].leader
+    leader = comparison.honest[0].leader
     examples = _read_examples(leader, dataset=params.dataset, seed=params.evaluate.seed)
     report = write_report(comparison, examples=examples)
     write_text(MARKDOWN, report.markdown)
@@ -164,7 +164,7 @@ def _read_floor(run: Run) -> Floor:
 
 
 def _read_examples(leader: Run, *, dataset: str, seed: int) -> list[Example]:
-    """Return some test images with what the best recipe of the first split predicts."""
+    """Return some test images with what the leading recipe predicts."""
     path = PREDICTIONS / leader.name / "test.csv"
     probabilities, _ = read_predictions(path)
     known = read_index(PACKED / dataset / "index.csv")
