@@ -16,12 +16,10 @@ Writes  reports/comparison.md
 import csv
 import logging
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ValidationError
 
 from chestxray14.comparison import compare
 from chestxray14.errors import InputError
@@ -34,6 +32,7 @@ from chestxray14.params import External, load_params
 from chestxray14.predictions import match, read_predictions
 from chestxray14.published import read_decisions, read_published
 from chestxray14.recipes import Recipe
+from chestxray14.records import parse_record, read_record, read_written
 from chestxray14.report import write_report
 from chestxray14.results import (
     Curves,
@@ -66,8 +65,6 @@ CURVES = {
 }
 """The tables of a run's curves; the first column of each is words, the others are numbers."""
 
-Metrics = TypeVar("Metrics", bound=BaseModel)
-
 log = logging.getLogger("compare")
 
 
@@ -75,7 +72,7 @@ def main() -> None:
     """Read what ran and what was published, compare, write."""
     params = load_params()
     path = METRICS / "prepare.json"
-    prepared = _read_metrics(path, Prepared, stage="prepare")
+    prepared = read_record(path, Prepared, by="prepare")
     if prepared.dataset != params.dataset:
         raise InputError(
             f"{path} is of dataset {prepared.dataset!r}, params.yaml says {params.dataset!r}; "
@@ -101,9 +98,9 @@ def main() -> None:
 def _read_run(name: str, entry: Recipe | External, *, draws: int) -> Run:
     """Return what the stages wrote about one recipe or pretrained network."""
     split_path = METRICS / f"split/{entry.split}.json"
-    split = _read_metrics(split_path, SplitFacts, stage="split")
+    split = read_record(split_path, SplitFacts, by="split")
     path = EVALUATIONS / name / "detail.json"
-    evaluation = _read_metrics(path, Evaluation, stage="evaluate")
+    evaluation = read_record(path, Evaluation, by="evaluate")
     _check_images(path, evaluation.split_sha256, split=split, split_path=split_path)
     scored = [finding for finding in FINDINGS if finding in evaluation.findings]
     return Run(
@@ -157,7 +154,7 @@ def _read_curves(name: str, kind: str) -> pd.DataFrame:
 def _read_floor(run: Run) -> Floor:
     """Return what metadata alone reaches on a run's split."""
     path = METRICS / f"metadata/{run.protocol}.json"
-    floor = _read_metrics(path, Floor, stage="fit_metadata")
+    floor = read_record(path, Floor, by="fit_metadata")
     split_path = METRICS / f"split/{run.protocol}.json"
     _check_images(path, floor.split_sha256, split=run.split, split_path=split_path)
     return floor
@@ -178,42 +175,15 @@ def _read_examples(leader: Run, *, dataset: str, seed: int) -> list[Example]:
 
 
 def _read_training(name: str, recipe: Recipe) -> Training:
-    trained = _read_metrics(METRICS / name / "train.json", Trained, stage="train")
+    trained = read_record(METRICS / name / "train.json", Trained, by="train")
     path = PLOTS / name / "history.csv"
-    rows = csv.DictReader(_read(path, stage="train").splitlines())
+    rows = csv.DictReader(read_written(path, by="train").splitlines())
     history = tuple(
-        _parse(row, Epoch, path=f"{path}:{rows.line_num}", stage="train") for row in rows
+        parse_record(row, Epoch, path=f"{path}:{rows.line_num}", by="train") for row in rows
     )
     if not history:
         raise InputError(f"{path} has no epoch; the train stage writes it")
     return Training(recipe, trained=trained, history=history)
-
-
-def _read_metrics(path: Path, record: type[Metrics], *, stage: str) -> Metrics:
-    return _parse(_read(path, stage=stage), record, path=path, stage=stage)
-
-
-def _read(path: Path, *, stage: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise InputError(f"{path}: {reason}; the {stage} stage writes it") from None
-
-
-def _parse(content: object, record: type[Metrics], *, path: Path | str, stage: str) -> Metrics:
-    """Return a checked record from JSON text or from a row of a CSV file."""
-    try:
-        if isinstance(content, str):
-            return record.model_validate_json(content)
-        return record.model_validate(content)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        key = ".".join(map(str, problem["loc"])) or "the whole file"
-        found = "" if problem["type"] == "missing" else f", found {str(problem['input'])[:80]!r}"
-        raise InputError(
-            f"{path}: {key}: {problem['msg']}{found}; the {stage} stage writes it"
-        ) from None
 
 
 if __name__ == "__main__":
