@@ -6,6 +6,7 @@ Reads   data/raw/<dataset>.json and the raw data it describes
 Writes  data/packed/<dataset>/images.npy    (N, P, P) uint8
         data/packed/<dataset>/index.csv     what each row shows, with the CRC-32 of its pixels
         data/packed/<dataset>/lists.csv     NIH's official lists, where the dataset has them
+        data/packed/<dataset>/boxes.csv     the radiologists' boxes, where the dataset has them
         data/packed/<dataset>/rejected.csv  images that could not be read, and why
         metrics/prepare.json
 """
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from chestxray14.annotations import BOX_COLUMNS, read_boxes
 from chestxray14.archive import Archive, is_image, open_archive
 from chestxray14.errors import InputError
 from chestxray14.findings import FINDINGS
@@ -29,6 +31,7 @@ from chestxray14.raw import RAW_VARIABLE, locate
 from chestxray14.stage import run
 
 LISTS = {"train_val": "train_val_list.txt", "test": "test_list.txt"}
+BOXES = "BBox_List_2017.csv"
 
 log = logging.getLogger("prepare")
 
@@ -45,6 +48,11 @@ def main() -> None:
         for part, name in LISTS.items()
         if name in archive
     }
+    boxes = (
+        read_boxes(archive.read(BOXES), name=BOXES)
+        if BOXES in archive
+        else pd.DataFrame(columns=BOX_COLUMNS)
+    )
     # What is absent is known before hours of decoding.
     absent = [(name, f"not in {archive.path}") for name in labels["image"] if name not in archive]
     _check_rejected(absent, of=len(labels), most=dataset.max_rejected)
@@ -75,7 +83,8 @@ def main() -> None:
         [(image, part) for part, images in lists.items() for image in images],
         columns=["image", "list"],
     )
-    for name, rows in (("index", index), ("rejected", left_out), ("lists", listed)):
+    tables = {"index": index, "rejected": left_out, "lists": listed, "boxes": boxes}
+    for name, rows in tables.items():
         write_text(folder / f"{name}.csv", rows.to_csv(index=False, lineterminator="\n"))
     write_json(Path("metrics/prepare.json"), _describe(params, labels, index))
     log.info("%s: %s images packed, %s rejected", folder, f"{len(index):,}", len(left_out))
