@@ -15,20 +15,16 @@ Writes  predictions/<recipe>/{train,val,test}.csv
 import logging
 from pathlib import Path
 
-from pydantic import ValidationError
 from scipy.special import expit
 
 from chestxray14.augmentation import view
-from chestxray14.backbones import build_network
 from chestxray14.batches import read_parts, sample_part
-from chestxray14.checkpoint import read_tensors
 from chestxray14.engine import predict
-from chestxray14.errors import InputError
 from chestxray14.params import load_params
 from chestxray14.predictions import write_predictions
-from chestxray14.recipes import Recipe
 from chestxray14.reproducibility import choose_device, choose_precision
 from chestxray14.stage import choose, run
+from chestxray14.trained_models import read_model
 
 log = logging.getLogger("predict")
 
@@ -40,17 +36,7 @@ def main() -> None:
     device = choose_device(params.compute)
     precision = choose_precision(params.compute, device)
 
-    model = Path(f"models/{name}/model.safetensors")
-    if not model.exists():
-        raise InputError(f"{model} not found; run the train stage")
-    tensors, record = read_tensors(model)
-    try:
-        recipe = Recipe.model_validate(record["recipe"])
-        network = build_network(recipe.model_copy(update={"weights": "random"}))
-        network.load_state_dict(tensors)
-    except (ValidationError, RuntimeError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{model} is of another version ({reason}); train it again") from None
+    network, recipe = read_model(Path(f"models/{name}/model.safetensors"))
     network.to(device)
 
     parts = read_parts(
