@@ -17,3 +17,15 @@ def test_the_readme_has_every_recipe_with_what_it_reached_on_the_demo() -> None:
 
 def test_the_tables_of_the_results_are_those_of_the_noted_measurements() -> None:
     assert write_tables() in (ROOT / "docs/results.md").read_text()
+
+
+def test_the_floors_of_the_results_are_those_of_the_metrics() -> None:
+    text = " ".join((ROOT / "docs/results.md").read_text().split())
+    floors = [
+        json.loads((ROOT / f"metrics/metadata/{split}.json").read_text())
+        for split in ("patient", "image")
+    ]
+    macro = [f"{floor['auroc']['macro']:.3f}" for floor in floors]
+    assert f"reaches {macro[0]} by patient and {macro[1]} by image" in text
+    bounds = [f"{f['auroc_low']['macro']:.3f} to {f['auroc_high']['macro']:.3f}" for f in floors]
+    assert f"{bounds[0]} and {bounds[1]}" in text
