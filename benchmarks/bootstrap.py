@@ -19,7 +19,7 @@ import sklearn
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from chestxray14.bootstrap import bootstrap_auroc, bootstrap_findings, draw_counts
+from chestxray14.bootstrap import bootstrap_auroc, bootstrap_findings, draw_patients
 from chestxray14.findings import FINDINGS
 
 IMAGES, PATIENTS, DRAWS = 22_433, 6_187, 1_000
@@ -53,14 +53,14 @@ def main() -> None:
     print(describe_hardware())
     print(f"{IMAGES:,} images, {PATIENTS:,} patients, {len(FINDINGS)} findings, {DRAWS:,} draws")
 
-    drawing, counts = timed(lambda: draw_counts(patients, draws=DRAWS, seed=0))
+    drawing, drawn = timed(lambda: draw_patients(patients, draws=DRAWS, seed=0))
     report("draw patients", drawing)
-    each, found = timed(lambda: bootstrap_findings(labels, scores, counts))
+    each, found = timed(lambda: bootstrap_findings(labels, scores, drawn))
     report("each finding", each)
-    pooling, pooled = timed(lambda: bootstrap_auroc(labels, scores, counts))
+    pooling, pooled = timed(lambda: bootstrap_auroc(labels, scores, drawn))
     report("all findings pooled (micro)", pooling)
 
-    few = counts[:, :LOOPED]
+    few = drawn.counts[:, :LOOPED]
     looping, looped = timed(lambda: loop(labels, scores, few))
     extrapolate("each finding, scikit-learn", looping)
     repeated = np.repeat(few, len(FINDINGS), axis=0)

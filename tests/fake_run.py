@@ -19,6 +19,7 @@ from chestxray14.evaluation import (
     Estimate,
     Evaluation,
     FindingScores,
+    Gap,
     Group,
     LookAlikes,
     OperatingPoint,
@@ -32,6 +33,7 @@ from chestxray14.results import (
     Curves,
     Epoch,
     Floor,
+    FloorScores,
     Part,
     Prepared,
     Run,
@@ -115,7 +117,9 @@ def make_evaluation(auroc: Mapping[str, float], *, sha256: str) -> Evaluation:
             patients=25,
             auroc={"macro": estimate(0.71 - gap), next(iter(auroc)): estimate(0.6 - gap)},
             too_few=tuple(auroc)[1:],
-            tpr_gap={next(iter(auroc)): gap},
+            tpr_gap={
+                next(iter(auroc)): Gap(value=gap, low=gap - 0.05, high=gap + 0.04, positives=12)
+            },
         )
         for name, gap in (("women", 0.0125), ("men", -0.0125))
     }
@@ -125,6 +129,9 @@ def make_evaluation(auroc: Mapping[str, float], *, sha256: str) -> Evaluation:
         images=200,
         patients=50,
         draws=DRAWS,
+        bins=15,
+        sensitivity=0.9,
+        at_least=10,
         auroc={
             "macro": estimate(sum(auroc.values()) / len(auroc)),
             "micro": estimate(0.81236),
@@ -134,6 +141,7 @@ def make_evaluation(auroc: Mapping[str, float], *, sha256: str) -> Evaluation:
         findings={
             name: FindingScores(
                 positives=20,
+                val_positives=25,
                 prevalence=0.1,
                 auroc=estimate(value),
                 average_precision=0.25,
@@ -222,17 +230,27 @@ def make_run(
     )
 
 
-def make_floor(*, sha256: str = "", better: float = 0.0) -> Floor:
+def make_floor_scores(*, sha256: str = "", better: float = 0.0) -> FloorScores:
     """Make up what metadata alone reaches: 0.5 and a little more for each finding."""
     values = {finding: 0.5 + better + 0.01 * i for i, finding in enumerate(FINDINGS)}
-    values |= {"macro": sum(values.values()) / len(values), "micro": 0.6}
-    return Floor(
-        auroc=values,
-        auroc_low={name: value - 0.04 for name, value in values.items()},
-        auroc_high={name: value + 0.05 for name, value in values.items()},
+    values["macro"] = sum(values.values()) / len(values)
+    return FloorScores(
+        estimates={
+            name: Estimate(value=value, low=value - 0.04, high=value + 0.05)
+            for name, value in values.items()
+        },
         split_sha256=sha256 or "ab" * 32,
         label_version="original",
     )
+
+
+def make_floor(*, better: float = 0.0) -> Floor:
+    """Return the same with draws that know the luck of the patients of `make_run`."""
+    estimates = make_floor_scores(better=better).estimates
+    draws = np.random.default_rng(0).normal(scale=0.02, size=(DRAWS, 1))
+    own = np.random.default_rng(1).normal(scale=0.01, size=(DRAWS, len(FINDINGS)))
+    centre = np.array([estimates[finding].value for finding in FINDINGS])
+    return Floor(estimates, draws=centre + draws + own)
 
 
 def make_example(image: str = "00000001_000.png", *, truth: Sequence[str] = ("Mass",)) -> Example:

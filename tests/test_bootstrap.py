@@ -3,15 +3,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import recall_score, roc_auc_score
 
 from chestxray14.bootstrap import (
+    Drawn,
     bootstrap_auroc,
     bootstrap_findings,
-    draw_counts,
+    bootstrap_sensitivity,
+    compare,
+    draw_patients,
+    estimate,
     interval,
     p_value,
 )
+from chestxray14.evaluation import Difference, Estimate
 
 Floats = NDArray[np.float64]
 
@@ -39,7 +44,7 @@ def test_all_images_of_a_patient_are_drawn_together_and_patients_are_as_many_as_
     None
 ):
     patients = np.array([7, 3, 7, 7, 1, 3, 9])
-    counts = draw_counts(patients, draws=50, seed=0)
+    counts = draw_patients(patients, draws=50, seed=0).counts
     assert counts.shape == (7, 50)
     assert counts.dtype == np.uint8
     _, first = np.unique(patients, return_index=True)
@@ -50,7 +55,7 @@ def test_all_images_of_a_patient_are_drawn_together_and_patients_are_as_many_as_
 
 
 def test_a_patient_is_drawn_as_often_as_with_replacement() -> None:
-    counts = draw_counts(np.arange(200), draws=500, seed=0)
+    counts = draw_patients(np.arange(200), draws=500, seed=0).counts
     # Binomial(200, 1/200): the share never drawn is (1 - 1/200)^200, the variance 1 - 1/200.
     assert (counts == 0).mean() == pytest.approx(0.995**200, abs=0.005)
     assert counts.astype(float).var() == pytest.approx(0.995, abs=0.03)
@@ -61,7 +66,7 @@ def test_draws_depend_on_the_set_of_patients_and_not_on_the_rows(
     patients: list[int],
 ) -> None:
     def by_patient(rows: list[int]) -> dict[int, list[int]]:
-        counts = draw_counts(rows, draws=5, seed=3)
+        counts = draw_patients(rows, draws=5, seed=3).counts
         return {row: count.tolist() for row, count in zip(rows, counts, strict=True)}
 
     once = sorted(set(patients), reverse=True)
@@ -70,30 +75,30 @@ def test_draws_depend_on_the_set_of_patients_and_not_on_the_rows(
 
 def test_draws_depend_on_the_seed_and_fewer_draws_are_the_first_ones() -> None:
     patients = np.arange(50)
-    counts = draw_counts(patients, draws=20, seed=1)
-    assert (draw_counts(patients, draws=20, seed=1) == counts).all()
-    assert (draw_counts(patients, draws=8, seed=1) == counts[:, :8]).all()
-    assert (draw_counts(patients, draws=20, seed=2) != counts).any()
+    counts = draw_patients(patients, draws=20, seed=1).counts
+    assert (draw_patients(patients, draws=20, seed=1).counts == counts).all()
+    assert (draw_patients(patients, draws=8, seed=1).counts == counts[:, :8]).all()
+    assert (draw_patients(patients, draws=20, seed=2).counts != counts).any()
 
 
 def test_auroc_of_every_draw_equals_scikit_learn_weighted_by_counts() -> None:
     labels, scores = make_problem()
     # More draws than one chunk has, the last chunk not full.
-    counts = draw_counts(np.arange(400) // 3, draws=75, seed=0)
-    found = bootstrap_findings(labels, scores, counts)
+    drawn = draw_patients(np.arange(400) // 3, draws=75, seed=0)
+    found = bootstrap_findings(labels, scores, drawn)
     assert found.shape == (75, 3)
     for i in range(3):
-        expected = reference(labels[:, i], scores[:, i], counts)
+        expected = reference(labels[:, i], scores[:, i], drawn.counts)
         np.testing.assert_allclose(found[:, i], expected, rtol=0, atol=1e-12)
-        single = bootstrap_auroc(labels[:, i], scores[:, i], counts)
+        single = bootstrap_auroc(labels[:, i], scores[:, i], drawn)
         np.testing.assert_array_equal(single, found[:, i])
 
 
 def test_findings_are_pooled_as_scikit_learn_pools_them() -> None:
     labels, scores = make_problem()
-    counts = draw_counts(np.arange(400) // 3, draws=10, seed=0)
-    expected = reference(labels.ravel(), scores.ravel(), np.repeat(counts, 3, axis=0))
-    np.testing.assert_allclose(bootstrap_auroc(labels, scores, counts), expected, atol=1e-12)
+    drawn = draw_patients(np.arange(400) // 3, draws=10, seed=0)
+    expected = reference(labels.ravel(), scores.ravel(), np.repeat(drawn.counts, 3, axis=0))
+    np.testing.assert_allclose(bootstrap_auroc(labels, scores, drawn), expected, atol=1e-12)
 
 
 @given(
@@ -106,19 +111,22 @@ def test_findings_are_pooled_as_scikit_learn_pools_them() -> None:
 def test_any_weights_and_ties_give_the_auroc_of_scikit_learn_and_one_class_gives_nan(
     rows: list[tuple[int, int, int]],
 ) -> None:
-    labels, scores, weights = np.array(rows).T
-    counts = np.column_stack([weights, np.ones_like(weights), labels]).astype(np.uint8)
-    found = bootstrap_auroc(labels, scores / 4, counts)
+    # Ten more patients, five of each class, that no draw has: there are always enough.
+    more = [(i % 2, 0, 0) for i in range(10)]
+    labels, scores, weights = np.array([*rows, *more]).T
+    drawn_once = np.arange(len(labels)) < len(rows)
+    counts = np.column_stack([weights, drawn_once, drawn_once & labels]).astype(np.uint8)
+    found = bootstrap_auroc(labels, scores / 4, Drawn(np.arange(len(labels)), counts))
     np.testing.assert_allclose(found, reference(labels, scores / 4, counts), rtol=0, atol=1e-12)
     assert np.isnan(found[2])
 
 
 def test_floats_as_labels_do_as_well_as_integers() -> None:
     labels, scores = make_problem()
-    counts = draw_counts(np.arange(400), draws=5, seed=0)
+    drawn = draw_patients(np.arange(400), draws=5, seed=0)
     np.testing.assert_array_equal(
-        bootstrap_findings(labels.astype(np.float32), scores, counts),
-        bootstrap_findings(labels, scores, counts),
+        bootstrap_findings(labels.astype(np.float32), scores, drawn),
+        bootstrap_findings(labels, scores, drawn),
     )
 
 
@@ -140,7 +148,8 @@ def test_interval_by_patient_is_wider_than_by_image_where_patients_are_alike() -
     scores = np.repeat(rng.normal(size=150), 6) + labels
     widths = []
     for patients in (np.arange(900) // 6, np.arange(900)):
-        found = interval(bootstrap_auroc(labels, scores, draw_counts(patients, draws=400, seed=0)))
+        drawn = draw_patients(patients, draws=400, seed=0)
+        found = interval(bootstrap_auroc(labels, scores, drawn))
         assert found is not None
         widths.append(found[1] - found[0])
     # Six copies of everything have the error of one: wider by the root of 6.
@@ -152,23 +161,27 @@ def test_paired_interval_of_correlated_scores_is_narrower_than_the_unpaired_one(
     labels = rng.integers(0, 2, 500)
     shared = rng.normal(size=500) + labels
     first, second = shared + 0.2 * rng.normal(size=(2, 500))
-    paired, other = (draw_counts(np.arange(500), draws=400, seed=seed) for seed in (0, 1))
+    paired, other = (draw_patients(np.arange(500), draws=400, seed=seed) for seed in (0, 1))
     ours = bootstrap_auroc(labels, first, paired)
     widths = []
-    for counts in (paired, other):
-        found = interval(ours - bootstrap_auroc(labels, second, counts))
+    for drawn in (paired, other):
+        found = interval(ours - bootstrap_auroc(labels, second, drawn))
         assert found is not None
         widths.append(found[1] - found[0])
     assert widths[0] < widths[1] / 2
 
 
 def test_a_paired_difference_agrees_with_one_computed_by_hand() -> None:
-    labels = np.array([1, 1, 0, 0])
-    first, second = np.array([4, 2, 3, 1]), np.array([4, 3, 2, 1])
+    # Six more patients that no draw has.
+    labels = np.array([1, 1, 0, 0, 1, 1, 1, 0, 0, 0])
+    first, second = np.zeros((2, 10))
+    first[:4], second[:4] = [4, 2, 3, 1], [4, 3, 2, 1]
     # The draws: every image once; the first positive and negative twice; the second ones twice;
     # no negative. The first network has one of four pairs wrong: (2, 3).
-    counts = np.array([[1, 2, 0, 2], [1, 0, 2, 2], [1, 2, 0, 0], [1, 0, 2, 0]], dtype=np.uint8)
-    differences = bootstrap_auroc(labels, first, counts) - bootstrap_auroc(labels, second, counts)
+    counts = np.zeros((10, 4), dtype=np.uint8)
+    counts[:4] = [[1, 2, 0, 2], [1, 0, 2, 2], [1, 2, 0, 0], [1, 0, 2, 0]]
+    drawn = Drawn(np.arange(10), counts)
+    differences = bootstrap_auroc(labels, first, drawn) - bootstrap_auroc(labels, second, drawn)
     np.testing.assert_array_equal(differences, [-0.25, 0, 0, np.nan])
     # Of three draws, three are <= 0 and two >= 0: 2 * (2 + 1) / (3 + 1) is above 1.
     assert p_value(differences) == 1
@@ -193,10 +206,95 @@ def test_p_is_twice_the_smaller_side_with_one_added(differences: Floats, expecte
 def test_p_of_networks_that_do_not_differ_is_below_005_about_one_time_in_twenty() -> None:
     rng = np.random.default_rng(0)
     labels = np.arange(200) % 2
-    counts = draw_counts(np.arange(200), draws=200, seed=0)
+    drawn = draw_patients(np.arange(200), draws=200, seed=0)
     shares = []
     for _ in range(200):
         scores = rng.normal(size=(200, 2)) + labels[:, None]
-        draws = bootstrap_findings(np.column_stack([labels, labels]), scores, counts)
+        draws = bootstrap_findings(np.column_stack([labels, labels]), scores, drawn)
         shares.append(p_value(draws[:, 0] - draws[:, 1]) < 0.05)
     assert 0.01 < np.mean(shares) < 0.10
+
+
+@pytest.mark.parametrize(
+    ("patients", "labels"),
+    [
+        # One patient with both classes: every draw is that patient again.
+        ([0] * 12, [0, 1] * 6),
+        # Nine patients, however many images each has.
+        (np.arange(90) // 10, np.arange(90) % 2),
+        # Of many patients one alone has the finding, or lacks it.
+        (np.arange(40) // 2, np.arange(40) < 2),
+        (np.arange(40) // 2, np.arange(40) >= 2),
+    ],
+)
+def test_too_few_patients_give_no_interval_and_no_p(
+    patients: list[int] | NDArray[np.int_], labels: list[int] | NDArray[np.int_]
+) -> None:
+    truth = np.asarray(labels).astype(int)
+    drawn = draw_patients(patients, draws=50, seed=0)
+    for draws in (
+        bootstrap_auroc(truth, truth, drawn),
+        bootstrap_auroc(truth[:, None], truth[:, None], drawn),
+        bootstrap_findings(truth[:, None], truth[:, None], drawn)[:, 0],
+    ):
+        assert np.isnan(draws).all()
+        assert estimate(1.0, draws) == Estimate(value=1.0)
+        assert compare(0.1, draws) == Difference(value=0.1)
+        assert not compare(0.1, draws).told_apart
+
+
+def test_ten_patients_two_of_them_with_the_finding_are_enough() -> None:
+    labels = np.array([1, 1, *[0] * 8])
+    drawn = draw_patients(np.arange(10), draws=50, seed=0)
+    scores = np.arange(10.0)
+    found = bootstrap_auroc(labels, scores, drawn)
+    np.testing.assert_allclose(found, reference(labels, scores, drawn.counts), atol=1e-12)
+    assert np.isfinite(found).any()
+    # Without one of the ten they are too few, also where the draws were made of all.
+    assert np.isnan(bootstrap_auroc(labels[:9], scores[:9], drawn.restrict(np.arange(9)))).all()
+
+
+def test_a_finding_of_too_few_patients_takes_no_draw_from_the_others() -> None:
+    labels, scores = make_problem()
+    labels[:, 0] = 0
+    labels[:3, 0] = 1
+    drawn = draw_patients(np.arange(400) // 3, draws=5, seed=0)
+    found = bootstrap_findings(labels, scores, drawn)
+    assert np.isnan(found[:, 0]).all()
+    np.testing.assert_array_equal(
+        found[:, 1:], bootstrap_findings(labels[:, 1:], scores[:, 1:], drawn)
+    )
+
+
+def test_patients_are_counted_once_and_restricted_with_their_draws() -> None:
+    drawn = draw_patients([7, 3, 7, 1], draws=6, seed=0)
+    rows = np.array([True, False, True, True])
+    assert drawn.count_patients(rows) == 2
+    assert drawn.count_patients(np.zeros(4, dtype=bool)) == 0
+    some = drawn.restrict(np.flatnonzero(rows))
+    np.testing.assert_array_equal(some.counts, drawn.counts[[0, 2, 3]])
+    assert some.count_patients(np.array([True, True, False])) == 1
+
+
+def test_the_sensitivity_of_a_draw_is_that_of_its_images_repeated() -> None:
+    rng = np.random.default_rng(0)
+    labels, calls = rng.integers(0, 2, (2, 60))
+    drawn = draw_patients(np.arange(60) // 3, draws=8, seed=0)
+    found = bootstrap_sensitivity(labels, calls, drawn)
+    for draw in range(8):
+        again = np.repeat(np.arange(60), drawn.counts[:, draw])
+        assert found[draw] == pytest.approx(recall_score(labels[again], calls[again]))
+    nobody = np.isnan(bootstrap_sensitivity(labels, calls, drawn.restrict(np.zeros(60, int))))
+    assert nobody.all()
+
+
+def test_networks_are_told_apart_by_p_below_005_and_by_nothing_else() -> None:
+    # 25 of 1,000 draws below 0 leave it just outside the interval; p counts one more.
+    draws = np.concatenate([np.full(25, -0.1), np.full(975, 0.1)])
+    found = compare(0.1, draws)
+    assert (found.low, found.high) == interval(draws)
+    assert found.low is not None
+    assert found.low > 0
+    assert found.p == p_value(draws) == pytest.approx(2 * 26 / 1001)
+    assert not found.told_apart
+    assert compare(0.1, draws[2:]).told_apart

@@ -109,6 +109,32 @@ def test_equal_probabilities_have_slope_zero() -> None:
     assert fit_platt([0, 1, 0, 0], [0.1] * 4)[0] == 0
 
 
+@pytest.mark.parametrize("positives", [1, 3, 40])
+def test_ranks_are_never_reversed_and_a_reversed_fit_gives_everyone_the_smoothed_base_rate(
+    positives: int,
+) -> None:
+    rng = np.random.default_rng(0)
+    probabilities = np.sort(rng.random(200))
+    # Those with the finding are the lowest: the free fit has a negative slope.
+    labels = (np.arange(200) < positives).astype(int)
+    assert fit_reference(labels, probabilities)[0] < 0
+    slope, intercept = fit_platt(labels, probabilities)
+    assert slope == 0
+    negatives = 200 - positives
+    mean = positives * (positives + 1) / (positives + 2) + negatives / (negatives + 2)
+    calibrated = apply_platt(probabilities, slope=slope, intercept=intercept)
+    assert calibrated == pytest.approx([mean / 200] * 200)
+
+
+@given(rows=rows)
+def test_no_validation_part_turns_the_order_round(rows: list[tuple[int, float]]) -> None:
+    labels, probabilities = np.array(rows).T
+    slope, intercept = fit_platt(labels, probabilities)
+    calibrated = apply_platt(np.sort(probabilities), slope=slope, intercept=intercept)
+    assert slope >= 0
+    assert (np.diff(calibrated) >= 0).all()
+
+
 def test_two_separated_groups_reach_platts_targets_exactly() -> None:
     slope, intercept = fit_platt([0, 0, 0, 1, 1], [0.2, 0.2, 0.2, 0.6, 0.6])
     calibrated = apply_platt([0.2, 0.6], slope=slope, intercept=intercept)

@@ -1,6 +1,11 @@
+import json
 import os
+import runpy
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,10 +13,17 @@ import pytest
 from conftest import ROOT, make_index
 from sklearn.metrics import roc_auc_score
 
+from chestxray14.bootstrap import bootstrap_findings, draw_patients, interval
+from chestxray14.errors import InputError
 from chestxray14.findings import FINDINGS
 from chestxray14.metadata import read_labels, read_list
 from chestxray14.metadata_floor import predict_from_metadata
+from chestxray14.outputs import write_json
+from chestxray14.params import load_params
+from chestxray14.records import read_record
+from chestxray14.results import FloorScores
 from chestxray14.scores import auroc
+from chestxray14.splits import describe_split
 
 
 def cohort(patients: int, *, seed: int) -> pd.DataFrame:
@@ -71,6 +83,100 @@ def test_the_order_of_the_test_rows_moves_no_number() -> None:
     found = predict_from_metadata(train, test, seed=0)
     turned = predict_from_metadata(train, test.iloc[::-1], seed=0)
     pd.testing.assert_frame_equal(turned.iloc[::-1], found, check_exact=True)
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
+    """Make a folder that holds what the stage reads, work in it, and return the index."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    table = cohort(60, seed=1).assign(Hernia=0)
+    part = table["patient"].map(lambda patient: ("train", "val", "test")[patient % 3])
+    Path("data/packed/phantom").mkdir(parents=True)
+    Path("data/splits/phantom").mkdir(parents=True)
+    table.to_csv("data/packed/phantom/index.csv", index=False)
+    split = table[["image"]].assign(part=part)
+    split.to_csv("data/splits/phantom/patient.csv", index=False)
+    described = describe_split(table, part, kind="patient")
+    described |= {"shared_patients": 0, "label_version": "phantom"}
+    write_json(Path("metrics/split/patient.json"), described)
+    return table.assign(part=part)
+
+
+def fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["fit_metadata.py", "patient"])
+    main: Callable[[], None] = runpy.run_path(str(ROOT / "src/stages/fit_metadata.py"))["main"]
+    main()
+
+
+def test_the_stage_writes_short_metrics_and_beside_them_every_interval_and_draw(
+    index: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit(monkeypatch)
+    path = Path("evaluations/metadata/patient.json")
+    scores = read_record(path, FloorScores, by="fit_metadata")
+    draws = np.load(path.with_suffix(".npy"))
+    params = load_params().evaluate
+    train, test = (index[index["part"] == part] for part in ("train", "test"))
+    predicted = predict_from_metadata(train, test, seed=params.seed)
+    scored = FINDINGS[:-1]  # Nobody has a hernia.
+    drawn = draw_patients(test["patient"], draws=params.draws, seed=params.seed)
+    expected = bootstrap_findings(test[list(scored)], predicted[list(scored)], drawn)
+    np.testing.assert_array_equal(draws, expected)
+    assert list(scores.estimates) == ["macro", *scored]
+    for i, finding in enumerate(scored):
+        told = scores.estimates[finding]
+        assert told.value == round(roc_auc_score(test[finding], predicted[finding]), 5)
+        assert (told.low, told.high) == pytest.approx(interval(expected[:, i]), abs=1e-5)
+    macro = scores.estimates["macro"]
+    assert (macro.low, macro.high) == pytest.approx(interval(expected.mean(axis=1)), abs=1e-5)
+    metrics = json.loads(Path("metrics/metadata/patient.json").read_text())
+    assert set(metrics["auroc"]) == {"macro", "micro", *scored}
+    assert metrics["auroc_low"] == {"macro": macro.low}
+    assert metrics["auroc_high"] == {"macro": macro.high}
+    assert metrics["split_sha256"] == scores.split_sha256
+    assert (metrics["images"], metrics["patients"]) == (60, 20)
+
+
+def test_a_test_part_of_nine_patients_has_a_floor_without_an_interval(
+    index: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = index[(index["part"] != "test") | (index["patient"] < 29)]
+    few[["image", "part"]].to_csv("data/splits/phantom/patient.csv", index=False)
+    described = describe_split(few, few["part"], kind="patient")
+    described |= {"shared_patients": 0, "label_version": "phantom"}
+    write_json(Path("metrics/split/patient.json"), described)
+    fit(monkeypatch)
+    told = json.loads(Path("evaluations/metadata/patient.json").read_text())
+    assert all(set(estimate) == {"value"} for estimate in told["estimates"].values())
+    metrics = json.loads(Path("metrics/metadata/patient.json").read_text())
+    assert (metrics["patients"], metrics["auroc_low"], metrics["auroc_high"]) == (9, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[]", r"patient\.json: the whole file: .*; the split stage writes it"),
+        ('{"kind": "patient"}', r"patient\.json: train: Field required; the split stage writes"),
+    ],
+)
+def test_a_foreign_split_file_is_refused_in_one_line(
+    index: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, text: str, message: str
+) -> None:
+    Path("metrics/split/patient.json").write_text(text)
+    with pytest.raises(InputError, match=message):
+        fit(monkeypatch)
+
+
+def test_a_split_file_of_other_test_images_is_refused(
+    index: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path("metrics/split/patient.json")
+    described = json.loads(path.read_text())
+    described["test"]["sha256"] = "ab" * 32
+    write_json(path, described)
+    with pytest.raises(InputError, match="has other test images than metrics/split/patient"):
+        fit(monkeypatch)
 
 
 @pytest.mark.slow

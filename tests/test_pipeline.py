@@ -345,11 +345,15 @@ def test_two_files_are_subtracted_over_the_images_that_both_predict(
     printed = score_foreign(project, *files, output=tmp_path / "out")
     assert "left out of both files: 1 images that only one of them predicts" in printed
     told = json.loads((tmp_path / "out" / "difference.json").read_text())
+    assert f"{paths[0]} less {short} over {told['findings']} shared findings: macro " in printed
+    scored = json.loads((tmp_path / "out" / "test.json").read_text())
+    for name in ("images", "patients", "split_sha256", "label_version"):
+        assert told[name] == scored[name]
     same = ("--predictions", str(paths[0]), "--against", str(paths[0]))
     score_foreign(project, *same, output=tmp_path / "same")
     itself = json.loads((tmp_path / "same/difference.json").read_text())
-    assert {difference["difference"] for difference in itself.values()} == {0}
-    for name, difference in told.items():
+    assert {difference["value"] for difference in itself["differences"].values()} == {0}
+    for name, difference in told["differences"].items():
         if "low" in difference:
             assert difference["low"] <= difference["high"], name
 
@@ -492,7 +496,7 @@ def test_a_stage_out_of_turn_says_what_is_missing(folder_project: Path) -> None:
     )
     assert "run the split stage" in stage("train", RECIPE, cwd=folder_project, status=1)
     assert "run the train stage" in stage("predict", RECIPE, cwd=folder_project, status=1)
-    assert "run the split stage" in stage("evaluate", RECIPE, cwd=folder_project, status=1)
+    assert "the split stage writes it" in stage("evaluate", RECIPE, cwd=folder_project, status=1)
     assert "prepare stage" in stage("compare", cwd=folder_project, status=1)
 
 

@@ -1,11 +1,13 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from conftest import make_index
 
 from chestxray14.errors import InputError
 from chestxray14.findings import FINDINGS
-from chestxray14.predictions import read_predictions, write_predictions
+from chestxray14.predictions import match, read_predictions, write_predictions
 
 
 def test_every_float32_survives_the_file(tmp_path: Path) -> None:
@@ -47,6 +49,8 @@ def test_columns_come_in_any_order_with_a_prefix_and_beside_others(tmp_path: Pat
         ("Image Index,Mass\na.png,0.5,0.1\n", r"p\.csv row 2: found 3 cells, expected 2"),
         ("Image Index,Mass,Mass\na.png,0,0\n", "two columns named 'Mass'"),
         ("", "is not a table"),
+        ("Image Index;Mass\na.png;0,5\n", r"p\.csv row 1: found no comma; the separator"),
+        ("Image Index\tMass\na.png\t0.5\n", r"p\.csv row 1: found no comma; the separator"),
     ],
 )
 def test_a_bad_file_is_refused_with_its_row(tmp_path: Path, text: str, message: str) -> None:
@@ -58,3 +62,13 @@ def test_a_bad_file_is_refused_with_its_row(tmp_path: Path, text: str, message: 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"p\.csv not found"):
         read_predictions(tmp_path / "p.csv")
+
+
+@pytest.mark.parametrize("name", ["images_001/00000001_000.png", "images\\00000001_000.png"])
+def test_a_path_as_image_name_is_refused_with_a_hint(name: str) -> None:
+    known = make_index(1)
+    table = pd.DataFrame({"Mass": [0.5]}, index=[name])
+    with pytest.raises(InputError, match=r"without a label: .*; expected file names without fold"):
+        match(table, known, path=Path("p.csv"))
+    with pytest.raises(InputError, match=r"without a label: nobody\.png$"):
+        match(table.set_axis(["nobody.png"]), known, path=Path("p.csv"))

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
-from fake_run import STEP, make_run, make_split, make_training
+from fake_run import STEP, make_floor, make_floor_scores, make_run, make_split, make_training
 from pydantic import ValidationError
 
 from chestxray14.findings import FINDINGS
 from chestxray14.results import (
     Epoch,
+    FloorScores,
     Part,
     Trained,
     mean_auroc,
@@ -78,3 +79,23 @@ def test_many_runs_are_counted_where_they_are_all_and_named_where_not() -> None:
     assert name_runs(runs, among=runs) == "all 3 recipes"
     assert name_runs(runs[:2], among=runs) == "a, b (LEAKY)"
     assert name_runs(runs[:1], among=runs[:1]) == "a"
+
+
+def test_what_metadata_reaches_survives_its_file_and_names_macro_and_findings_alone() -> None:
+    scores = make_floor_scores()
+    text = scores.model_dump_json(exclude_none=True)
+    assert FloorScores.model_validate_json(text) == scores
+    for names in (set(FINDINGS), {"macro", "Fracture"}):
+        estimates = dict.fromkeys(names, scores.estimates["macro"])
+        with pytest.raises(ValidationError, match="estimates must"):
+            FloorScores.model_validate(scores.model_dump() | {"estimates": estimates})
+
+
+def test_the_floor_has_its_findings_in_order_and_its_draws_as_a_run_has() -> None:
+    floor = make_floor()
+    assert floor.scored == FINDINGS
+    assert floor.auroc["Mass"] == floor.estimates["Mass"].value
+    assert mean_auroc(floor.auroc, FINDINGS) == floor.estimates["macro"].value
+    np.testing.assert_allclose(
+        floor.draw_mean(("Hernia", "Mass")), (floor.draws[:, 13] + floor.draws[:, 4]) / 2
+    )

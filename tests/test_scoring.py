@@ -1,9 +1,15 @@
+import json
+import logging
+import runpy
+import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_index
+from conftest import ROOT, make_index
 from sklearn.metrics import (
     average_precision_score,
     brier_score_loss,
@@ -12,7 +18,7 @@ from sklearn.metrics import (
 )
 
 from chestxray14.errors import InputError
-from chestxray14.findings import FINDINGS, NO_FINDING
+from chestxray14.findings import FINDINGS, NO_FINDING, format_label
 from chestxray14.params import Evaluate
 from chestxray14.predictions import Predicted, match
 from chestxray14.scores import DIGITS
@@ -211,3 +217,148 @@ def test_the_summary_is_short_and_says_what_was_scored() -> None:
     assert metrics["label_version"] == "original"
     brier = np.mean([found.findings[finding].brier for finding in FINDINGS])
     assert metrics["brier"]["as_predicted"] == pytest.approx(brier, abs=1e-5)
+
+
+def test_one_patient_has_scores_and_no_interval() -> None:
+    test = predicted()
+    alone = Predicted(test.known.assign(patient=1), test.probabilities)
+    found = evaluate(alone).evaluation
+    assert found.auroc["macro"].value == evaluate(test).evaluation.auroc["macro"].value
+    for estimate in (*found.auroc.values(), *(s.auroc for s in found.findings.values())):
+        assert (estimate.low, estimate.high) == (None, None)
+
+
+def test_the_evaluation_says_what_it_was_made_with() -> None:
+    found = evaluate(predicted()).evaluation
+    assert (found.draws, found.bins, found.sensitivity, found.at_least) == (60, 5, 0.9, 5)
+
+
+def test_validation_positives_are_counted_where_validation_predicts_the_finding() -> None:
+    val = predicted(seed=1, rare=("Hernia",), findings=FINDINGS[1:])
+    found = evaluate(predicted(), val).evaluation.findings
+    assert found["Mass"].val_positives == val.known["Mass"].sum()
+    assert found["Hernia"].val_positives == 0
+    assert found[FINDINGS[0]].val_positives is None
+    assert evaluate(predicted()).evaluation.findings["Mass"].val_positives is None
+
+
+def test_the_summary_has_no_f1_over_fewer_findings_than_are_scored() -> None:
+    whole = summarise(evaluate(predicted(), predicted(seed=1)).evaluation)
+    assert set(whole["f1_macro"]) == {"half", "youden", "max_f1", "sensitivity"}
+    some = summarise(evaluate(predicted(), predicted(seed=1, rare=("Hernia",))).evaluation)
+    assert some["f1_macro"] == {"half": whole["f1_macro"]["half"]}
+
+
+# The stage, on anybody's files in a folder of its own.
+
+
+@pytest.fixture
+def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
+    """Make a folder with a label file of 40 patients, work in it, and return what is known."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    table = predicted().known
+    labels = [format_label(row) for row in table[list(FINDINGS)].to_numpy().tolist()]
+    columns = {"image": "Image Index", "follow_up": "Follow-up #", "patient": "Patient ID"}
+    columns |= {"age": "Patient Age", "sex": "Patient Gender", "view": "View Position"}
+    written = table[list(columns)].rename(columns=columns).assign(**{"Finding Labels": labels})
+    written.astype({"Patient Age": int}).to_csv("labels.csv", index=False)
+    return table
+
+
+def write(name: str, table: pd.DataFrame, *, findings: tuple[str, ...] = ("Mass", "Edema")) -> str:
+    """Write made-up predictions for the images of a table; return the file's name."""
+    noise = np.random.default_rng(len(name)).random((len(table), len(findings)))
+    images = pd.Series(table["image"].to_list(), name="Image Index")
+    pd.DataFrame(noise, columns=list(findings)).join(images).to_csv(name, index=False)
+    return name
+
+
+def run_stage(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    fixed = () if len(arguments) == 1 else ("--labels", "labels.csv", "--output", "out")
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", *fixed, *arguments])
+    main: Callable[[], None] = runpy.run_path(str(ROOT / "src/stages/evaluate.py"))["main"]
+    main()
+
+
+def test_validation_images_that_are_scored_are_refused(
+    known: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test, val = write("p.csv", known[:80]), write("v.csv", known[79:])
+    with pytest.raises(
+        InputError, match=f"v.csv has 1 images of the scored file: .*{known['image'][79]}"
+    ):
+        run_stage(monkeypatch, "--predictions", test, "--validation", val)
+    assert not Path("out").exists()
+    # Images that the list leaves out are not scored.
+    Path("list.txt").write_text("\n".join(known["image"][:79]))
+    run_stage(monkeypatch, "--predictions", test, "--validation", val, "--images", "list.txt")
+
+
+def test_shared_patients_and_findings_without_a_threshold_are_named(
+    known: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    test = write("p.csv", known[known["patient"] <= 32], findings=("Mass", "Edema", "Hernia"))
+    val = write("v.csv", known[(known["patient"] > 32) & (known["Mass"] == 0)])
+    run_stage(monkeypatch, "--predictions", test, "--validation", val)
+    told = (
+        "v.csv: of one class only or not predicted, so no threshold, no calibration: Mass, Hernia"
+    )
+    assert told in caplog.text
+    assert "patients with the scored file" not in caplog.text
+    test, val = write("p.csv", known[::3]), write("v.csv", known[1::3])
+    run_stage(monkeypatch, "--predictions", test, "--validation", val)
+    shared = set(known["patient"][::3]) & set(known["patient"][1::3])
+    assert f"v.csv shares {len(shared)} patients with the scored file" in caplog.text
+
+
+def test_a_difference_says_of_what_it_is_and_the_log_has_it_in_one_line(
+    known: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    first = write("p.csv", known, findings=("Mass", "Edema", "Hernia"))
+    second = write("other.csv", known, findings=("Edema", "Mass"))
+    run_stage(monkeypatch, "--predictions", first, "--against", second)
+    told, scored = (
+        json.loads(Path("out", name).read_text()) for name in ("difference.json", "test.json")
+    )
+    assert told["findings"] == 2
+    assert list(told["differences"]) == ["macro", "Mass", "Edema"]
+    for name in ("images", "patients", "split_sha256", "label_version"):
+        assert told[name] == scored[name]
+    macro = told["differences"]["macro"]
+    assert set(macro) == {"value", "low", "high", "p"}
+    assert (
+        f"p.csv less other.csv over 2 shared findings: macro {macro['value']:+.4f} "
+        f"({macro['low']:+.4f} to {macro['high']:+.4f}), p {macro['p']:.3f}"
+    ) in caplog.text
+    few = write("few.csv", known[:27])
+    run_stage(monkeypatch, "--predictions", few, "--against", few)
+    assert "macro +0.0000, too few draws or patients for an interval" in caplog.text
+
+
+@pytest.mark.parametrize("column", ["No Finding", "prob_No Finding"])
+def test_a_no_finding_column_is_said_to_be_derived(
+    known: pd.DataFrame,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    column: str,
+) -> None:
+    write("p.csv", known)
+    pd.read_csv("p.csv").assign(note="x", **{column: 0.5}).to_csv("p.csv", index=False)
+    run_stage(monkeypatch, "--predictions", "p.csv")
+    assert (
+        "p.csv: No Finding is not read: it is derived where all 14 findings are predicted"
+        in caplog.text
+    )
+    assert "p.csv: left out, no findings: note" in caplog.text
+
+
+@pytest.mark.parametrize("text", ["[]", '{"kind": "patient"}', '{"test": {"sha256": 1}}'])
+def test_a_foreign_split_file_is_refused_in_one_line(
+    known: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    Path("metrics/split").mkdir(parents=True)
+    Path("metrics/split/patient.json").write_text(text)
+    with pytest.raises(InputError, match=r"patient\.json: .*; the split stage writes it"):
+        run_stage(monkeypatch, "densenet121_step")

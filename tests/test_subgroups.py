@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import recall_score, roc_auc_score
 
-from chestxray14.bootstrap import draw_counts
-from chestxray14.evaluation import Attribute
+from chestxray14.bootstrap import draw_patients
+from chestxray14.evaluation import Attribute, Gap
 from chestxray14.subgroups import compare_groups, group_images
 
 NAMES = ("Mass", "Nodule")
@@ -39,7 +39,7 @@ def compare(
         table,
         labels,
         probabilities,
-        draw_counts(table["patient"].to_numpy(), draws=draws, seed=0),
+        draw_patients(table["patient"].to_numpy(), draws=draws, seed=0),
         findings=NAMES,
         thresholds=thresholds,
         at_least=at_least,
@@ -113,7 +113,7 @@ def test_the_interval_is_of_the_draws_of_the_groups_rows() -> None:
     rng = np.random.default_rng(1)
     labels = (rng.random((300, 2)) < 0.4).astype(np.uint8)
     probabilities = rng.random((300, 2)).round(2)
-    counts = draw_counts(table["patient"].to_numpy(), draws=100, seed=0)
+    counts = draw_patients(table["patient"].to_numpy(), draws=100, seed=0).counts
     women = compare(table, labels, probabilities, draws=100)["sex"].groups["women"]
     rows = np.flatnonzero(table["sex"] == "F")
     drawn = [
@@ -126,13 +126,16 @@ def test_the_interval_is_of_the_draws_of_the_groups_rows() -> None:
 
 
 @pytest.mark.parametrize("few", ["positives", "negatives"])
-def test_nine_images_are_too_few_where_ten_are_asked(few: str) -> None:
-    table = people(120).assign(sex=["F", "M"] * 60, age=50.0, view="PA")
+def test_nine_patients_are_too_few_where_ten_are_asked(few: str) -> None:
+    # One image a patient, but for the ninth woman's: she has two, which makes ten images.
+    patients = np.arange(120)
+    patients[18] = patients[16]
+    table = people(120).assign(patient=patients, sex=["F", "M"] * 60, age=50.0, view="PA")
     labels = np.zeros((120, 2), dtype=np.uint8)
     labels[:40, :] = 1
     women = np.flatnonzero(table["sex"] == "F")
     labels[women, 0] = 0
-    labels[women[:9], 0] = 1
+    labels[women[:10], 0] = 1
     if few == "negatives":
         labels[women, 0] = 1 - labels[women, 0]
     probabilities = np.random.default_rng(0).random((120, 2))
@@ -175,21 +178,79 @@ def test_where_no_age_is_known_there_is_no_band() -> None:
 
 
 def test_the_gap_between_two_groups_is_the_difference_of_their_rates() -> None:
-    table = people(10).assign(sex=["F"] * 5 + ["M"] * 5)
+    table = people(10).assign(patient=np.arange(10), sex=["F"] * 5 + ["M"] * 5)
     labels = np.array([[1, 1, 1, 1, 0, 1, 1, 1, 0, 0], [1, 0, 0, 0, 0, 1, 1, 1, 0, 0]]).T
     # Women: three of four at or above 0.4. Men: one of three. One woman has a nodule: too few.
     mass = [0.9, 0.4, 0.5, 0.1, 0.9, 0.6, 0.3, 0.2, 0.9, 0.1]
     probabilities = np.array([mass, mass]).T
     thresholds = {"Mass": 0.4, "Nodule": 0.4}
     groups = compare(table, labels, probabilities, thresholds=thresholds, at_least=3)["sex"].groups
-    assert groups["women"].tpr_gap == pytest.approx({"Mass": 3 / 4 - 1 / 3})
-    assert groups["men"].tpr_gap == pytest.approx({"Mass": 1 / 3 - 3 / 4})
+    # Five patients a group are too few for an interval.
+    assert set(groups["women"].tpr_gap) == set(groups["men"].tpr_gap) == {"Mass"}
+    for name, gap, positives in (("women", 3 / 4 - 1 / 3, 4), ("men", 1 / 3 - 3 / 4, 3)):
+        found = groups[name].tpr_gap["Mass"]
+        assert found == Gap(value=found.value, positives=positives)
+        assert found.value == pytest.approx(gap)
     without = compare(table, labels, probabilities, at_least=3)["sex"].groups
     assert without["women"].tpr_gap == without["men"].tpr_gap == {}
 
 
+def test_a_rate_takes_patients_and_not_images_with_the_finding() -> None:
+    # Ten images with the finding, of four women; of ten men.
+    table = people(20).assign(
+        patient=[0, 0, 0, 1, 1, 1, 2, 2, 2, 3, *range(10, 20)], sex=["F"] * 10 + ["M"] * 10
+    )
+    labels, probabilities = np.ones((20, 2), dtype=np.uint8), np.full((20, 2), 0.5)
+    for at_least, gaps in ((5, set()), (4, {"Mass"})):
+        found = compare(table, labels, probabilities, thresholds={"Mass": 0.4}, at_least=at_least)[
+            "sex"
+        ].groups
+        assert set(found["women"].tpr_gap) == set(found["men"].tpr_gap) == gaps
+
+
+def test_the_gap_of_two_of_several_groups_is_their_difference_and_not_half_of_it() -> None:
+    table = people(60).assign(patient=np.arange(60), age=np.repeat([10.0, 30, 50], 20))
+    labels = np.zeros((60, 2), dtype=np.uint8)
+    labels[:40:2] = 1  # Ten under 20 and ten from 20 to 39; nobody from 40 to 59.
+    probabilities = np.full((60, 2), 0.1)
+    probabilities[:16:2] = 0.9  # Eight of the ten under 20.
+    probabilities[20:26:2] = 0.9  # Three of the ten from 20 to 39.
+    found = compare(table, labels, probabilities, thresholds={"Mass": 0.5})["age"].groups
+    assert found["under 20"].tpr_gap["Mass"].value == pytest.approx(0.8 - 0.3)
+    assert found["20 to 39"].tpr_gap["Mass"].value == pytest.approx(0.3 - 0.8)
+    assert found["40 to 59"].tpr_gap == {}
+
+
+@pytest.mark.parametrize("attribute", ["sex", "age"])
+def test_the_interval_of_a_gap_is_of_the_draws_of_the_images_repeated(attribute: str) -> None:
+    table = people(600)
+    rng = np.random.default_rng(1)
+    labels = (rng.random((600, 2)) < 0.4).astype(np.uint8)
+    probabilities = rng.random((600, 2))
+    counts = draw_patients(table["patient"].to_numpy(), draws=60, seed=0).counts
+    names = group_images(table)[attribute]
+    drawn = {
+        name: np.array(
+            [
+                recall_score(labels[again, 0], probabilities[again, 0] >= 0.3)
+                for draw in range(60)
+                for again in [np.repeat(rows, counts[rows, draw])]
+            ]
+        )
+        for name in names.cat.categories
+        for rows in [np.flatnonzero(names == name)]
+    }
+    found = compare(table, labels, probabilities, thresholds={"Mass": 0.3}, draws=60)
+    for name, group in found[attribute].groups.items():
+        others = [drawn[other] for other in drawn if len(drawn) > 2 or other != name]
+        gaps = drawn[name] - np.median(others, axis=0)
+        told = group.tpr_gap["Mass"]
+        assert [told.low, told.high] == pytest.approx(np.percentile(gaps, [2.5, 97.5]))
+        assert told.positives == labels[(names == name).to_numpy(), 0].sum()
+
+
 def test_the_gap_among_more_groups_is_to_the_median_of_their_rates() -> None:
-    table = people(400)
+    table = people(400).assign(patient=np.arange(400))
     rng = np.random.default_rng(1)
     labels = (rng.random((400, 2)) < 0.4).astype(np.uint8)
     probabilities = rng.random((400, 2))
@@ -204,5 +265,5 @@ def test_the_gap_among_more_groups_is_to_the_median_of_their_rates() -> None:
     found = compare(table, labels, probabilities, thresholds={"Mass": 0.3})["age"].groups
     for name, rate in rates.items():
         gap = rate - np.median(list(rates.values()))
-        assert found[name].tpr_gap == {"Mass": pytest.approx(gap, abs=6e-6)}
+        assert found[name].tpr_gap["Mass"].value == pytest.approx(gap, abs=6e-6)
     assert found["80 and over"].tpr_gap == {}

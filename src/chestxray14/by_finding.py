@@ -133,14 +133,9 @@ def _of_run(run: Run, line: Line) -> Estimate | None:
 
 
 def _of_floor(floor: Floor, line: Line) -> Estimate | None:
-    """Return what metadata reaches; a mean of some findings has no interval: no draw is kept."""
     if isinstance(line, tuple):
-        known = set(line) <= set(floor.auroc)
-        return Estimate(value=mean_auroc(floor.auroc, line)) if known else None
-    if line not in floor.auroc:
-        return None
-    low, high = floor.auroc_low.get(line), floor.auroc_high.get(line)
-    return Estimate(value=floor.auroc[line], low=low, high=high)
+        return estimate_mean(floor, line) if set(line) <= set(floor.scored) else None
+    return floor.estimates.get(line)
 
 
 def _of_system(system: System, line: Line) -> float | None:

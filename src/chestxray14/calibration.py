@@ -21,7 +21,8 @@ def fit_platt(labels: ArrayLike, probabilities: ArrayLike) -> tuple[float, float
     `labels` are zeros and ones, both (n,), of the validation part. The likeliest pair for Platt's
     targets (Platt 1999): (P + 1) / (P + 2) for each of P positives and 1 / (N + 2) for each of N
     negatives, which keep it finite where a threshold separates them. `p` is clipped to
-    [`CLIP`, 1 - `CLIP`]. Where all are equal, the slope is 0.
+    [`CLIP`, 1 - `CLIP`]. The slope is never negative, which would reverse the ranks: where that is
+    likelier, or all `p` are equal, it is 0 and every image gets the mean of the targets.
     """
     present = np.asarray(labels) == 1
     positives = np.count_nonzero(present)
@@ -40,6 +41,8 @@ def fit_platt(labels: ArrayLike, probabilities: ArrayLike) -> tuple[float, float
         return float(mean), np.array([np.mean(errors * scaled), np.mean(errors)])
 
     slope, intercept = minimize(loss, x0=(0.0, 0.0), jac=True, options={"gtol": 1e-9}).x
+    if slope <= 0:
+        return 0.0, float(logit(targets.mean()))
     slope /= spread
     return float(slope), float(intercept - slope * centre)
 

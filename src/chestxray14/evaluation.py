@@ -1,6 +1,6 @@
 """What one network reaches on the test part: the records of evaluations/<name>/detail.json."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -11,13 +11,13 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 Rule = Literal["half", "youden", "max_f1", "sensitivity"]
 
-RULES: dict[Rule, str] = {
-    "half": "0.5 for every finding",
-    "youden": "highest sensitivity + specificity − 1 (Youden) on the validation part",
-    "max_f1": "highest F1 on the validation part",
-    "sensitivity": "highest threshold with the asked sensitivity on the validation part",
-}
-"""How a probability becomes a decision, in words. A finding is called present from its threshold on."""
+RULES: tuple[Rule, ...] = get_args(Rule)
+"""How a probability becomes a decision: present from a threshold on.
+
+`half` is 0.5 for every finding. The others are chosen on the validation part: the threshold with the
+highest sensitivity + specificity − 1 (Youden), with the highest F1, and the highest one that
+reaches the asked sensitivity.
+"""
 
 AVERAGES = ("micro avg", "macro avg", "weighted avg", "samples avg")
 """The averages of scikit-learn's classification report, below its findings."""
@@ -28,15 +28,66 @@ class _Record(BaseModel):
 
 
 class Estimate(_Record):
-    """A score with its 95 % interval, bounds None where too few draws have a score."""
+    """A score with its 95 % interval over the draws of patients that have both classes.
+
+    Bounds are None where too few draws, or too few patients, have a score.
+    """
 
     value: Share
     low: Share | None = None
     high: Share | None = None
 
 
+class Difference(_Record):
+    """One network less another in the same draws of patients, with the two-sided p value.
+
+    The interval and p are over the draws that have both classes, and None where too few draws, or
+    too few patients, have a score.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    p: Share | None = None
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether p is below 0.05."""
+        return self.p is not None and self.p < 0.05
+
+
+class Differences(_Record):
+    """difference.json: one network less another, over the `findings` that both score.
+
+    `differences` has each of these and `macro`, their mean.
+    """
+
+    findings: Count
+    images: Count
+    patients: Count
+    draws: Count
+    split_sha256: str
+    label_version: str
+    differences: dict[str, Difference]
+
+
+class Gap(_Record):
+    """A group's sensitivity less that of others, with its 95 % interval.
+
+    Bounds are None as in `Estimate`. `positives` are the group's images with the finding.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    positives: Count
+
+
 class Calibrated(_Record):
-    """The scores after Platt's sigmoid(slope * logit + intercept), fitted on the validation part."""
+    """The scores after Platt's sigmoid(slope * logit + intercept), fitted on the validation part.
+
+    `slope` is never below 0, which would turn the order round: it is 0 where validation says so.
+    """
 
     slope: float
     intercept: float
@@ -51,10 +102,12 @@ class FindingScores(_Record):
     `lift` is average precision over prevalence, which is what chance reaches. `ece_width` and
     `ece_mass` are expected calibration errors over bins of equal width and of equally many images.
     `label_accuracy` is the share of right labels at 0.5, `all_negative` that of calling nobody.
-    `calibrated` is None where the validation part has one class only, or is absent.
+    `calibrated` is None where the validation part has one class only, or is absent;
+    `val_positives` are its images with the finding.
     """
 
     positives: Count
+    val_positives: Count | None = None
     prevalence: Share
     auroc: Estimate
     average_precision: Share
@@ -86,17 +139,18 @@ class OperatingPoint(_Record):
 class Group(_Record):
     """One group of test images, say of women.
 
-    `auroc` has each finding with enough positives and negatives, and `macro`, over the findings that
-    all groups of the attribute have, where there are any. `too_few` names the other findings.
-    `tpr_gap` is the sensitivity at Youden's threshold less that of the other group, or less the
-    median of all groups where there are more than two.
+    `auroc` has each finding with enough patients with an image that shows it and enough with one
+    that does not, and `macro`, over the findings that all groups of the attribute have, where there
+    are any. `too_few` names the other findings. `tpr_gap` is the sensitivity at Youden's threshold
+    less that of the other group, or less the median where more than two groups have enough patients
+    with the finding.
     """
 
     images: Count
     patients: Count
     auroc: dict[str, Estimate]
     too_few: tuple[str, ...]
-    tpr_gap: dict[str, float]
+    tpr_gap: dict[str, Gap]
 
 
 class Attribute(_Record):
@@ -126,7 +180,8 @@ class Evaluation(_Record):
 
     `auroc` has macro, micro and weighted (by positives), `average_precision` macro and micro.
     `one_class` names predicted findings that no test image shows, or all do. Without a validation
-    part there is only the operating point `half`, no calibration and no gap.
+    part there is only the operating point `half`, no calibration and no gap. `draws`, `bins`,
+    `sensitivity` and `at_least` are those of params.yaml.
     """
 
     label_version: str
@@ -134,6 +189,9 @@ class Evaluation(_Record):
     images: Count
     patients: Count
     draws: Count
+    bins: Count
+    sensitivity: Share
+    at_least: Count
     auroc: dict[str, Estimate]
     average_precision: dict[str, Share]
     findings: dict[str, FindingScores]

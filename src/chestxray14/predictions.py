@@ -81,9 +81,16 @@ def read_predictions(path: Path) -> tuple[pd.DataFrame, list[str]]:
     no probability, and of an image that occurs twice.
     """
     try:
-        table = read_cells(path.read_bytes(), name=str(path))
+        content = path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path} not found; expected a prediction file") from None
+    header = content.partition(b"\n")[0]
+    if b"," not in header and any(separator in header for separator in (b";", b"\t")):
+        raise InputError(
+            f"{path} row 1: found no comma; the separator of columns must be a comma, and the "
+            "decimal sign a point"
+        )
+    table = read_cells(content, name=str(path))
     names = [
         bare if (bare := column.removeprefix("prob_")) in FINDINGS else column
         for column in table.columns
@@ -122,8 +129,10 @@ def match(probabilities: pd.DataFrame, known: pd.DataFrame, *, path: Path) -> Pr
     """
     known = known.set_index("image")
     if unknown := [name for name in probabilities.index if name not in known.index]:
+        paths = any(separator in name for name in unknown for separator in "/\\")
         raise InputError(
             f"{path} names {len(unknown):,} images without a label: {name_some(unknown)}"
+            + ("; expected file names without folders" if paths else "")
         )
     known = known.loc[probabilities.index].rename_axis("image").reset_index()
     predicted = [finding for finding in FINDINGS if finding in probabilities]

@@ -73,7 +73,9 @@ class System:
 
     @property
     def conditions(self) -> str:
-        """Its protocol, never without a word on selection where that flatters the number."""
+        """Its protocol, never without a word on what makes the number doubtful."""
+        if "implausible" in self.evidence:
+            return f"{self.protocol}, ⚠ implausible"
         return f"{self.protocol}, selected on TEST SET" if self.selected_on_test else self.protocol
 
 

@@ -1,12 +1,11 @@
 """The runs on one test part by their mean AUROC, and how sure their order is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from chestxray14.bootstrap import interval, p_value
-from chestxray14.evaluation import Estimate
+from chestxray14.bootstrap import compare, estimate
+from chestxray14.evaluation import Difference, Estimate
 from chestxray14.regimens import TRAINABLE
-from chestxray14.results import ELSEWHERE, Run, mean_auroc
+from chestxray14.results import ELSEWHERE, Floor, Run, mean_auroc
 from chestxray14.tables import (
     NONE,
     Cell,
@@ -21,50 +20,24 @@ from chestxray14.tables import (
 )
 
 
-@dataclass(frozen=True)
-class Gap:
-    """How far the mean AUROC of `lower` is below that of `upper`, over the same test images.
+def measure_gap(upper: Run, lower: Run | Floor, findings: Sequence[str]) -> Difference:
+    """Return the paired difference of two mean AUROC over some findings that both score.
 
-    `low` and `high` hold 95 % of the draws of patients, each drawn for both; `p` is two-sided. All
-    three are None where too few draws have a score.
+    Both are of the same test images and so share their draws.
     """
-
-    upper: float
-    lower: float
-    draws: int
-    low: float | None
-    high: float | None
-    p: float | None
-
-    @property
-    def text(self) -> str:
-        """The gap as printed, positive where `upper` is the higher one."""
-        return difference_text(self.upper, self.lower).lstrip("+")
-
-    @property
-    def told_apart(self) -> bool:
-        """Whether the interval leaves out 0."""
-        return self.low is not None and self.high is not None and self.low * self.high > 0
+    value = mean_auroc(upper.auroc, findings) - mean_auroc(lower.auroc, findings)
+    return compare(value, upper.draw_mean(findings) - lower.draw_mean(findings))
 
 
-def measure_gap(upper: Run, lower: Run, findings: Sequence[str]) -> Gap:
-    """Return the paired gap between two runs that share their test images and so their draws."""
-    differences = upper.draw_mean(findings) - lower.draw_mean(findings)
-    low, high = interval(differences) or (None, None)
-    return Gap(
-        upper=mean_auroc(upper.auroc, findings),
-        lower=mean_auroc(lower.auroc, findings),
-        draws=len(differences),
-        low=low,
-        high=high,
-        p=None if low is None else p_value(differences),
-    )
+def gap_text(upper: Run, lower: Run | Floor, findings: Sequence[str]) -> str:
+    """Return how far `lower` is below `upper` as printed, positive where `upper` is the higher."""
+    means = (mean_auroc(each.auroc, findings) for each in (upper, lower))
+    return difference_text(*means).lstrip("+")
 
 
-def estimate_mean(run: Run, findings: Sequence[str]) -> Estimate:
-    """Return a run's mean AUROC over some of the scored findings with its interval."""
-    low, high = interval(run.draw_mean(findings)) or (None, None)
-    return Estimate(value=mean_auroc(run.auroc, findings), low=low, high=high)
+def estimate_mean(run: Run | Floor, findings: Sequence[str]) -> Estimate:
+    """Return a mean AUROC over some of the scored findings with its interval."""
+    return estimate(mean_auroc(run.auroc, findings), run.draw_mean(findings))
 
 
 def rank(runs: Sequence[Run], findings: Sequence[str]) -> list[Run]:
@@ -76,6 +49,7 @@ def tabulate_ranking(runs: Sequence[Run], findings: Sequence[str], *, splits: st
     """Return the ranked runs, each with its paired gap to the first; `splits` names their splits."""
     ranked = rank(runs, findings)
     gaps = [measure_gap(ranked[0], run, findings) for run in ranked[1:]]
+    draws = len(ranked[0].draws)
     columns = [
         text_column("Recipe", [run.label for run in ranked]),
         estimate_column(
@@ -84,13 +58,19 @@ def tabulate_ranking(runs: Sequence[Run], findings: Sequence[str], *, splits: st
         ),
         (
             Column("Below the first", "paired, 95 % interval"),
-            [Cell(NONE), *(Cell(gap.text, note=interval_text(gap.low, gap.high)) for gap in gaps)],
+            [
+                Cell(NONE),
+                *(
+                    Cell(gap_text(ranked[0], run, findings), note=interval_text(gap.low, gap.high))
+                    for run, gap in zip(ranked[1:], gaps, strict=True)
+                ),
+            ],
         ),
         (
             Column("p", "paired"),
             [
                 Cell(NONE),
-                *(Cell(NONE if g.p is None else p_text(g.p, draws=g.draws)) for g in gaps),
+                *(Cell(NONE if gap.p is None else p_text(gap.p, draws=draws)) for gap in gaps),
             ],
         ),
         text_column(

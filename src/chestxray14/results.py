@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from chestxray14.evaluation import Count, Evaluation, Share
+from chestxray14.evaluation import Count, Estimate, Evaluation, Share
 from chestxray14.findings import FINDINGS
 from chestxray14.recipes import Recipe
 
@@ -97,17 +97,23 @@ class Trained(_Metrics):
     train_images: Count
 
 
-class Floor(_Metrics):
-    """metrics/metadata/<split>.json: what age, sex, view and follow-up number alone reach.
+class FloorScores(_Metrics):
+    """evaluations/metadata/<split>.json: the AUROC that metadata alone reaches on a split.
 
-    `auroc` has macro, micro and each finding; `auroc_low` and `auroc_high` bound some of these.
+    `estimates` has `macro` and each scored finding.
     """
 
-    auroc: dict[str, Share]
-    auroc_low: dict[str, Share]
-    auroc_high: dict[str, Share]
+    estimates: dict[str, Estimate]
     split_sha256: str
     label_version: str
+
+    @model_validator(mode="after")
+    def _known_names(self) -> "FloorScores":
+        if "macro" not in self.estimates:
+            raise ValueError("estimates must have macro")
+        if unknown := set(self.estimates) - {"macro", *FINDINGS}:
+            raise ValueError(f"estimates must be of macro or the 14, not {sorted(unknown)}")
+        return self
 
 
 class Epoch(BaseModel):
@@ -144,13 +150,39 @@ class Curves:
 
 
 @dataclass(frozen=True)
+class Floor:
+    """What age, sex, view and follow-up number alone reach on the test images of a split.
+
+    `estimates` has `macro` and each scored finding; `draws` is as of `Run`, in the same draws of
+    patients.
+    """
+
+    estimates: dict[str, Estimate]
+    draws: NDArray[np.float64]
+
+    @property
+    def scored(self) -> tuple[str, ...]:
+        """The findings that have an AUROC, in the order of `FINDINGS`."""
+        return tuple(finding for finding in FINDINGS if finding in self.estimates)
+
+    @property
+    def auroc(self) -> dict[str, float]:
+        """The AUROC of each scored finding, and `macro` over them."""
+        return {name: estimate.value for name, estimate in self.estimates.items()}
+
+    def draw_mean(self, findings: Sequence[str]) -> NDArray[np.float64]:
+        """Return the mean AUROC over some of the scored findings in each draw."""
+        return _draw_mean(self.draws, scored=self.scored, findings=findings)
+
+
+@dataclass(frozen=True)
 class Run:
     """One network on the test images of a split.
 
     `draws` (draws, findings) has the AUROC of each scored finding in each bootstrap draw, NaN where
-    a draw has one class; networks on the same test images share their draws. `training` is None
-    where the network was pretrained elsewhere, and `pretrained` then names its weights. `protocol`
-    is the name of the split.
+    a draw has one class or patients are too few; networks on the same test images share their
+    draws. `training` is None where the network was pretrained elsewhere, and `pretrained` then
+    names its weights. `protocol` is the name of the split.
     """
 
     name: str
@@ -191,9 +223,7 @@ class Run:
 
     def draw_mean(self, findings: Sequence[str]) -> NDArray[np.float64]:
         """Return the mean AUROC over some of the scored findings in each draw."""
-        columns = [self.scored.index(finding) for finding in findings]
-        mean: NDArray[np.float64] = self.draws[:, columns].mean(axis=1)
-        return mean
+        return _draw_mean(self.draws, scored=self.scored, findings=findings)
 
 
 def mean_auroc(auroc: Mapping[str, float], findings: Sequence[str]) -> float:
@@ -208,3 +238,11 @@ def name_runs(runs: Sequence[Run], *, among: Sequence[Run]) -> str:
     if len(runs) == len(among) > 2:
         return f"all {len(runs)} recipes"
     return ", ".join(run.label for run in runs)
+
+
+def _draw_mean(
+    draws: NDArray[np.float64], *, scored: Sequence[str], findings: Sequence[str]
+) -> NDArray[np.float64]:
+    columns = [scored.index(finding) for finding in findings]
+    mean: NDArray[np.float64] = draws[:, columns].mean(axis=1)
+    return mean

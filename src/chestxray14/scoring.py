@@ -1,6 +1,6 @@
 """Everything `evaluate` says of one network, from its predictions alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
-from chestxray14.bootstrap import bootstrap_auroc, bootstrap_findings, draw_counts, estimate
+from chestxray14.bootstrap import (
+    Drawn,
+    bootstrap_auroc,
+    bootstrap_findings,
+    draw_patients,
+    estimate,
+)
 from chestxray14.calibration import apply_platt, expected_calibration_error, fit_platt
 from chestxray14.curves import precision_recall_table, reliability_table, roc_table
 from chestxray14.decisions import choose_threshold, tabulate
@@ -27,6 +33,7 @@ from chestxray14.evaluation import (
 from chestxray14.findings import FINDINGS, NO_FINDING
 from chestxray14.params import Evaluate
 from chestxray14.predictions import Predicted
+from chestxray14.rounding import round_record
 from chestxray14.scores import DIGITS, auroc
 from chestxray14.splits import hash_names
 from chestxray14.subgroups import compare_groups
@@ -39,7 +46,8 @@ Labels = NDArray[np.uint8]
 class Scoring:
     """What is written: the record, the AUROC of each bootstrap draw, and three tables of curves.
 
-    `draws` is (draws, findings), the findings that are scored in the order of Wang et al. 2017.
+    `draws` is (draws, findings), the findings that are scored in the order of Wang et al. 2017, NaN
+    as of `bootstrap_auroc`.
     """
 
     evaluation: Evaluation
@@ -69,8 +77,8 @@ def score(
             "no finding is both present and absent in the predicted test images, nothing to score"
         )
     labels, scores = test.labels(columns), test.scores(columns)
-    counts = draw_counts(test.known["patient"], draws=params.draws, seed=params.seed)
-    draws = bootstrap_findings(labels, scores, counts)
+    drawn = draw_patients(test.known["patient"], draws=params.draws, seed=params.seed)
+    draws = bootstrap_findings(labels, scores, drawn)
     platt = {} if val is None else _fit_platt(val, columns)
     calibrated = {
         name: apply_platt(scores[:, columns.index(name)], slope=slope, intercept=intercept)
@@ -84,7 +92,10 @@ def score(
         images=len(test.known),
         patients=int(test.known["patient"].nunique()),
         draws=params.draws,
-        auroc=_average_auroc(labels[:, :n], scores[:, :n], draws=draws[:, :n], counts=counts),
+        bins=params.bins,
+        sensitivity=params.sensitivity,
+        at_least=params.at_least,
+        auroc=_average_auroc(labels[:, :n], scores[:, :n], draws=draws[:, :n], drawn=drawn),
         average_precision={
             average: float(average_precision_score(labels[:, :n], scores[:, :n], average=average))
             for average in ("macro", "micro")
@@ -94,6 +105,9 @@ def score(
                 labels[:, i],
                 scores[:, i],
                 draws=draws[:, i],
+                val_positives=(
+                    int(val.labels([name]).sum()) if val and name in val.probabilities else None
+                ),
                 calibrated=calibrated.get(name),
                 platt=platt.get(name),
                 bins=params.bins,
@@ -106,7 +120,7 @@ def score(
             test.known,
             labels[:, :n],
             scores[:, :n],
-            counts,
+            drawn,
             findings=findings,
             thresholds=points["youden"].thresholds if "youden" in points else None,
             at_least=params.at_least,
@@ -117,7 +131,7 @@ def score(
     if all(finding in calibrated for finding in findings):
         series["after Platt"] = np.column_stack([calibrated[finding] for finding in findings])
     return Scoring(
-        evaluation=Evaluation.model_validate(_rounded(evaluation.model_dump())),
+        evaluation=round_record(evaluation),
         draws=draws[:, :n],
         roc=roc_table(labels[:, :n], scores[:, :n], findings=findings),
         precision_recall=precision_recall_table(labels[:, :n], scores[:, :n], findings=findings),
@@ -128,7 +142,8 @@ def score(
 def summarise(evaluation: Evaluation) -> dict[str, Any]:
     """Return what metrics/<name>/test.json holds: few enough numbers to read in a diff.
 
-    Brier score and ECE (bins of equally many images) are means over the findings.
+    Brier score and ECE (bins of equally many images) are means over the findings, and F1 is that of
+    the rules that decide on all of them: a mean over fewer is another number.
     """
     scored = [evaluation.findings[name] for name in FINDINGS if name in evaluation.findings]
     macro = evaluation.auroc["macro"]
@@ -143,6 +158,7 @@ def summarise(evaluation: Evaluation) -> dict[str, Any]:
         "f1_macro": {
             rule: point.decisions["macro avg"].f1
             for rule, point in evaluation.operating_points.items()
+            if len(point.thresholds) == len(scored)
         },
         "label_accuracy": evaluation.look_alikes.label_accuracy,
         "all_negative_accuracy": evaluation.look_alikes.all_negative,
@@ -165,21 +181,21 @@ def _fit_platt(val: Predicted, columns: Sequence[str]) -> dict[str, tuple[float,
 
 
 def _average_auroc(
-    labels: Labels, scores: Matrix, *, draws: Matrix, counts: NDArray[np.uint8]
+    labels: Labels, scores: Matrix, *, draws: Matrix, drawn: Drawn
 ) -> dict[str, Estimate]:
     """Return macro, micro and weighted AUROC; a draw counts where it scores every finding."""
     single = [float(roc_auc_score(labels[:, i], scores[:, i])) for i in range(labels.shape[1])]
     positives = labels.sum(axis=0, dtype=np.int64)
-    drawn = counts.T.astype(np.float32) @ labels.astype(np.float32)
+    weights = drawn.counts.T.astype(np.float32) @ labels.astype(np.float32)
     return {
         "macro": estimate(float(np.mean(single)), draws.mean(axis=1)),
         "micro": estimate(
             float(roc_auc_score(labels.ravel(), scores.ravel())),
-            bootstrap_auroc(labels, scores, counts),
+            bootstrap_auroc(labels, scores, drawn),
         ),
         "weighted": estimate(
             float(np.average(single, weights=positives)),
-            (draws * drawn).sum(axis=1) / drawn.sum(axis=1),
+            (draws * weights).sum(axis=1) / weights.sum(axis=1),
         ),
     }
 
@@ -189,6 +205,7 @@ def _score_finding(
     scores: Matrix,
     *,
     draws: Matrix,
+    val_positives: int | None,
     calibrated: Matrix | None,
     platt: tuple[float, float] | None,
     bins: int,
@@ -203,6 +220,7 @@ def _score_finding(
         )
     return FindingScores(
         positives=int(labels.sum()),
+        val_positives=val_positives,
         prevalence=prevalence,
         auroc=estimate(float(roc_auc_score(labels, scores)), draws),
         average_precision=precision,
@@ -277,13 +295,3 @@ def _find_look_alikes(
 
 def _mean(values: Sequence[float]) -> float:
     return round(float(np.mean(values)), DIGITS)
-
-
-def _rounded(content: Any) -> Any:
-    """Return a record's content with floats rounded for the file, but for thresholds.
-
-    A rounded threshold could call the very image it was chosen at.
-    """
-    if isinstance(content, Mapping):
-        return {k: v if k == "thresholds" else _rounded(v) for k, v in content.items()}
-    return round(content, DIGITS) if isinstance(content, float) else content

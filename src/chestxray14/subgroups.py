@@ -5,14 +5,21 @@ arXiv:2003.00827).
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from chestxray14.bootstrap import bootstrap_findings, estimate
-from chestxray14.evaluation import Attribute, Estimate, Group
+from chestxray14.bootstrap import (
+    Drawn,
+    bootstrap_findings,
+    bootstrap_sensitivity,
+    estimate,
+    interval,
+)
+from chestxray14.evaluation import Attribute, Estimate, Gap, Group
 from chestxray14.scores import auroc
 
 # In words, since the letters F and M stand beside findings and views in a report.
@@ -38,11 +45,21 @@ def group_images(table: pd.DataFrame) -> "dict[str, pd.Series[Any]]":
     }
 
 
+@dataclass(frozen=True)
+class _Member:
+    """One group: its rows of the table, and what there is of them."""
+
+    rows: NDArray[np.intp]
+    labels: NDArray[np.uint8]
+    probabilities: NDArray[np.float64]
+    drawn: Drawn
+
+
 def compare_groups(
     table: pd.DataFrame,
     labels: ArrayLike,
     probabilities: ArrayLike,
-    counts: NDArray[np.uint8],
+    drawn: Drawn,
     *,
     findings: Sequence[str],
     thresholds: Mapping[str, float] | None,
@@ -50,52 +67,46 @@ def compare_groups(
 ) -> dict[str, Attribute]:
     """Return the scores of each group of test images, by attribute.
 
-    `labels` and `probabilities` are (n, len(findings)) and `counts` (n, draws), as of
-    `bootstrap.draw_counts`, for the n rows of `table`. A finding is scored in a group with
-    `at_least` images that show it and `at_least` that do not. The gap in true positive rate at
-    `thresholds` takes `at_least` images that show it: it is the rate less the other group's, or
-    less the median over all groups with a rate where an attribute has more than two groups.
-    Groups without an image are left out.
+    `labels` and `probabilities` are (n, len(findings)) and `drawn` is the draws of the n rows of
+    `table`. A finding is scored in a group with `at_least` patients with an image that shows it and
+    `at_least` with one that does not. A true positive rate at `thresholds` takes `at_least`
+    patients with an image that shows it; the gap is the rate less the other, or less the median
+    where more than two groups have a rate. Groups without an image are left out.
     """
     truth: NDArray[np.uint8] = np.asarray(labels).astype(np.uint8)
     given = np.asarray(probabilities, dtype=np.float64)
     compared = {}
     for attribute, names in group_images(table).items():
         members = {
-            str(name): rows
+            str(name): _Member(rows, truth[rows], given[rows], drawn.restrict(rows))
             for name in names.cat.categories
             if len(rows := np.flatnonzero(names == name))
         }
         # The macro average waits for all groups: it is over the findings that they share.
         values: dict[str, dict[str, float]] = {}
         draws: dict[str, dict[str, NDArray[np.float64]]] = {}
-        for name, rows in members.items():
-            values[name], draws[name] = _score(
-                truth[rows], given[rows], counts[rows], findings=findings, at_least=at_least
-            )
+        for name, member in members.items():
+            values[name], draws[name] = _score(member, findings=findings, at_least=at_least)
         shared = tuple(
             finding
             for finding in findings
             if values and all(finding in scored for scored in values.values())
         )
         gaps = _tpr_gaps(
-            {name: (truth[rows], given[rows]) for name, rows in members.items()},
-            findings=findings,
-            thresholds=thresholds or {},
-            at_least=at_least,
+            members, findings=findings, thresholds=thresholds or {}, at_least=at_least
         )
         compared[attribute] = Attribute(
             shared=shared,
             unknown=int(names.isna().sum()),
             groups={
                 name: Group(
-                    images=len(rows),
-                    patients=int(table["patient"].iloc[rows].nunique()),
+                    images=len(member.rows),
+                    patients=int(table["patient"].iloc[member.rows].nunique()),
                     auroc=_estimates(values[name], draws[name], shared=shared),
                     too_few=tuple(f for f in findings if f not in values[name]),
                     tpr_gap=gaps[name],
                 )
-                for name, rows in members.items()
+                for name, member in members.items()
             },
         )
     return compared
@@ -106,20 +117,19 @@ def _order(column: "pd.Series[Any]", groups: Sequence[str]) -> "pd.Series[Any]":
 
 
 def _score(
-    labels: NDArray[np.uint8],
-    probabilities: NDArray[np.float64],
-    counts: NDArray[np.uint8],
-    *,
-    findings: Sequence[str],
-    at_least: int,
+    member: _Member, *, findings: Sequence[str], at_least: int
 ) -> tuple[dict[str, float], dict[str, NDArray[np.float64]]]:
-    """Return the AUROC of each finding with enough images, and that of each draw."""
-    present = labels.sum(axis=0, dtype=np.int64)
-    enough = np.flatnonzero(np.minimum(present, len(labels) - present) >= at_least).tolist()
+    """Return the AUROC of each finding with enough patients, and that of each draw."""
+    present = (member.labels == 1).T
+    enough = [
+        i
+        for i, shown in enumerate(present)
+        if min(map(member.drawn.count_patients, (shown, ~shown))) >= at_least
+    ]
     scored = tuple(findings[i] for i in enough)
-    labels, probabilities = labels[:, enough], probabilities[:, enough]
+    labels, probabilities = member.labels[:, enough], member.probabilities[:, enough]
     values = auroc(labels, probabilities, findings=scored)
-    draws = bootstrap_findings(labels, probabilities, counts)
+    draws = bootstrap_findings(labels, probabilities, member.drawn)
     return {f: values[f] for f in scored}, dict(zip(scored, draws.T, strict=True))
 
 
@@ -139,26 +149,32 @@ def _estimates(
 
 
 def _tpr_gaps(
-    members: Mapping[str, tuple[NDArray[np.uint8], NDArray[np.float64]]],
+    members: Mapping[str, _Member],
     *,
     findings: Sequence[str],
     thresholds: Mapping[str, float],
     at_least: int,
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, Gap]]:
     """Return each group's gap in true positive rate, for findings with a rate in two groups."""
-    gaps: dict[str, dict[str, float]] = {name: {} for name in members}
+    gaps: dict[str, dict[str, Gap]] = {name: {} for name in members}
     for i, finding in enumerate(findings):
         if finding not in thresholds:
             continue
-        rates = {
-            name: float(np.mean(given[truth[:, i] == 1, i] >= thresholds[finding]))
-            for name, (truth, given) in members.items()
-            if truth[:, i].sum(dtype=np.int64) >= at_least
-        }
+        # Of each group, the rate and that of each draw: in one array, their gaps are paired.
+        rates: dict[str, NDArray[np.float64]] = {}
+        for name, member in members.items():
+            shown = member.labels[:, i] == 1
+            if member.drawn.count_patients(shown) >= at_least:
+                calls = member.probabilities[:, i] >= thresholds[finding]
+                draws = bootstrap_sensitivity(shown, calls, member.drawn)
+                rates[name] = np.concatenate([[calls[shown].mean()], draws])
         if len(rates) < 2:
             continue
         for name, rate in rates.items():
             # The median is over all groups, this one included.
-            compared = [rates[other] for other in rates if other != name or len(members) > 2]
-            gaps[name][finding] = rate - float(np.median(compared))
+            compared = [rates[other] for other in rates if other != name or len(rates) > 2]
+            gap = rate - np.median(compared, axis=0)
+            low, high = interval(gap[1:]) or (None, None)
+            positives = int(np.count_nonzero(members[name].labels[:, i]))
+            gaps[name][finding] = Gap(value=float(gap[0]), low=low, high=high, positives=positives)
     return gaps

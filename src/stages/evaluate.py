@@ -12,8 +12,9 @@ Writes  metrics/<recipe>/test.json                                      what fit
 
 A prediction file has the column `Image Index` and one column a finding, in any order, with or
 without the prefix `prob_`. Of anybody's file all goes to DIR, and more is said with
---validation V.csv (predictions that thresholds and calibration are chosen on), --images LIST.txt
-(what should have been predicted) and --against Q.csv (difference.json: P less Q, paired).
+--validation V.csv (predictions for other images, that thresholds and calibration are chosen on),
+--images LIST.txt (what should have been predicted) and --against Q.csv (difference.json: P less Q,
+paired).
 """
 
 import argparse
@@ -26,13 +27,16 @@ import pandas as pd
 
 from chestxray14.difference import subtract
 from chestxray14.errors import InputError
-from chestxray14.findings import FINDINGS
+from chestxray14.evaluation import Difference
+from chestxray14.findings import FINDINGS, NO_FINDING
 from chestxray14.metadata import detect_label_version, name_some, read_labels, read_list
-from chestxray14.outputs import read_json, write_bytes, write_json, write_text
+from chestxray14.outputs import write_bytes, write_json, write_text
 from chestxray14.packed import read_index
 from chestxray14.params import External, Params, load_params
 from chestxray14.predictions import Predicted, match, read_predictions
 from chestxray14.recipes import Recipe
+from chestxray14.records import read_record
+from chestxray14.results import SplitFacts
 from chestxray14.scoring import Scoring, score, summarise
 from chestxray14.splits import hash_names
 from chestxray14.stage import run
@@ -57,7 +61,8 @@ def _evaluate(name: str, params: Params) -> None:
         raise InputError(
             f"params.yaml: neither recipes nor external has {name!r}; found {sorted(entries)}"
         )
-    split = read_json(Path(f"metrics/split/{entries[name].split}.json"), by="split")
+    path = Path(f"metrics/split/{entries[name].split}.json")
+    split = read_record(path, SplitFacts, by="split")
     index = read_index(Path(f"data/packed/{params.dataset}/index.csv"))
     folder = Path(f"predictions/{name}")
     # A network that was trained elsewhere has not seen the training part.
@@ -66,8 +71,8 @@ def _evaluate(name: str, params: Params) -> None:
     for part in parts:
         path = folder / f"{part}.csv"
         predicted[part] = match(read_predictions(path)[0], index, path=path)
-    for part in ("val", "test"):
-        if hash_names(predicted[part].known["image"]) != split[part]["sha256"]:
+    for part, described in (("val", split.val), ("test", split.test)):
+        if hash_names(predicted[part].known["image"]) != described.sha256:
             raise InputError(
                 f"{folder}/{part}.csv is not of the {part} part of split {entries[name].split}; "
                 "run predict again"
@@ -77,7 +82,7 @@ def _evaluate(name: str, params: Params) -> None:
         val=predicted["val"],
         train=predicted.get("train"),
         params=params.evaluate,
-        label_version=split["label_version"],
+        label_version=split.label_version,
     )
     _write(
         scoring,
@@ -97,19 +102,34 @@ def _evaluate_foreign(arguments: argparse.Namespace, params: Params) -> None:
     if arguments.against:
         other = _read_foreign(arguments.against, labels, expected=arguments.images)
         test, other = _both(test, other)
+    if val is not None:
+        _check_apart(test, val, path=arguments.validation)
     output = arguments.output
     scoring = score(test, val=val, params=params.evaluate, label_version=version)
     if other is not None:
-        second = score(other, params=params.evaluate, label_version=version)
-        write_json(output / "difference.json", subtract(scoring, second))
+        told = subtract(scoring, score(other, params=params.evaluate, label_version=version))
+        write_text(
+            output / "difference.json", told.model_dump_json(indent=1, exclude_none=True) + "\n"
+        )
+        log.info(
+            "%s less %s over %d shared findings: macro %s",
+            *(arguments.predictions, arguments.against, told.findings),
+            _describe(told.differences["macro"]),
+        )
     _write(scoring, metrics=output, detail=output, plots=output)
 
 
 def _read_foreign(path: Path, known: pd.DataFrame, *, expected: Path | None = None) -> Predicted:
     """Return predictions with what is known of their images; say what is left out or missing."""
     table, others = read_predictions(path)
-    if others:
-        log.warning("%s: left out, no findings: %s", path, ", ".join(others))
+    derived = [name for name in others if name.removeprefix("prob_") == NO_FINDING]
+    if derived:
+        log.warning(
+            "%s: %s is not read: it is derived where all 14 findings are predicted",
+            *(path, NO_FINDING),
+        )
+    if foreign := [name for name in others if name not in derived]:
+        log.warning("%s: left out, no findings: %s", path, ", ".join(foreign))
     if missing := [finding for finding in FINDINGS if finding not in table]:
         log.warning("%s: not predicted, not scored: %s", path, ", ".join(missing))
     if expected:
@@ -126,6 +146,34 @@ def _read_foreign(path: Path, known: pd.DataFrame, *, expected: Path | None = No
             )
         table = table[table.index.isin(names)]
     return match(table, known, path=path)
+
+
+def _check_apart(test: Predicted, val: Predicted, *, path: Path) -> None:
+    """Refuse validation images that are scored; say which patients and findings are doubtful."""
+    images = set(test.known["image"]) & set(val.known["image"])
+    if images:
+        raise InputError(
+            f"{path} has {len(images):,} images of the scored file: {name_some(sorted(images))}; "
+            "thresholds and calibration must come from others"
+        )
+    if patients := len(set(test.known["patient"]) & set(val.known["patient"])):
+        log.warning(
+            "%s shares %d patients with the scored file, which flatters what is chosen on it",
+            *(path, patients),
+        )
+    if without := [name for name in test.columns if name not in val.columns]:
+        log.warning(
+            "%s: of one class only or not predicted, so no threshold, no calibration: %s",
+            *(path, ", ".join(without)),
+        )
+
+
+def _describe(difference: Difference) -> str:
+    """Return a difference in words for the log."""
+    if difference.p is None:
+        return f"{difference.value:+.4f}, too few draws or patients for an interval"
+    bounds = f"{difference.low:+.4f} to {difference.high:+.4f}"
+    return f"{difference.value:+.4f} ({bounds}), p {difference.p:.3f}"
 
 
 def _write(scoring: Scoring, *, metrics: Path, detail: Path, plots: Path) -> None:

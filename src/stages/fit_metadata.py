@@ -5,24 +5,30 @@
 Reads   data/packed/<dataset>/index.csv, data/splits/<dataset>/<split>.csv,
         metrics/split/<split>.json
         params.yaml: evaluate.draws, evaluate.seed
-Writes  metrics/metadata/<split>.json   AUROC on the test part with 95 % intervals
+Writes  metrics/metadata/<split>.json             AUROC on the test part
+        evaluations/metadata/<split>.{json,npy}   its 95 % intervals, and each draw
 
 Fitted on the train part; no pixel is read. The intervals are by whole patients, as a network's.
 """
 
+import io
 import logging
 from pathlib import Path
 
 import numpy as np
 
-from chestxray14.bootstrap import bootstrap_findings, draw_counts, interval
+from chestxray14.bootstrap import bootstrap_findings, draw_patients, estimate
 from chestxray14.errors import InputError
 from chestxray14.findings import FINDINGS
 from chestxray14.metadata_floor import predict_from_metadata
-from chestxray14.outputs import read_json, read_table, write_json
+from chestxray14.outputs import read_table, write_bytes, write_json, write_text
 from chestxray14.packed import read_index
 from chestxray14.params import load_params
+from chestxray14.records import read_record
+from chestxray14.results import FloorScores, SplitFacts
+from chestxray14.rounding import round_record
 from chestxray14.scores import DIGITS, auroc
+from chestxray14.splits import hash_names
 from chestxray14.stage import choose, run
 
 log = logging.getLogger("fit_metadata")
@@ -39,37 +45,58 @@ def main() -> None:
         raise InputError(
             f"{path} names {unknown:,} images that the packed data lacks; run the split stage again"
         )
-    described = read_json(Path(f"metrics/split/{name}.json"), by="split")
+    described = read_record(Path(f"metrics/split/{name}.json"), SplitFacts, by="split")
 
     part = index["image"].map(dict(zip(split["image"], split["part"], strict=True)))
     train, test = index[part == "train"], index[part == "test"]
+    if hash_names(test["image"]) != described.test.sha256:
+        raise InputError(
+            f"{path} has other test images than metrics/split/{name}.json; run the split stage again"
+        )
     predicted = predict_from_metadata(train, test, seed=params.evaluate.seed)
     values = auroc(test[list(FINDINGS)], predicted)
     if not values:
         raise InputError(f"{path}: no finding is both present and absent in the test part")
 
     scored = [finding for finding in FINDINGS if finding in values]
-    counts = draw_counts(
-        test["patient"].to_numpy(), draws=params.evaluate.draws, seed=params.evaluate.seed
-    )
-    by_finding = bootstrap_findings(
-        test[scored].to_numpy(np.uint8), predicted[scored].to_numpy(), counts
+    draws = bootstrap_findings(
+        test[scored].to_numpy(np.uint8),
+        predicted[scored].to_numpy(),
+        draw_patients(
+            test["patient"].to_numpy(), draws=params.evaluate.draws, seed=params.evaluate.seed
+        ),
     )
     # A draw that lacks one of the findings has no mean: NaN, which the interval leaves out.
-    draws = {"macro": by_finding.mean(axis=1), **dict(zip(scored, by_finding.T, strict=True))}
-    bounds = {key: found for key in draws if (found := interval(draws[key]))}
+    estimates = {"macro": estimate(values["macro"], draws.mean(axis=1))} | {
+        finding: estimate(values[finding], draws[:, i]) for i, finding in enumerate(scored)
+    }
+    scores = round_record(
+        FloorScores(
+            estimates=estimates,
+            split_sha256=described.test.sha256,
+            label_version=described.label_version,
+        )
+    )
+    macro = scores.estimates["macro"]
     metrics = {
         "auroc": {key: round(value, DIGITS) for key, value in values.items()},
-        "auroc_low": {key: round(low, DIGITS) for key, (low, _) in bounds.items()},
-        "auroc_high": {key: round(high, DIGITS) for key, (_, high) in bounds.items()},
+        "auroc_low": {} if macro.low is None else {"macro": macro.low},
+        "auroc_high": {} if macro.high is None else {"macro": macro.high},
         "images": len(test),
         "patients": int(test["patient"].nunique()),
-        "split_sha256": described["test"]["sha256"],
-        "label_version": described["label_version"],
+        "split_sha256": scores.split_sha256,
+        "label_version": scores.label_version,
     }
+    evaluations = Path("evaluations/metadata")
+    content = io.BytesIO()
+    np.save(content, draws, allow_pickle=False)
+    write_bytes(evaluations / f"{name}.npy", content.getvalue())
+    write_text(
+        evaluations / f"{name}.json", scores.model_dump_json(indent=1, exclude_none=True) + "\n"
+    )
     output = Path(f"metrics/metadata/{name}.json")
     write_json(output, metrics)
-    log.info("%s: AUROC macro %.4f without a look at a pixel", output, values["macro"])
+    log.info("%s: AUROC macro %.4f without a look at a pixel", output, macro.value)
 
 
 if __name__ == "__main__":
