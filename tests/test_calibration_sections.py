@@ -6,6 +6,7 @@ from fake_run import RECIPES, STEP, compare_runs, make_run
 from reading import column, find, words
 
 from chestxray14.calibration_sections import describe_calibration
+from chestxray14.evaluation import Calibrated
 from chestxray14.findings import FINDINGS
 from chestxray14.results import Run
 
@@ -54,6 +55,34 @@ def test_both_means_are_over_the_findings_that_platt_was_fitted_for() -> None:
     ]
     assert column(by_finding, "Intercept")["Mass"].text == "−0.50"
     assert column(by_finding, "Brier score", "after Platt")["Mass"].text == "0.0800"
+
+
+def test_how_many_validation_images_a_fit_rests_on_is_told_by_finding() -> None:
+    run = with_scores(make_run(), {"Hernia": {"val_positives": 1234}})
+    [table] = find(describe_calibration(compare_runs(run)), "calibration-patient").tables
+    assert column(table, "Positives", "in the validation part")["Hernia"].text == "1,234"
+
+
+def test_findings_whose_slope_was_held_at_0_are_named_with_their_recipe() -> None:
+    held = Calibrated(slope=0.0, intercept=-2.0, brier=0.1, ece_width=0.1, ece_mass=0.1)
+    run = with_scores(make_run(), {"Hernia": {"calibrated": held}})
+    other = with_scores(make_run("b"), {key: {"calibrated": held} for key in ("Mass", "Edema")})
+    section = find(describe_calibration(compare_runs(run, other)), "calibration-patient")
+    assert section.points == (f"The slope was held at 0 for Hernia ({STEP}); Mass, Edema (b).",)
+    assert find(describe_calibration(compare_runs(make_run())), "calibration-patient").points == ()
+
+
+def test_the_number_of_bins_and_the_range_of_errors_are_told() -> None:
+    worse = with_scores(make_run("worse"), {key: {"ece_mass": 0.25} for key in FINDINGS})
+    runs = [
+        dataclasses.replace(run, evaluation=run.evaluation.model_copy(update={"bins": 12}))
+        for run in (make_run(), worse)
+    ]
+    sections = describe_calibration(compare_runs(*runs))
+    assert "over 12 bins of equal width" in words(sections)
+    assert "in 12 bins of equally many labels" in words(sections)
+    [figure] = find(sections, "calibration-patient").figures
+    assert f"lowest 0.1000 ({STEP}), highest 0.2500 (worse)" in figure
 
 
 def test_a_run_without_validation_part_keeps_its_row_with_dashes() -> None:

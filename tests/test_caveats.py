@@ -88,3 +88,4 @@ def test_what_an_interval_covers_and_what_was_chosen_where_is_said() -> None:
     assert (
         "Our epoch, our thresholds and our calibration are chosen on the validation part" in text
     )
+    assert "Which recipe leads is decided on the test part" in text

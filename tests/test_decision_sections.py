@@ -6,7 +6,7 @@ from reading import column, find, texts, words
 from sklearn.metrics import f1_score, precision_score, recall_score
 
 from chestxray14.decision_sections import describe_decisions
-from chestxray14.evaluation import AVERAGES, RULES, Decision, OperatingPoint, Rule
+from chestxray14.evaluation import AVERAGES, Decision, OperatingPoint, Rule
 from chestxray14.findings import FINDINGS
 from chestxray14.results import Run
 
@@ -41,11 +41,21 @@ def test_every_recipe_has_its_macro_rates_by_each_rule_beside_label_accuracy() -
     assert texts(table, "Recipe") == [STEP, BLOCK]
     assert texts(table, "Findings") == ["14", "8"]
     assert texts(table, "Youden") == ["0.123 / 0.500 / 0.250", "0.200 / 0.700 / 0.311"]
-    others: dict[str, Rule] = {"0.5": "half", "Max F1": "max_f1", "Sensitivity": "sensitivity"}
-    for title, rule in others.items():
-        assert texts(table, title, RULES[rule]) == ["0.200 / 0.700 / 0.311"] * 2
+    for title in ("0.5", "Max F1", "Sensitivity"):
+        assert texts(table, title) == ["0.200 / 0.700 / 0.311"] * 2
     assert texts(table, "Label accuracy", "at 0.5") == ["0.912", "0.912"]
     assert texts(table, "Label accuracy", "calling nobody") == ["0.900", "0.900"]
+
+
+def test_each_rule_is_told_once_with_the_sensitivity_that_was_asked_for() -> None:
+    run = make_run()
+    asked = run.evaluation.model_copy(update={"sensitivity": 0.85})
+    run = dataclasses.replace(run, evaluation=asked)
+    [table] = find(describe_decisions(compare_runs(run)), "decisions").tables
+    told = {column.title: column.note for column in table.columns}
+    assert told["Sensitivity"] == "highest threshold that reaches 0.85"
+    assert all(told[rule] and rule not in told[rule] for rule in ("Youden", "Sensitivity"))
+    assert "thresholds but 0.5 from the validation part" in table.caption
 
 
 def test_a_macro_over_fewer_findings_says_so() -> None:
@@ -130,6 +140,7 @@ def test_the_first_of_a_group_is_told_finding_by_finding_at_youdens_threshold() 
     [mass] = [row for row in table.rows if row.cells[0].text == "Mass"]
     assert [cell.text for cell in mass.cells[1:]] == [
         "31",
+        "25",
         "0.1250",
         "0.625",
         "0.250",

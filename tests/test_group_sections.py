@@ -6,20 +6,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reading import column, find, texts, words
 
-from chestxray14.evaluation import Attribute, Group
+from chestxray14.evaluation import Attribute, Gap, Group
 from chestxray14.findings import FINDINGS
 from chestxray14.group_sections import describe_groups, name_findings
 from chestxray14.results import Run
 
 
 def member(macro: float | None = None, **gaps: float) -> Group:
-    """Make up a group with a macro AUROC, or none, and with gaps by finding."""
+    """Make up a group with a macro AUROC, or none, and with gaps by finding.
+
+    Each gap is of 1,011 positives and has an interval of 0.1 to either side.
+    """
     return Group(
         images=1234,
         patients=321,
         auroc={} if macro is None else {"macro": estimate(macro)},
         too_few=FINDINGS if macro is None else (),
-        tpr_gap=gaps,
+        tpr_gap={
+            finding: Gap(value=gap, low=gap - 0.1, high=gap + 0.1, positives=1011)
+            for finding, gap in gaps.items()
+        },
     )
 
 
@@ -57,7 +63,7 @@ def test_findings_with_too_few_images_are_named_by_group_and_unknown_images_coun
     run = with_groups(make_run(), sex=attribute(("Effusion",), 1200, women=women, men=men))
     [point] = find(describe_groups(compare_runs(run)), "groups-patient").points
     assert point == (
-        "By sex the macro is over Effusion. Too few images to be scored in women: Edema, Hernia; "
+        "By sex the macro is over Effusion. Too few patients to be scored in women: Edema, Hernia; "
         "men: all but Effusion. 1,200 images have no known sex and are in no group."
     )
 
@@ -91,12 +97,14 @@ def test_the_largest_gaps_come_first_and_of_two_groups_only_the_lower() -> None:
     )
     [table] = find(describe_groups(compare_runs(run)), "gaps-patient").tables
     assert [[cell.text for cell in row.cells] for row in table.rows] == [
-        ["Mass", "age: a", "+0.300"],
-        ["Mass", "sex: women", "−0.200"],
-        ["Mass", "age: c", "−0.150"],
-        ["Edema", "sex: men", "−0.010"],
-        ["Mass", "age: b", "0.000"],
+        ["Mass", "age: a", "+0.300", "1,011"],
+        ["Mass", "sex: women", "−0.200", "1,011"],
+        ["Mass", "age: c", "−0.150", "1,011"],
+        ["Edema", "sex: men", "−0.010", "1,011"],
+        ["Mass", "age: b", "0.000", "1,011"],
     ]
+    assert [row.cells[2].note for row in table.rows][:2] == ["0.200 to 0.400", "−0.300 to −0.100"]
+    assert ": 5 of 5, none adjusted for having looked at many" in table.caption
 
 
 def test_no_more_than_ten_gaps_are_listed() -> None:
@@ -108,6 +116,16 @@ def test_no_more_than_ten_gaps_are_listed() -> None:
     [table] = find(describe_groups(compare_runs(run)), "gaps-patient").tables
     assert texts(table, "Finding") == list(FINDINGS[:3:-1])
     assert set(texts(table, "Group")) == {"sex: men"}
+    # One of the two groups for each of the 14 findings.
+    assert ": 10 of 14, none adjusted for having looked at many" in table.caption
+
+
+def test_how_many_patients_a_score_takes_is_told() -> None:
+    run = make_run()
+    evaluation = run.evaluation.model_copy(update={"at_least": 7})
+    said = words(describe_groups(compare_runs(dataclasses.replace(run, evaluation=evaluation))))
+    assert "with at least 7 patients who have it and 7 who do not" in said
+    assert "It takes at least 7 patients with the finding in the group." in said
 
 
 @pytest.mark.parametrize("known", [False, True])

@@ -46,7 +46,7 @@ def only(comparison: Comparison) -> tuple[Section, Table]:
 
 def test_each_number_is_the_one_that_was_measured() -> None:
     section, table = only(compare_runs(make_run(), frozen(), by_image()))
-    assert section.title == "Can 0.9561 be a macro AUROC?"
+    assert section.title == "Why 0.9561 is no macro AUROC to compare with"
     leaky = "by_image (LEAKY)"
     assert texts(table, "Recipe") == [STEP, "resnet50_frozen", leaky]
     assert texts(table, "Macro AUROC", "test part") == ["0.7300", "0.7300", "–"]
@@ -103,6 +103,25 @@ def test_the_claim_is_set_beside_what_reaches_it(training: float, said: str) -> 
     ) in text
     assert said in text
     assert "The claim is listed, never compared." in text
+
+
+def test_a_claim_with_a_value_for_each_finding_is_told_from_one_number_over_all_labels() -> None:
+    claim = PUBLISHED["resnet50_frozen"]
+    assert claim.mean == pytest.approx(sum(claim.auroc.values()) / 14)
+    told = "The source prints 14 values, one a finding, and 0.9561 is their mean."
+    notebook = "Its notebook splits by image and, after loading trained weights, shuffles anew"
+    said = words(describe_look_alikes(compare_runs(make_run())))
+    assert told in said
+    assert notebook in said
+    other = PUBLISHED | {"else": dataclasses.replace(claim, source="else")}
+    del other["resnet50_frozen"]
+    said = words(describe_look_alikes(compare_runs(make_run(), published=other)))
+    assert told in said
+    assert notebook not in said
+    stated = PUBLISHED | {"resnet50_frozen": dataclasses.replace(claim, auroc={})}
+    said = words(describe_look_alikes(compare_runs(make_run(), published=stated)))
+    assert told not in said
+    assert notebook not in said
 
 
 def test_what_could_not_be_computed_is_said_and_has_no_column() -> None:

@@ -78,6 +78,7 @@ def test_the_training_tables_say_how_each_epoch_was_chosen_and_leave_out_what_wa
     assert kept["chexnet_untrained"] == ["–", "none trained", "–"]
     assert kept[STEP] == ["2", "lowest validation loss", "3 of 3"]
     assert kept["best"] == ["2", "highest validation AUROC", "3 of 3"]
+    assert [column.title for column in outcomes.columns][-1] == "Device"
     untrained = next(row for row in regimens.rows if row.cells[0].text == "chexnet_untrained")
     assert [cell.text for cell in untrained.cells[1:]] == [
         *("random", "nothing", "64 px", "ten crops", "plain", "–", "–")

@@ -25,6 +25,7 @@ from fake_run import (
     compare_runs,
     make_example,
     make_floor,
+    make_floor_scores,
     make_prepared,
     make_run,
     make_split,
@@ -37,6 +38,7 @@ from chestxray14.comparison import Comparison
 from chestxray14.errors import InputError
 from chestxray14.figures import COLOURS, SERIES
 from chestxray14.findings import FINDINGS
+from chestxray14.group_sections import name_findings
 from chestxray14.params import read_yaml
 from chestxray14.predictions import write_predictions
 from chestxray14.report import Report, write_report
@@ -462,7 +464,47 @@ def test_markdown_tables_are_whole() -> None:
     assert shown.markdown.count("| --- |") >= 8
     assert_tables_are_whole(shown.markdown)
     assert "\n\n\n" not in shown.markdown
-    assert "<" not in shown.markdown
+    assert not re.search(r"(?<!\\)<", shown.markdown)
+
+
+def test_whom_a_p_value_and_an_interval_leave_out_is_said_once_at_the_result() -> None:
+    for text in both(report(make_run(), make_run("b"))):
+        result = text.split("AUROC of each of the 14 findings")[0]
+        assert result.count("not adjusted for the number of pairs") == 1
+        assert (
+            f"Of {DRAWS} bootstrap draws of the test patients, an interval holds 95 % of those in "
+            "which every finding it is about has both classes"
+        ) in result
+    for text in both(report()):
+        assert "not adjusted for the number of pairs" not in text
+
+
+def test_an_implausible_mean_of_a_source_is_marked_beside_the_recipe() -> None:
+    shown = report(make_run("resnet50_frozen", recipe=RECIPES["resnet50_frozen"]), make_run())
+    headline = shown.markdown.split("**Each recipe and what its source reports**")[1]
+    assert "*0.9561* (⚠ implausible)" in headline.split("\n## ")[0]
+    assert headline.split("\n## ")[0].count("⚠") == 1
+
+
+@pytest.mark.usefixtures("all_figures")
+def test_who_cannot_see_a_figure_is_told_its_lowest_and_highest_number_and_where_the_rest_is() -> (
+    None
+):
+    low = make_run("low", findings=FINDINGS[3:5], better=-0.05)
+    runs = [low, make_run("high", better=0.05)]
+    labels = re.findall(r'<svg [^>]*aria-label="([^"]*)"', report(*runs).html)
+    # By hand: 0.60001 + 0.02 i, less 0.05 for the fourth finding and more for the last.
+    area = "lowest 0.6100 (low, Infiltration), highest 0.9100 (high, Hernia)"
+    auroc, roc, precision, reliability, training = labels
+    assert auroc == (
+        f"AUROC by finding, split patient: {area}; the tables that follow have the others."
+    )
+    assert area in roc
+    assert "tables of AUROC by finding have the others" in roc
+    assert "Average precision: 0.250 in each; the table that follows" in precision
+    assert "equal mass, mean over the findings: 0.1000 in each; the table" in reliability
+    assert "Validation AUROC of the epoch kept: 0.6876 in each." in training
+    assert "The table What was kept has the numbers." in training
 
 
 def test_the_page_needs_nothing_but_itself() -> None:
@@ -527,22 +569,39 @@ def test_a_pretrained_or_leaky_network_is_nowhere_called_the_leader() -> None:
         assert "Decisions of a at Youden" in text
         assert "Decisions of far" not in text
         assert "Decisions of shortcut" not in text
-        assert (
-            text.count("shortcut (LEAKY) stands in the tables over all runs only: tested on") == 4
+        told = (
+            "Not shown for shortcut (LEAKY): curves, decisions by finding, reliability and groups"
         )
+        assert text.count(told) == 1
+    for text in both(report(make_run("shortcut", kind="image"))):
+        assert "Not shown for" not in text
 
 
 def test_what_metadata_alone_reaches_is_set_beside_the_leader() -> None:
-    floor = make_floor(better=0.095)
-    comparison = compare_runs(make_run(), floors={"patient": floor})
-    # By hand: 0.595 + 0.01 i is below 0.60001 + 0.02 i for every i, 0.605 + 0.01 i not for 0.
-    told = f"In the mean of 14 findings metadata alone reaches 0.6600, {STEP} 0.7300."
+    run = make_run()
+    for better, reached, below in ((0.095, "0.6600", "0.0700"), (0.165, "0.7300", "0.0000")):
+        floor = make_floor(better=better)
+        gaps = run.draws - floor.draws
+        low, high = np.percentile(gaps.mean(axis=1), [2.5, 97.5])
+        # By hand: twice the smaller share of the draws on either side of 0, one added to both.
+        sides = np.minimum((gaps <= 0).sum(axis=0), (gaps >= 0).sum(axis=0))
+        above = (2 * (sides + 1) / (DRAWS + 1) < 0.05) & (gaps.mean(axis=0) > 0)
+        named = name_findings([f for f, sure in zip(FINDINGS, above, strict=True) if sure])
+        bounds = f"{low:.3f} to {high:.3f}".replace("-", "−")
+        told = (
+            f"In the mean of 14 findings metadata alone reaches {reached}, {STEP} 0.7300, a "
+            f"difference of {below} (paired 95 % interval {bounds}, p "
+        )
+        one_by_one = f"(paired p below 0.05, not adjusted) in {named}."
+        comparison = compare_runs(run, floors={"patient": floor})
+        for text in both(write_report(comparison, examples=[])):
+            assert told in text
+            assert f"One by one these patients put {STEP} above metadata {one_by_one}" in text
+    nowhere = dataclasses.replace(floor, draws=np.full_like(floor.draws, np.nan))
+    comparison = compare_runs(run, floors={"patient": nowhere})
     for text in both(write_report(comparison, examples=[])):
-        assert told in text
-    comparison = compare_runs(make_run(), floors={"patient": make_floor(better=0.105)})
-    told = f"alone reaches 0.6700, {STEP} 0.7300; metadata is not below it in Atelectasis."
-    for text in both(write_report(comparison, examples=[])):
-        assert told in text
+        assert "a difference of 0.0000 (too few patients, or draws of them, for an inter" in text
+        assert "(paired p below 0.05, not adjusted) in no finding." in text
     for text in both(write_report(compare_runs(make_run(), floors={}), examples=[])):
         assert "metadata alone" not in text.lower()
 
@@ -571,6 +630,9 @@ def test_markdown_and_html_hold_the_same_tables() -> None:
 
 # The stage, on made-up metrics in a folder of its own.
 
+LABELS = "phantom"
+"""The version of the labels that everything in the folder is of."""
+
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -580,14 +642,17 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     # As many draws as the made-up runs have.
     params = (ROOT / "params.yaml").read_text().replace("draws: 1000", f"draws: {DRAWS}")
     (tmp_path / "params.yaml").write_text(params)
+    assert prepared.label_version == LABELS
     write_json(tmp_path / "metrics/prepare.json", {**prepared.model_dump(), "dataset": "phantom"})
     sha256 = make_run().evaluation.split_sha256
     for split in {recipe.split for recipe in RECIPES.values()}:
         write_json(
             tmp_path / f"metrics/split/{split}.json", make_split(sha256=sha256).model_dump()
         )
-        floor = make_floor(sha256=sha256).model_dump()
-        write_json(tmp_path / f"metrics/metadata/{split}.json", floor)
+        floor = tmp_path / f"evaluations/metadata/{split}.json"
+        scores = make_floor_scores(sha256=sha256).model_copy(update={"label_version": LABELS})
+        write_json(floor, scores.model_dump())
+        np.save(floor.with_suffix(".npy"), make_floor().draws)
     for name, recipe in RECIPES.items():
         write_run(tmp_path, name, findings=recipe.findings)
         trained = make_training(recipe).trained.model_dump()
@@ -623,7 +688,8 @@ def write_run(folder: Path, name: str, *, findings: Sequence[str]) -> None:
     run = make_run(name, findings=findings)
     path = folder / f"evaluations/{name}/detail.json"
     path.parent.mkdir(parents=True)
-    path.write_text(run.evaluation.model_dump_json(exclude_none=True))
+    evaluation = run.evaluation.model_copy(update={"label_version": LABELS})
+    path.write_text(evaluation.model_dump_json(exclude_none=True))
     np.save(folder / f"evaluations/{name}/draws.npy", run.draws)
     plots = folder / f"plots/{name}"
     plots.mkdir(parents=True)
@@ -689,7 +755,8 @@ def test_folders_of_other_recipes_are_ignored(project: Path) -> None:
         ("metrics/prepare.json", "prepare"),
         ("metrics/split/patient.json", "split"),
         (f"metrics/{STEP}/train.json", "train"),
-        ("metrics/metadata/patient.json", "fit_metadata"),
+        ("evaluations/metadata/patient.json", "fit_metadata"),
+        ("evaluations/metadata/patient.npy", "fit_metadata"),
         (f"evaluations/{STEP}/detail.json", "evaluate"),
         (f"evaluations/{STEP}/draws.npy", "evaluate"),
         (f"plots/{STEP}/roc.csv", "evaluate"),
@@ -767,14 +834,27 @@ def test_predictions_of_images_without_a_label_are_refused(project: Path) -> Non
         run_stage()
 
 
-@pytest.mark.parametrize(
-    "file", [f"evaluations/{STEP}/detail.json", "metrics/metadata/patient.json"]
-)
+SCORES = (f"evaluations/{STEP}/detail.json", "evaluations/metadata/patient.json")
+
+
+@pytest.mark.parametrize("file", SCORES)
 def test_scores_of_other_test_images_are_refused(project: Path, file: str) -> None:
     path = project / file
     write_json(path, {**json.loads(path.read_text()), "split_sha256": "cd" * 32})
     with pytest.raises(InputError, match="other images than the test part"):
         run_stage()
+
+
+@pytest.mark.parametrize("file", SCORES)
+def test_scores_by_another_version_of_the_labels_are_refused(project: Path, file: str) -> None:
+    path = project / file
+    write_json(path, {**json.loads(path.read_text()), "label_version": "v2020"})
+    with pytest.raises(InputError) as caught:
+        run_stage()
+    assert str(caught.value) == (
+        f"{file}: found label_version 'v2020', expected 'phantom' as in metrics/prepare.json; run "
+        "the stages after prepare again"
+    )
 
 
 def test_metrics_of_another_dataset_are_refused(project: Path) -> None:

@@ -11,7 +11,7 @@ from chestxray14.evaluation import Calibrated, FindingScores
 from chestxray14.results import Run, name_runs
 from chestxray14.sections import Section
 from chestxray14.tables import NONE, Cell, Column, Table, join_columns, text_column
-from chestxray14.wording import explain_left_out, title_group
+from chestxray14.wording import range_text, title_group, validation_column
 
 
 def describe_calibration(comparison: Comparison) -> list[Section]:
@@ -24,6 +24,7 @@ def describe_calibration(comparison: Comparison) -> list[Section]:
         f"The class-weighted loss of {name_runs(weighted, among=recipes)} makes the rare class "
         "count more, which pushes probabilities up. AUROC, which is about ranks, does not see it."
     )
+    bins = comparison.runs[0].evaluation.bins
     sections = [
         Section(
             "calibration",
@@ -33,21 +34,23 @@ def describe_calibration(comparison: Comparison) -> list[Section]:
                     "Of the images that get a probability of 0.2, one in five should have the finding. "
                     "The Brier score is the mean squared distance of probability and label; the "
                     "expected calibration error (ECE) is the mean distance of predicted probability "
-                    "and observed share, over bins of equal width or of equally many images. Lower is "
-                    "better; the Brier score of the base rate is that of predicting each finding's "
-                    "prevalence for every image."
+                    f"and observed share, over {bins} bins of equal width or of equally many images. "
+                    "Lower is better; the Brier score of the base rate is that of predicting each "
+                    "finding's prevalence for every image."
                 ),
                 *([shifted] if weighted else []),
                 (
                     "Platt's method can mend a shift: a slope and an intercept a finding, fitted "
                     "to the logits of the validation part and applied to the test part. Where the "
-                    "slope is positive the images of a finding keep their order, so its AUROC stays."
+                    "slope is positive the images of a finding keep their order, so its AUROC stays. "
+                    "A negative one would turn the order round, so it is held at 0, and all images "
+                    "then have the same probability."
                 ),
                 (
-                    "The figures pool the findings of a recipe. On the dotted line probabilities are "
-                    "true; below it they promise more disease than there is."
+                    f"The figures pool the findings of a recipe in {bins} bins of equally many labels. "
+                    "On the dotted line probabilities are true; below it they promise more disease "
+                    "than there is."
                 ),
-                *explain_left_out(comparison),
             ),
             tables=(_tabulate_calibration(comparison.runs),),
         )
@@ -57,7 +60,7 @@ def describe_calibration(comparison: Comparison) -> list[Section]:
         svg = draw_reliability(
             {run.label: run.curves.reliability for run in group.runs},
             names=names,
-            title=f"Reliability of the probabilities, all findings pooled, {group.splits}",
+            title=_title_reliability(group),
         )
         leader = _tabulate_leader(group)
         if svg or leader:
@@ -68,15 +71,41 @@ def describe_calibration(comparison: Comparison) -> list[Section]:
                     level=3,
                     figures=(Markup(svg),) if svg else (),
                     tables=(leader,) if leader else (),
+                    points=_name_held(group),
                 )
             )
     return sections
+
+
+def _title_reliability(group: Group) -> str:
+    """Return what the figure shows, with the lowest and highest error and where the others are."""
+    errors = {run.label: fmean([scores.ece_mass for scores in _told(run)]) for run in group.runs}
+    return (
+        f"Reliability of the probabilities, all findings pooled, {group.splits}. ECE as predicted, "
+        f"equal mass, mean over the findings: {range_text(errors, _error_text)}; the table of "
+        "calibration on the test part has the others."
+    )
+
+
+def _name_held(group: Group) -> tuple[str, ...]:
+    """Say for which findings Platt's slope was held at 0, nothing where none was."""
+    held = {
+        run.label: [finding for finding, (_, c) in _calibrated(run).items() if c.slope == 0]
+        for run in group.runs
+    }
+    told = [f"{', '.join(findings)} ({label})" for label, findings in held.items() if findings]
+    return (f"The slope was held at 0 for {'; '.join(told)}.",) if told else ()
 
 
 def _calibrated(run: Run) -> dict[str, tuple[FindingScores, Calibrated]]:
     """Return the scores of each finding before and after Platt, of those that have both."""
     scores = {finding: run.evaluation.findings[finding] for finding in run.scored}
     return {f: (found, found.calibrated) for f, found in scores.items() if found.calibrated}
+
+
+def _told(run: Run) -> list[FindingScores]:
+    """Return the scores that means are over: where something was fitted, of the same findings."""
+    return [run.evaluation.findings[finding] for finding in _calibrated(run) or run.scored]
 
 
 def _tabulate_calibration(runs: Sequence[Run]) -> Table:
@@ -91,7 +120,7 @@ def _tabulate_calibration(runs: Sequence[Run]) -> Table:
     after: list[tuple[Cell, ...]] = []
     for run in runs:
         fitted = _calibrated(run)
-        scores = [run.evaluation.findings[finding] for finding in fitted or run.scored]
+        scores = _told(run)
         over.append(str(len(scores)))
         base.append(Cell(_error_text(fmean([s.prevalence * (1 - s.prevalence) for s in scores]))))
         before.append(_mean_errors(scores))
@@ -124,7 +153,10 @@ def _tabulate_leader(group: Group) -> Table | None:
     fitted = _calibrated(run)
     if not fitted:
         return None
-    columns = [text_column("Finding", list(fitted))]
+    columns = [
+        text_column("Finding", list(fitted)),
+        validation_column([scores for scores, _ in fitted.values()]),
+    ]
     texts = {
         ("Slope", "of Platt"): [f"{c.slope:.2f}" for _, c in fitted.values()],
         ("Intercept", "of Platt"): [f"{c.intercept:.2f}" for _, c in fitted.values()],

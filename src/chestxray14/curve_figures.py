@@ -12,7 +12,9 @@ from matplotlib.figure import Figure
 
 from chestxray14.figures import DASHED, INK, LINE, MUTED, STYLE, WIDTH, add_legend, look, to_svg
 
-CURVES = {
+Kind = Literal["roc", "precision_recall"]
+
+CURVES: dict[Kind, tuple[tuple[str, str], tuple[str, str]]] = {
     "roc": (
         ("false_positive_rate", "false positive rate (dotted: chance)"),
         ("true_positive_rate", "true positive rate"),
@@ -33,7 +35,7 @@ CHANCE: dict[str, Any] = {"color": MUTED, "linewidth": 0.8, "linestyle": (0, (2,
 def draw_curves(
     tables: Mapping[str, pd.DataFrame],
     *,
-    kind: Literal["roc", "precision_recall"],
+    kind: Kind,
     findings: Sequence[str],
     names: Sequence[str],
     prevalence: Mapping[str, float],
@@ -101,9 +103,8 @@ def draw_reliability(
     A panel a recipe, as far as its probabilities go; on the dotted line they are right. `tables`
     map a recipe to one row a bin: `calibration`, which is "as predicted" or "after Platt" (and may
     be the first only), the mean `predicted` probability and the `observed` share, from 0 to 1, and
-    `labels`, how many
-    the bin has. `names` are all recipes of the report. The text is
-    empty where there are no bins.
+    `labels`, how many the bin has. `names` are all recipes of the report. The text is empty where
+    there are no bins.
     """
     shown = {name: table for name, table in tables.items() if len(table)}
     if not shown:

@@ -6,11 +6,19 @@ from statistics import fmean
 from markupsafe import Markup
 
 from chestxray14.comparison import Comparison, Group
-from chestxray14.curve_figures import draw_curves
+from chestxray14.curve_figures import Kind, draw_curves
 from chestxray14.findings import FINDINGS
 from chestxray14.sections import Section
-from chestxray14.tables import NONE, Cell, Column, Table, join_columns, text_column
-from chestxray14.wording import explain_left_out, share_text, title_group
+from chestxray14.tables import (
+    NONE,
+    Cell,
+    Column,
+    Table,
+    auroc_text,
+    join_columns,
+    text_column,
+)
+from chestxray14.wording import range_text, share_text, title_group
 
 
 def describe_curves(comparison: Comparison) -> list[Section]:
@@ -36,31 +44,23 @@ def describe_curves(comparison: Comparison) -> list[Section]:
                     "precision over prevalence, so ×1 is chance. Do not compare average precision "
                     "between two findings, or between two test parts: it moves with prevalence."
                 ),
-                *explain_left_out(comparison),
             ),
         )
     ]
     names = [run.label for run in comparison.runs]
     for group in comparison.honest:
         prevalence = _prevalence(group)
-        figures = (
+        figures = [
             draw_curves(
-                {run.label: run.curves.roc for run in group.runs},
-                kind="roc",
+                {run.label: getattr(run.curves, kind) for run in group.runs},
+                kind=kind,
                 findings=FINDINGS,
                 names=names,
                 prevalence=prevalence,
-                title=f"ROC curves by finding, {group.splits}",
-            ),
-            draw_curves(
-                {run.label: run.curves.precision_recall for run in group.runs},
-                kind="precision_recall",
-                findings=FINDINGS,
-                names=names,
-                prevalence=prevalence,
-                title=f"Precision-recall curves by finding, {group.splits}",
-            ),
-        )
+                title=title,
+            )
+            for kind, title in _title_curves(group).items()
+        ]
         sections.append(
             Section(
                 f"curves-{group.anchor}",
@@ -71,6 +71,27 @@ def describe_curves(comparison: Comparison) -> list[Section]:
             )
         )
     return sections
+
+
+def _title_curves(group: Group) -> dict[Kind, str]:
+    """Return what the figures show, with the lowest and the highest area and where the rest is."""
+    scores = {
+        f"{run.label}, {finding}": run.evaluation.findings[finding]
+        for run in group.runs
+        for finding in run.scored
+    }
+    auroc = {name: found.auroc.value for name, found in scores.items()}
+    precision = {name: found.average_precision for name, found in scores.items()}
+    return {
+        "roc": (
+            f"ROC curves by finding, {group.splits}. Area under a curve: "
+            f"{range_text(auroc, auroc_text)}; the tables of AUROC by finding have the others."
+        ),
+        "precision_recall": (
+            f"Precision-recall curves by finding, {group.splits}. Average precision: "
+            f"{range_text(precision, share_text)}; the table that follows has the others."
+        ),
+    }
 
 
 def _prevalence(group: Group) -> dict[str, float]:

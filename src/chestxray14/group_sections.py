@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from chestxray14.comparison import Comparison, Group
-from chestxray14.evaluation import Attribute, Estimate
+from chestxray14.evaluation import Attribute, Estimate, Gap
 from chestxray14.findings import FINDINGS
 from chestxray14.results import Run, name_runs
 from chestxray14.sections import Section
@@ -12,10 +12,11 @@ from chestxray14.tables import (
     Column,
     Table,
     estimate_column,
+    interval_text,
     join_columns,
     text_column,
 )
-from chestxray14.wording import explain_left_out, gap_text, title_group
+from chestxray14.wording import gap_text, title_group
 
 GAPS = 10
 """How many gaps in sensitivity are listed, the largest first."""
@@ -23,6 +24,7 @@ GAPS = 10
 
 def describe_groups(comparison: Comparison) -> list[Section]:
     """Return AUROC by group of patients, and the leader's gaps in sensitivity."""
+    enough = comparison.runs[0].evaluation.at_least
     sections = [
         Section(
             "groups",
@@ -30,9 +32,10 @@ def describe_groups(comparison: Comparison) -> list[Section]:
             text=(
                 (
                     "A good mean can hide that a network is worse for some. Macro AUROC within each "
-                    "group of test images stands here with its 95 % interval. Within an attribute all "
-                    "groups are scored over the same findings, the ones with enough images in each; "
-                    "between attributes, and between recipes, these may differ."
+                    "group of test images stands here with its 95 % interval. A finding is scored in a "
+                    f"group with at least {enough} patients who have it and {enough} who do not. "
+                    "Within an attribute all groups are scored over the same findings, those that "
+                    "each can be scored for; between attributes, and between recipes, these may differ."
                 ),
                 (
                     "Groups differ in more than their name: in who is ill, how ill, and how they were "
@@ -42,10 +45,10 @@ def describe_groups(comparison: Comparison) -> list[Section]:
                     "A gap in sensitivity is the sensitivity in a group, at Youden's threshold from "
                     "the validation part, less that in the other group, or less the median of all "
                     "groups where there are more than two. Below 0 the finding is missed more often. "
-                    "Of two groups only the one that is missed more often is listed. Few positives "
-                    "make large gaps by luck."
+                    f"It takes at least {enough} patients with the finding in the group. Of two groups "
+                    "only the one that is missed more often is listed. Few positives make large gaps "
+                    "by luck, and the more gaps are looked at, the larger is the largest of them."
                 ),
-                *explain_left_out(comparison),
             ),
         )
     ]
@@ -137,7 +140,7 @@ def _describe_attribute(group: Group, attribute: str) -> str:
     sentences = [f"By {attribute} the macro is over {'; '.join(told)}."]
     if not any(over):
         sentences = [
-            f"By {attribute} there is no macro: no finding has enough images in every group."
+            f"By {attribute} there is no macro: no finding has enough patients in every group."
         ]
     scored = [finding for finding in FINDINGS if any(finding in run.scored for run in group.runs)]
     if few := [
@@ -145,7 +148,7 @@ def _describe_attribute(group: Group, attribute: str) -> str:
         for name in _members(group, attribute)
         if (missing := _too_few([entry for _, entry in entries], name))
     ]:
-        sentences.append(f"Too few images to be scored in {'; '.join(few)}.")
+        sentences.append(f"Too few patients to be scored in {'; '.join(few)}.")
     if unknown := max(entry.unknown for _, entry in entries):
         sentences.append(f"{unknown:,} images have no known {attribute} and are in no group.")
     return " ".join(sentences)
@@ -165,17 +168,28 @@ def _too_few(entries: Sequence[Attribute], name: str) -> list[str]:
 def _describe_gaps(group: Group) -> Section:
     """Return the leader's largest gaps in sensitivity between groups."""
     run = group.leader
-    gaps = sorted(_gaps(run), key=lambda gap: -abs(gap[2]))[:GAPS]
+    known = _gaps(run)
+    gaps = sorted(known, key=lambda gap: -abs(gap[2].value))[:GAPS]
     columns = [
         text_column("Finding", [finding for finding, _, _ in gaps]),
         text_column("Group", [name for _, name, _ in gaps]),
         (
-            Column("Gap", "to the other group, or to the median of all"),
-            [Cell(gap_text(gap)) for _, _, gap in gaps],
+            Column("Gap", "to the other group, or to the median of all; 95 % interval"),
+            [
+                Cell(gap_text(gap.value), note=interval_text(gap.low, gap.high))
+                for _, _, gap in gaps
+            ],
+        ),
+        (
+            Column("Positives", "in the group"),
+            [Cell(f"{gap.positives:,}") for _, _, gap in gaps],
         ),
     ]
-    none = f"No gap can be told for {run.label}: no finding has a threshold and enough images."
-    caption = f"Largest gaps in sensitivity of {run.label}"
+    none = f"No gap can be told for {run.label}: no finding has a threshold and enough patients."
+    caption = (
+        f"Largest gaps in sensitivity of {run.label}: {len(gaps)} of {len(known)}, none adjusted for "
+        "having looked at many"
+    )
     return Section(
         f"gaps-{group.anchor}",
         title_group(group, f"where {run.label} misses more"),
@@ -185,7 +199,7 @@ def _describe_gaps(group: Group) -> Section:
     )
 
 
-def _gaps(run: Run) -> list[tuple[str, str, float]]:
+def _gaps(run: Run) -> list[tuple[str, str, Gap]]:
     """Return finding, group and gap; of two groups, whose gaps mirror each other, the lower."""
     found = []
     for attribute, entry in run.evaluation.subgroups.items():
@@ -195,7 +209,7 @@ def _gaps(run: Run) -> list[tuple[str, str, float]]:
                 for name, group in entry.groups.items()
                 if finding in group.tpr_gap
             }
-            lowest = min(gaps, key=lambda name: gaps[name], default=None)
+            lowest = min(gaps, key=lambda name: gaps[name].value, default=None)
             found += [
                 (finding, name, gap)
                 for name, gap in gaps.items()

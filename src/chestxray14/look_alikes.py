@@ -30,6 +30,14 @@ KINDS = {
 }
 """A column a number, the first of them the one to compare."""
 
+NOTEBOOKS = {
+    "resnet50_frozen": (
+        "Its notebook splits by image and, after loading trained weights, shuffles anew without a "
+        "seed, so test images may be training images."
+    ),
+}
+"""What a source's code does to its split, by source; the recipe's header in params.yaml cites it."""
+
 MISSING = {
     "micro": "the micro AUROC over 15 columns, which needs all 14 findings and images without any",
     "training": "the macro AUROC on training images, which needs their predictions and both classes",
@@ -58,7 +66,9 @@ def describe_look_alikes(comparison: Comparison) -> list[Section]:
         )
     ]
     plausible = [s for s in comparison.systems if not s.micro and s not in claims]
-    text += [_describe_claim(system, plausible, numbers) for system in claims]
+    for system in claims:
+        text.append(_describe_claim(system, plausible, numbers))
+        text += _explain_claim(system)
     text += _describe_missing(runs, numbers)
     if any(run.leaky for run in runs):
         text.append(
@@ -69,7 +79,7 @@ def describe_look_alikes(comparison: Comparison) -> list[Section]:
         text.append(DRAWN)
     title = "What looks like a macro AUROC and is none"
     if claims:
-        title = f"Can {auroc_text(claims[0].mean)} be a macro AUROC?"
+        title = f"Why {auroc_text(claims[0].mean)} is no macro AUROC to compare with"
     return [
         Section("look-alikes", title, text=tuple(text), tables=(_tabulate(runs, numbers),)),
     ]
@@ -148,6 +158,19 @@ def _describe_claim(
         f"{system.title} claims {auroc_text(system.mean)}; {highest} {here} That alone does not "
         "tell which kind of number it was. The claim is listed, never compared."
     )
+
+
+def _explain_claim(system: System) -> list[str]:
+    """Say which of these numbers a mean of printed findings can be, nothing where none is printed."""
+    if not system.auroc:
+        return []
+    count = len(system.auroc)
+    told = (
+        f"The source prints {count} values, one a finding, and {auroc_text(system.mean)} is their "
+        "mean. So it is not one number over all labels at once, as the label accuracies and the "
+        f"micro AUROC of this table are. Training images, or a split by image, can raise all {count}."
+    )
+    return [" ".join(filter(None, (told, NOTEBOOKS.get(system.source))))]
 
 
 def _describe_missing(

@@ -4,19 +4,20 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from markupsafe import Markup
 
+from chestxray14.caveats import NIH
 from chestxray14.comparison import Comparison, Group
 from chestxray14.evaluation import Estimate
 from chestxray14.examples import Example
 from chestxray14.figures import draw_auroc
 from chestxray14.findings import FINDINGS, NO_FINDING
 from chestxray14.group_sections import name_findings
-from chestxray14.ranking import measure_gap
+from chestxray14.ranking import gap_text, measure_gap
 from chestxray14.regimens import list_limits
 from chestxray14.results import Floor, Run, mean_auroc, name_runs
 from chestxray14.sections import Section
 from chestxray14.tables import auroc_text, interval_text, p_text
 from chestxray14.what_ran import KINDS
-from chestxray14.wording import title_group
+from chestxray14.wording import range_text, title_group
 
 SET_APART = (
     "In italics: reached under other conditions, with the protocol beside it. No difference to "
@@ -38,9 +39,6 @@ DERIVED = (
     "No Finding is derived from the probabilities of a network that predicts all 14 findings, and "
     "is in no mean."
 )
-
-NIH = "https://nihcc.app.box.com/v/ChestXray-NIHCC"
-"""Where NIH gives the dataset away."""
 
 
 def describe_result(comparison: Comparison) -> Section:
@@ -66,10 +64,13 @@ def describe_result(comparison: Comparison) -> Section:
 def _explain_result(comparison: Comparison) -> Iterator[str]:
     """Yield what the numbers of the result are, and why some are not there."""
     yield (
-        "An AUROC has four decimals, the bounds of its interval three. An interval holds 95 % of "
-        f"{comparison.runs[0].evaluation.draws:,} bootstrap draws of the test patients; a paired "
-        "one compares two networks draw by draw."
+        "An AUROC has four decimals, the bounds of its interval three. Of "
+        f"{comparison.runs[0].evaluation.draws:,} bootstrap draws of the test patients, an interval "
+        "holds 95 % of those in which every finding it is about has both classes; a paired one "
+        "compares two networks draw by draw."
     )
+    if any(group.ranking for group in comparison.groups):
+        yield "The p values of a ranking are not adjusted for the number of pairs."
     for group in comparison.groups:
         test = group.test
         if one_class := [f for f in FINDINGS if test.positives(f) in (0, test.images)]:
@@ -83,6 +84,13 @@ def _explain_result(comparison: Comparison) -> Iterator[str]:
     tables = [comparison.headline, *(t for group in comparison.groups for t in group.by_finding)]
     if any(cell.apart for table in tables for row in table.rows for cell in row.cells):
         yield SET_APART
+    leaky = [run for run in comparison.runs if run.leaky]
+    if leaky and not comparison.honest[0].leaky:
+        yield (
+            f"Not shown for {name_runs(leaky, among=comparison.runs)}: curves, decisions by finding, "
+            "reliability and groups of patients. Scores on patients that a network was trained on "
+            "do not hold for new ones."
+        )
 
 
 def _summarise(comparison: Comparison, group: Group) -> Iterator[str]:
@@ -135,11 +143,11 @@ def _estimate_text(estimate: Estimate) -> str:
 def _tell_apart(group: Group, best: Run, second: Run) -> str:
     """Say whether the patients tell the two highest recipes apart."""
     gap = measure_gap(best, second, group.shared)
-    told = f"The next, “{second.label}”, is {gap.text} below"
+    told = f"The next, “{second.label}”, is {gap_text(best, second, group.shared)} below"
     if gap.p is None:
-        return f"{told}; too few draws of the patients have a score to tell whether by luck."
+        return f"{told}; too few patients, or draws of them, to tell whether by luck."
     bounds = interval_text(gap.low, gap.high)
-    told += f" (paired 95 % interval {bounds}, p {p_text(gap.p, draws=gap.draws)})"
+    told += f" (paired 95 % interval {bounds}, p {p_text(gap.p, draws=len(best.draws))})"
     verdict = "tell the two apart" if gap.told_apart else "do not tell the two apart"
     return (
         f"{told}: these patients {verdict}. Each recipe ran once, and the luck of training is in "
@@ -174,7 +182,7 @@ def describe_findings(comparison: Comparison) -> list[Section]:
             {title: system.auroc for title, system in group.references.items()},
             findings=FINDINGS,
             names=[run.label for run in comparison.runs],
-            title=f"AUROC by finding, {group.splits}; the tables that follow have the numbers",
+            title=_title_auroc(group),
         )
         few = group.ranking and len(group.shared) < len(FINDINGS)
         shared = [f"Scored by all: {', '.join(group.shared)}."] if few else []
@@ -191,19 +199,40 @@ def describe_findings(comparison: Comparison) -> list[Section]:
     return sections
 
 
+def _title_auroc(group: Group) -> str:
+    """Return what the figure shows, with the lowest and highest AUROC and where the others are."""
+    scores = {f"{run.label}, {f}": run.auroc[f] for run in group.runs for f in run.scored}
+    return (
+        f"AUROC by finding, {group.splits}: {range_text(scores, auroc_text)}; the tables that follow "
+        "have the others."
+    )
+
+
 def _tell_floor(group: Group, floors: Mapping[str, Floor]) -> list[str]:
-    """Say what metadata alone reaches beside the leader, nothing where it is not known."""
+    """Say how far the leader is from metadata alone, nothing where that is not known."""
     run, floor = group.leader, floors.get(group.leader.protocol)
-    shared = [finding for finding in run.scored if floor and finding in floor.auroc]
+    shared = [finding for finding in run.scored if floor and finding in floor.scored]
     if not floor or not shared:
         return []
     theirs, ours = (auroc_text(mean_auroc(auroc, shared)) for auroc in (floor.auroc, run.auroc))
-    told = f"In the mean of {len(shared)} findings metadata alone reaches {theirs}, "
-    told += f"{run.label} {ours}"
-    higher = [finding for finding in shared if floor.auroc[finding] >= run.auroc[finding]]
-    if higher:
-        told += f"; metadata is not below it in {name_findings(higher, among=shared)}"
-    return [f"{told}."]
+    gap = measure_gap(run, floor, shared)
+    sure = (
+        "too few patients, or draws of them, for an interval"
+        if gap.p is None
+        else f"paired 95 % interval {interval_text(gap.low, gap.high)}, "
+        f"p {p_text(gap.p, draws=len(run.draws))}"
+    )
+    told = (
+        f"In the mean of {len(shared)} findings metadata alone reaches {theirs}, {run.label} "
+        f"{ours}, a difference of {gap_text(run, floor, shared)} ({sure})."
+    )
+    gaps = {finding: measure_gap(run, floor, [finding]) for finding in shared}
+    above = [finding for finding, gap in gaps.items() if gap.told_apart and gap.value > 0]
+    told += (
+        f" One by one these patients put {run.label} above metadata (paired p below 0.05, not "
+        f"adjusted) in {name_findings(above, among=shared)}."
+    )
+    return [told]
 
 
 def describe_examples(comparison: Comparison, examples: Sequence[Example]) -> list[Section]:

@@ -40,7 +40,7 @@ REGIMEN = (
 )
 OUTCOME = (
     *("Recipe", "Epoch kept", "Chosen by", "Epochs run", "Its own validation loss"),
-    *("Validation AUROC", "Training images", "Hardware"),
+    *("Validation AUROC", "Training images", "Device"),
 )
 
 

@@ -1,15 +1,17 @@
 """What was trained, on which images, and what the dataset's limits changed."""
 
 import math
+from collections.abc import Sequence
 
 from markupsafe import Markup
 
 from chestxray14.comparison import Comparison
 from chestxray14.figures import draw_training
 from chestxray14.regimens import list_limits, tabulate_training
-from chestxray14.results import LABEL_VERSIONS, Prepared, SplitFacts, name_runs
+from chestxray14.results import LABEL_VERSIONS, Prepared, Run, SplitFacts, name_runs
 from chestxray14.sections import Section
-from chestxray14.tables import text_table
+from chestxray14.tables import auroc_text, text_table
+from chestxray14.wording import range_text
 
 TRAINING = (
     (
@@ -51,10 +53,28 @@ def describe_training(comparison: Comparison) -> Section:
         "training",
         "Training",
         text=TRAINING,
-        figures=(
-            Markup(draw_training(histories, title="Losses, validation AUROC, learning rate")),
-        ),
+        figures=(Markup(draw_training(histories, title=_title_training(recipes))),),
         tables=tabulate_training(recipes),
+    )
+
+
+def _title_training(recipes: Sequence[Run]) -> str:
+    """Return what the figure shows, with the lowest and highest AUROC and where the others are."""
+    reached = {
+        run.label: run.training.trained.val_auroc
+        for run in recipes
+        if run.training and run.training.trained.val_auroc is not None
+    }
+    return " ".join(
+        (
+            "Losses, validation AUROC, learning rate.",
+            *(
+                [f"Validation AUROC of the epoch kept: {range_text(reached, auroc_text)}."]
+                if reached
+                else []
+            ),
+            "The table What was kept has the numbers.",
+        )
     )
 
 

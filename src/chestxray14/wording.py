@@ -1,7 +1,10 @@
-"""How sections word their headings and what they leave out, and how they round shares."""
+"""What several sections say in the same words: headings, ranges, shares and counts."""
 
-from chestxray14.comparison import Comparison, Group
-from chestxray14.results import name_runs
+from collections.abc import Callable, Mapping, Sequence
+
+from chestxray14.comparison import Group
+from chestxray14.evaluation import FindingScores
+from chestxray14.tables import NONE, Cell, Column, Filled
 
 
 def title_group(group: Group, claim: str) -> str:
@@ -9,14 +12,19 @@ def title_group(group: Group, claim: str) -> str:
     return f"{group.splits[0].upper()}{group.splits[1:]}: {claim}"
 
 
-def explain_left_out(comparison: Comparison) -> tuple[str, ...]:
-    """Say which runs a section shows no details of, and why; nothing where it shows all."""
-    leaky = [run for run in comparison.runs if run.leaky]
-    if not leaky or comparison.honest[0].leaky:
-        return ()
-    names = name_runs(leaky, among=comparison.runs)
-    why = "tested on patients it was trained on, its details say nothing about new ones"
-    return (f"{names} stands in the tables over all runs only: {why}.",)
+def range_text(values: Mapping[str, float], show: Callable[[float], str]) -> str:
+    """Return the lowest and the highest of some values, as `show` prints them, with their names."""
+    low, high = (choose(values, key=lambda name: values[name]) for choose in (min, max))
+    if show(values[low]) == show(values[high]):
+        return f"{show(values[low])} in each"
+    return f"lowest {show(values[low])} ({low}), highest {show(values[high])} ({high})"
+
+
+def validation_column(scores: Sequence[FindingScores]) -> Filled:
+    """Return how many validation images show each finding, which thresholds and slopes rest on."""
+    counts = [found.val_positives for found in scores]
+    cells = [Cell(NONE if count is None else f"{count:,}") for count in counts]
+    return Column("Positives", "in the validation part"), cells
 
 
 def share_text(share: float) -> str:

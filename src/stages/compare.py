@@ -2,8 +2,8 @@
 
     python src/stages/compare.py
 
-Reads   metrics/prepare.json, metrics/split/<split>.json, metrics/metadata/<split>.json
-        evaluations/<recipe>/{detail.json,draws.npy}
+Reads   metrics/prepare.json, metrics/split/<split>.json
+        evaluations/<recipe>/{detail.json,draws.npy}, evaluations/metadata/<split>.{json,npy}
         plots/<recipe>/{roc,precision_recall,reliability}.csv
         metrics/<recipe>/train.json, plots/<recipe>/history.csv; neither for an <external>
         predictions/<recipe>/test.csv, data/packed/<dataset>/{index.csv,images.npy}: the examples
@@ -38,6 +38,7 @@ from chestxray14.results import (
     Curves,
     Epoch,
     Floor,
+    FloorScores,
     Prepared,
     Run,
     SplitFacts,
@@ -79,12 +80,19 @@ def main() -> None:
             "run prepare again"
         )
     entries: dict[str, Recipe | External] = {**params.recipes, **params.external}
-    runs = [_read_run(name, entry, draws=params.evaluate.draws) for name, entry in entries.items()]
+    draws = params.evaluate.draws
+    runs = [
+        _read_run(name, entry, draws=draws, labels=prepared.label_version)
+        for name, entry in entries.items()
+    ]
     comparison = compare(
         prepared,
         runs,
         read_published(PUBLISHED),
-        floors={run.protocol: _read_floor(run) for run in runs},
+        floors={
+            run.protocol: _read_floor(run, draws=draws, labels=prepared.label_version)
+            for run in runs
+        },
         decisions=read_decisions(PUBLISHED),
     )
     leader = comparison.honest[0].leader
@@ -95,45 +103,54 @@ def main() -> None:
     log.info("report: %s", PAGE)
 
 
-def _read_run(name: str, entry: Recipe | External, *, draws: int) -> Run:
+def _read_run(name: str, entry: Recipe | External, *, draws: int, labels: str) -> Run:
     """Return what the stages wrote about one recipe or pretrained network."""
-    split_path = METRICS / f"split/{entry.split}.json"
-    split = read_record(split_path, SplitFacts, by="split")
+    split = read_record(METRICS / f"split/{entry.split}.json", SplitFacts, by="split")
     path = EVALUATIONS / name / "detail.json"
     evaluation = read_record(path, Evaluation, by="evaluate")
-    _check_images(path, evaluation.split_sha256, split=split, split_path=split_path)
+    _check_origin(path, evaluation, split=split, protocol=entry.split, labels=labels)
     scored = [finding for finding in FINDINGS if finding in evaluation.findings]
     return Run(
         name,
         protocol=entry.split,
         split=split,
         evaluation=evaluation,
-        draws=_read_draws(EVALUATIONS / name / "draws.npy", shape=(draws, len(scored))),
+        draws=_read_draws(
+            EVALUATIONS / name / "draws.npy", shape=(draws, len(scored)), by="evaluate"
+        ),
         curves=Curves(**{kind: _read_curves(name, kind) for kind in CURVES}),
         training=_read_training(name, entry) if isinstance(entry, Recipe) else None,
         pretrained="" if isinstance(entry, Recipe) else entry.start,
     )
 
 
-def _check_images(path: Path, sha256: str, *, split: SplitFacts, split_path: Path) -> None:
-    if sha256 != split.test.sha256:
+def _check_origin(
+    path: Path, scores: Evaluation | FloorScores, *, split: SplitFacts, protocol: str, labels: str
+) -> None:
+    """Refuse scores on other test images, or by another version of the labels, than is at hand."""
+    if scores.split_sha256 != split.test.sha256:
         raise InputError(
-            f"{path} was scored on other images than the test part of {split_path}; run the "
-            "stages after split again"
+            f"{path} was scored on other images than the test part of "
+            f"{METRICS / f'split/{protocol}.json'}; run the stages after split again"
+        )
+    if scores.label_version != labels:
+        raise InputError(
+            f"{path}: found label_version {scores.label_version!r}, expected {labels!r} as in "
+            f"{METRICS / 'prepare.json'}; run the stages after prepare again"
         )
 
 
-def _read_draws(path: Path, *, shape: tuple[int, int]) -> NDArray[np.float64]:
+def _read_draws(path: Path, *, shape: tuple[int, int], by: str) -> NDArray[np.float64]:
     """Return the AUROC of each draw (draws, scored findings), NaN where a draw has one class."""
     try:
         draws: NDArray[np.float64] = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         reason = (isinstance(error, OSError) and error.strerror) or "not an array"
-        raise InputError(f"{path}: {reason}; the evaluate stage writes it") from None
+        raise InputError(f"{path}: {reason}; the {by} stage writes it") from None
     if draws.shape != shape or draws.dtype != np.float64:
         raise InputError(
             f"{path}: found {draws.dtype} of shape {draws.shape}, expected float64 of {shape}, "
-            "draws by scored findings; the evaluate stage writes it"
+            f"draws by scored findings; the {by} stage writes it"
         )
     return draws
 
@@ -151,13 +168,16 @@ def _read_curves(name: str, kind: str) -> pd.DataFrame:
     return table
 
 
-def _read_floor(run: Run) -> Floor:
+def _read_floor(run: Run, *, draws: int, labels: str) -> Floor:
     """Return what metadata alone reaches on a run's split."""
-    path = METRICS / f"metadata/{run.protocol}.json"
-    floor = read_record(path, Floor, by="fit_metadata")
-    split_path = METRICS / f"split/{run.protocol}.json"
-    _check_images(path, floor.split_sha256, split=run.split, split_path=split_path)
-    return floor
+    path = EVALUATIONS / f"metadata/{run.protocol}.json"
+    scores = read_record(path, FloorScores, by="fit_metadata")
+    _check_origin(path, scores, split=run.split, protocol=run.protocol, labels=labels)
+    shape = draws, len(set(scores.estimates) & set(FINDINGS))
+    return Floor(
+        scores.estimates,
+        draws=_read_draws(path.with_suffix(".npy"), shape=shape, by="fit_metadata"),
+    )
 
 
 def _read_examples(leader: Run, *, dataset: str, seed: int) -> list[Example]:
