@@ -1,7 +1,6 @@
 """The averages over findings: each run's beside its source's, and among the published ones."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from chestxray14.findings import FINDINGS
 from chestxray14.published import MICRO, Family, System
@@ -70,10 +69,7 @@ def tabulate_headline(
                 [run.evaluation.auroc[average] for run in runs],
             )
         )
-        column, cells = number_column(Column(title, "its source"), means, apart=apart)
-        doubts = ["⚠ implausible" if _is_implausible(system) else "" for system in systems]
-        cells = [replace(cell, note=note) for cell, note in zip(cells, doubts, strict=True)]
-        theirs.append((column, cells))
+        theirs.append(number_column(Column(title, "its source"), means, apart=apart))
         ours = [run.auroc[average] for run in runs]
         differences.append(
             difference_column(f"{average}, this run − source", ours, means, apart=apart)
@@ -89,10 +85,6 @@ def tabulate_headline(
     return join_columns("Each recipe and what its source reports", columns, tones=[""] * len(runs))
 
 
-def _is_implausible(system: System | None) -> bool:
-    return system is not None and "implausible" in system.evidence
-
-
 def tabulate_published(
     prepared: Prepared, runs: Sequence[Run], published: Mapping[str, System], *, family: Family
 ) -> Table:
@@ -105,7 +97,7 @@ def tabulate_published(
     ]
     entries = []
     for system in members:
-        doubtful = system.selected_on_test or _is_implausible(system)
+        doubtful = system.selected_on_test or system.implausible
         stated = "" if system.auroc else "mean as stated"
         cells = (
             Cell(system.title),

@@ -51,7 +51,7 @@ MISSING = {
 
 def describe_look_alikes(comparison: Comparison) -> list[Section]:
     """Return the numbers that may have been printed where a macro AUROC was meant."""
-    claims = [system for system in comparison.systems if "implausible" in system.evidence]
+    claims = [system for system in comparison.systems if system.implausible]
     runs = _choose_runs(comparison)
     numbers = {run.name: _look_alikes(run, comparison.runs) for run in runs}
     only = (

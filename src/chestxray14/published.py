@@ -72,9 +72,14 @@ class System:
         return self.selected_on == "test"
 
     @property
+    def implausible(self) -> bool:
+        """Whether no known method reaches the reported mean."""
+        return "implausible" in self.evidence
+
+    @property
     def conditions(self) -> str:
         """Its protocol, never without a word on what makes the number doubtful."""
-        if "implausible" in self.evidence:
+        if self.implausible:
             return f"{self.protocol}, ⚠ implausible"
         return f"{self.protocol}, selected on TEST SET" if self.selected_on_test else self.protocol
 
