@@ -125,7 +125,7 @@ def test_how_many_patients_a_score_takes_is_told() -> None:
     evaluation = run.evaluation.model_copy(update={"at_least": 7})
     said = words(describe_groups(compare_runs(dataclasses.replace(run, evaluation=evaluation))))
     assert "with at least 7 patients who have it and 7 who do not" in said
-    assert "It takes at least 7 patients with the finding in the group." in said
+    assert "among the groups with at least 7 patients who have the finding" in said
 
 
 @pytest.mark.parametrize("known", [False, True])

@@ -43,11 +43,11 @@ def describe_groups(comparison: Comparison) -> list[Section]:
                 ),
                 (
                     "A gap in sensitivity is the sensitivity in a group, at Youden's threshold from "
-                    "the validation part, less that in the other group, or less the median of all "
-                    "groups where there are more than two. Below 0 the finding is missed more often. "
-                    f"It takes at least {enough} patients with the finding in the group. Of two groups "
-                    "only the one that is missed more often is listed. Few positives make large gaps "
-                    "by luck, and the more gaps are looked at, the larger is the largest of them."
+                    f"the validation part, among the groups with at least {enough} patients who have "
+                    "the finding: less that in the other group, or less their median where they are "
+                    "more than two. Below 0 the finding is missed more often. Of two groups only the "
+                    "one that is missed more often is listed. Few positives make large gaps by luck, "
+                    "and the more gaps are looked at, the larger is the largest of them."
                 ),
             ),
         )
