@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import CPU, tiny_part, tiny_recipe
+from tiny import CPU, tiny_part, tiny_recipe, unsettled
 from torch import Tensor, nn
 
 from chestxray14.augmentation import normalize, view
@@ -35,18 +35,6 @@ STRIDES: tuple[Stride, ...] = (8, 16, 32)
 SIZES = st.sampled_from([(64, 64), (64, 73), (64, 112), (96, 111), (224, 256)])
 
 
-def trained(recipe: Recipe) -> nn.Sequential:
-    """Return a network whose statistics and logits are not those of a fresh start."""
-    network = cast(nn.Sequential, build_network(recipe))
-    generator = torch.Generator().manual_seed(1)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-            for tensor in (module.running_mean, module.weight.data, module.bias.data):
-                assert tensor is not None
-                tensor += 0.1 * torch.randn(tensor.shape, generator=generator)
-    return network.eval()
-
-
 def inputs(images: int = 2, px: int = 64) -> Tensor:
     return torch.randn(images, 3, px, px, generator=torch.Generator().manual_seed(0))
 
@@ -71,7 +59,7 @@ def whole_gradient(network: nn.Module, layer: str, seen: Tensor, finding: int) -
 
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_the_mean_of_a_cam_and_the_bias_are_the_logit(backbone: str) -> None:
-    network = trained(tiny_recipe(backbone=backbone))
+    network = unsettled(tiny_recipe(backbone=backbone))
     seen = inputs(px=96)
     logits, maps = map_findings(*split_network(network, "trunk"), seen, method="cam")
     torch.testing.assert_close(logits, network(seen).detach())
@@ -96,7 +84,7 @@ def test_the_mean_of_a_cam_and_the_bias_are_the_logit(backbone: str) -> None:
 def test_gradient_maps_are_those_of_a_backward_pass_through_the_whole_network(
     backbone: str, head: str, stride: Stride, behind: str
 ) -> None:
-    network = trained(tiny_recipe(backbone=backbone, head=head))
+    network = unsettled(tiny_recipe(backbone=backbone, head=head))
     halves = split_network(network, LAYERS[backbone][stride].name)
     seen = inputs()
     logits, maps = map_findings(*halves, seen, method="grad_cam")
@@ -134,7 +122,7 @@ def plus_plus_weights(features: Tensor, gradient: Tensor) -> Tensor:
 
 
 def test_grad_cam_of_the_linear_head_is_the_positive_part_of_the_cam() -> None:
-    halves = split_network(trained(tiny_recipe()), "trunk")
+    halves = split_network(unsettled(tiny_recipe()), "trunk")
     seen = inputs(px=96)
     _, cam = map_findings(*halves, seen, method="cam")
     _, grad_cam = map_findings(*halves, seen, method="grad_cam")
@@ -146,7 +134,7 @@ def test_grad_cam_of_the_linear_head_is_the_positive_part_of_the_cam() -> None:
 def test_features_are_never_negative_and_the_halves_are_the_network(
     backbone: str, head: str
 ) -> None:
-    network = trained(tiny_recipe(backbone=backbone, head=head))
+    network = unsettled(tiny_recipe(backbone=backbone, head=head))
     seen = inputs()
     for stride, layer in LAYERS[backbone].items():
         before, after = split_network(network, layer.name)
@@ -300,7 +288,7 @@ def test_logits_are_those_of_prediction_and_maps_do_not_depend_on_the_batch(
 ) -> None:
     part = tiny_part()
     recipe = tiny_recipe(input_px=64, resize_px=73, views="flip")
-    network = trained(recipe)
+    network = unsettled(recipe)
     whole, few = (
         [
             torch.cat(parts)
@@ -326,7 +314,7 @@ def test_logits_are_those_of_prediction_and_maps_do_not_depend_on_the_batch(
 
 
 def test_drawing_leaves_no_gradient_on_weights_and_works_without_the_gradient_mode() -> None:
-    network = trained(tiny_recipe())
+    network = unsettled(tiny_recipe())
     network.requires_grad_(True)
     with torch.no_grad():
         ((_, maps), *_) = draw(network, tiny_part(), tiny_recipe(), stride=16)
@@ -336,7 +324,7 @@ def test_drawing_leaves_no_gradient_on_weights_and_works_without_the_gradient_mo
 
 
 def test_half_precision_gives_nearly_the_same_maps() -> None:
-    network, part = trained(tiny_recipe()), tiny_part()
+    network, part = unsettled(tiny_recipe()), tiny_part()
     full, half = (
         torch.cat(
             [maps for _, maps in draw(network, part, tiny_recipe(), method="cam", precision=p)]

@@ -8,12 +8,11 @@ import onnxruntime
 import pytest
 import torch
 from fake_run import make_evaluation
-from tiny import tiny_recipe
+from tiny import tiny_recipe, unsettled
 from torch import nn
 
 from chestxray14 import onnx_export
 from chestxray14.augmentation import normalize, view_centre
-from chestxray14.backbones import build_network
 from chestxray14.errors import InputError
 from chestxray14.findings import FINDINGS
 from chestxray14.onnx_export import OPSET, describe, export_onnx
@@ -21,17 +20,6 @@ from chestxray14.recipes import Recipe
 from chestxray14.single_image import DRAWN_NOTICE, NOTICE
 
 PX = 48
-
-
-def unsettle(network: nn.Module) -> nn.Module:
-    """Return a network whose statistics are not those of a fresh start."""
-    generator = torch.Generator().manual_seed(1)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-            for tensor in (module.running_mean, module.weight.data, module.bias.data):
-                assert tensor is not None
-                tensor += 0.1 * torch.randn(tensor.shape, generator=generator)
-    return network.eval()
 
 
 def export(network: nn.Module, recipe: Recipe) -> bytes:
@@ -47,7 +35,7 @@ def test_onnxruntime_gives_pytorchs_probabilities_for_any_number_of_images(
     backbone: str, head: str
 ) -> None:
     recipe = tiny_recipe(backbone=backbone, head=head, resize_px=37, findings=["Mass", "Edema"])
-    network = unsettle(build_network(recipe))
+    network = unsettled(recipe)
     content = export(network, recipe)
     session = onnxruntime.InferenceSession(content)
     assert [(i.name, i.type, i.shape) for i in session.get_inputs()] == [

@@ -1,10 +1,13 @@
 """A recipe, a network and a few made-up images that train in no time."""
 
+from typing import cast
+
 import numpy as np
 import torch
 from conftest import ROOT, make_index
 from torch import nn
 
+from chestxray14.backbones import build_network
 from chestxray14.batches import Part
 from chestxray14.params import load_params
 from chestxray14.recipes import Recipe
@@ -47,3 +50,15 @@ def tiny_part(images: int = 10, *, recipe: Recipe = RECIPES["densenet121_step"])
 
 def snapshot(network: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def unsettled(recipe: Recipe) -> nn.Sequential:
+    """Return a recipe's network whose statistics and logits are not those of a fresh start."""
+    network = cast(nn.Sequential, build_network(recipe))
+    generator = torch.Generator().manual_seed(1)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            for tensor in (module.running_mean, module.weight.data, module.bias.data):
+                assert tensor is not None
+                tensor += 0.1 * torch.randn(tensor.shape, generator=generator)
+    return network.eval()
