@@ -217,21 +217,24 @@ def test_the_lists_share_no_patient_and_end_without_a_newline(drawn: Path) -> No
     assert len({name[:8] for name in test}) == round(0.2 * 12)
 
 
-def test_boxes_lie_in_the_picture_on_labelled_test_images(drawn: Path) -> None:
+def test_boxes_lie_in_the_picture_and_each_has_its_label(drawn: Path) -> None:
     labels = {row[0]: row[1].split("|") for row in rows(drawn / "Data_Entry_2017.csv")}
-    tests = names_in(drawn, "test_list.txt")
     boxes = rows(drawn / "BBox_List_2017.csv")[1:]
-    assert boxes
     assert len({(row[0], row[1]) for row in boxes}) == len(boxes)
     for name, finding, *numbers in boxes:
         finding = "Infiltration" if finding == "Infiltrate" else finding
         x, y, width, height = map(float, numbers)
         assert finding in BOXED_FINDINGS
         assert finding in labels[name]
-        assert name in tests
         assert min(width, height) > 0
         assert min(x, y) >= 0
         assert max(x + width, y + height) <= 1024
+
+
+def test_both_lists_have_boxes(drawn: Path) -> None:
+    boxed = {row[0] for row in rows(drawn / "BBox_List_2017.csv")[1:]}
+    for name in ("train_val_list.txt", "test_list.txt"):
+        assert boxed & set(names_in(drawn, name))
 
 
 def test_a_few_images_are_rgba_and_the_others_grey(drawn: Path) -> None:

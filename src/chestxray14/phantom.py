@@ -143,7 +143,8 @@ def _draw(cohort: Phantom, folder: Path, *, record: Mapping[str, object], worker
     in_test = set(tested.tolist())
     _write_labels(partial_folder / "Data_Entry_2017.csv", studies)
     tests = [study for study in studies if study.patient in in_test]
-    _write_boxes(partial_folder / "BBox_List_2017.csv", tests, boxes)
+    # Unlike NIH's, which lie in its test list alone: whatever the split, its test part has some.
+    _write_boxes(partial_folder / "BBox_List_2017.csv", studies, boxes)
     others = [study for study in studies if study.patient not in in_test]
     for name, part in (("train_val_list.txt", others), ("test_list.txt", tests)):
         (partial_folder / name).write_text("\n".join(study.name for study in part))
