@@ -1,5 +1,5 @@
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import numpy as np
@@ -21,6 +21,7 @@ from chestxray14.heatmaps import (
     Layer,
     Method,
     Stride,
+    choose_stride,
     draw_heatmaps,
     lay_out,
     list_windows,
@@ -61,7 +62,9 @@ def whole_gradient(network: nn.Module, layer: str, seen: Tensor, finding: int) -
 def test_the_mean_of_a_cam_and_the_bias_are_the_logit(backbone: str) -> None:
     network = unsettled(tiny_recipe(backbone=backbone))
     seen = inputs(px=96)
-    logits, maps = map_findings(*split_network(network, "trunk"), seen, method="cam")
+    logits, maps = map_findings(
+        *split_network(network, "trunk"), seen, mapped=range(14), method="cam"
+    )
     torch.testing.assert_close(logits, network(seen).detach())
     assert maps.shape == (2, 14, 3, 3)
     # Sums in another order: float32 keeps about five of their digits.
@@ -87,8 +90,8 @@ def test_gradient_maps_are_those_of_a_backward_pass_through_the_whole_network(
     network = unsettled(tiny_recipe(backbone=backbone, head=head))
     halves = split_network(network, LAYERS[backbone][stride].name)
     seen = inputs()
-    logits, maps = map_findings(*halves, seen, method="grad_cam")
-    _, plus_plus = map_findings(*halves, seen, method="grad_cam_plus_plus")
+    logits, maps = map_findings(*halves, seen, mapped=range(14), method="grad_cam")
+    _, plus_plus = map_findings(*halves, seen, mapped=range(14), method="grad_cam_plus_plus")
     assert maps.shape == plus_plus.shape == (2, 14, 64 // stride, 64 // stride)
     torch.testing.assert_close(logits, network(seen).detach(), atol=1e-4, rtol=1e-4)
     for finding in (0, 13):
@@ -124,8 +127,8 @@ def plus_plus_weights(features: Tensor, gradient: Tensor) -> Tensor:
 def test_grad_cam_of_the_linear_head_is_the_positive_part_of_the_cam() -> None:
     halves = split_network(unsettled(tiny_recipe()), "trunk")
     seen = inputs(px=96)
-    _, cam = map_findings(*halves, seen, method="cam")
-    _, grad_cam = map_findings(*halves, seen, method="grad_cam")
+    _, cam = map_findings(*halves, seen, mapped=range(14), method="cam")
+    _, grad_cam = map_findings(*halves, seen, mapped=range(14), method="grad_cam")
     torch.testing.assert_close(grad_cam, cam.clamp(min=0) / 9, rtol=1e-4, atol=1e-5)
 
 
@@ -224,7 +227,8 @@ def test_a_map_has_its_centre_on_a_planted_square_to_within_a_cell(
     image[0, top : top + side, left : left + side] = 255
     halves = split_network(brightness_network(stride), "trunk")
     maps = [
-        map_findings(*halves, normalize(grey), method=method)[1] for grey in view(image, recipe)
+        map_findings(*halves, normalize(grey), mapped=range(14), method=method)[1]
+        for grey in view(image, recipe)
     ]
     # The mean of a cell's pixels is centred among them.
     spread = lay_out(maps, recipe, Layer("trunk", stride, stride / 2), cells=128)[0, 0]
@@ -267,12 +271,14 @@ def draw(
     part: Part,
     recipe: Recipe,
     *,
+    findings: Sequence[str] | None = None,
     method: Method = "grad_cam",
     stride: Stride = 32,
     precision: str = "fp32",
 ) -> Iterator[tuple[Tensor, Tensor]]:
     return draw_heatmaps(
         *(network, part, recipe),
+        findings=recipe.findings if findings is None else findings,
         method=method,
         stride=stride,
         cells=16,
@@ -311,6 +317,31 @@ def test_logits_are_those_of_prediction_and_maps_do_not_depend_on_the_batch(
     np.testing.assert_allclose(whole[0], expected, atol=1e-5)
     for ours, theirs in zip(whole, few, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-4 * float(ours.abs().max()), rtol=1e-3)
+
+
+@pytest.mark.parametrize("method", ["cam", "grad_cam", "grad_cam_plus_plus"])
+def test_maps_of_some_findings_are_those_among_all_and_the_logits_stay(method: Method) -> None:
+    part, recipe = tiny_part(), tiny_recipe(input_px=64, resize_px=64)
+    network = unsettled(recipe)
+    ((logits, every),) = draw(
+        network, part, recipe.model_copy(update={"batch": 10}), method=method
+    )
+    chosen = ("Hernia", "Mass")
+    ((same, some),) = draw(
+        *(network, part, recipe.model_copy(update={"batch": 10})), findings=chosen, method=method
+    )
+    torch.testing.assert_close(same, logits)
+    torch.testing.assert_close(some, every[:, [recipe.findings.index(name) for name in chosen]])
+
+
+@pytest.mark.parametrize(("px", "cells", "stride"), [
+    (32, 7, 8), (64, 7, 8), (64, 4, 16), (112, 7, 16), (112, 4, 16), (128, 4, 32), (224, 7, 32),
+    (512, 7, 32),
+])  # fmt: skip
+def test_the_stride_leaves_as_many_cells_as_asked_where_one_can(
+    px: int, cells: int, stride: int
+) -> None:
+    assert choose_stride(px, cells=cells) == stride
 
 
 def test_drawing_leaves_no_gradient_on_weights_and_works_without_the_gradient_mode() -> None:

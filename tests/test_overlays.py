@@ -1,22 +1,26 @@
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib import colormaps
 from PIL import Image
 
-from chestxray14.overlays import OPACITY, SMALLEST_SIDE, caption, draw_overlay, name_pictures
-from chestxray14.single_image import NOTICE, Answer
+from chestxray14.overlays import (
+    DRAWN_COLOUR,
+    FOUND_COLOUR,
+    OPACITY,
+    SMALLEST_SIDE,
+    draw_overlay,
+    encode,
+)
 
 GREY = np.full((64, 64), 100, np.uint8)
 
 
 def open_overlay(heatmap: np.ndarray, pixels: np.ndarray = GREY) -> np.ndarray:
-    content = draw_overlay(pixels, heatmap.astype(np.float32), captions=("Mass 0.5", NOTICE))
-    picture = Image.open(io.BytesIO(content))
-    assert picture.format == "PNG"
-    return np.asarray(picture)
+    return np.asarray(
+        draw_overlay(pixels, heatmap.astype(np.float32), captions=("Mass 0.5", "not"))
+    )
 
 
 def test_the_strongest_place_has_the_last_colour_and_the_rest_stays_grey() -> None:
@@ -44,17 +48,26 @@ def test_small_radiographs_are_enlarged_large_ones_kept_and_captions_lie_below()
         assert picture[side:].max() == 255
 
 
-def test_a_caption_has_finding_probability_and_what_it_is_not() -> None:
-    answer = Answer("Mass", raw=0.25, calibrated=0.5, threshold=None)
-    first, second = caption(answer, recipe="best", drawn=True)
-    assert first == "Mass 0.500 calibrated (0.250 raw), best"
-    assert second == f"{NOTICE} best was trained on drawn images."
-    raw = Answer("Mass", raw=0.25, calibrated=None, threshold=None)
-    assert caption(raw, recipe="best", drawn=False) == ("Mass 0.250 raw, best", NOTICE)
+def test_boxes_lie_where_they_are_in_a_picture_of_1024_pixels() -> None:
+    drawn, found = np.array([[256.0, 512.0, 128.0, 256.0]]), np.array([[0.0, 0.0, 1024.0, 1024.0]])
+    picture = np.asarray(
+        draw_overlay(GREY, np.zeros((64, 64), np.float32), captions=(), drawn=drawn, found=found)
+    )
+    corners = [(256, 128), (256, 191), (383, 128), (383, 191)]
+    for row, column in corners:
+        assert tuple(picture[row, column]) == DRAWN_COLOUR
+    for row, column in ((0, 0), (511, 511), (1, 300)):
+        assert tuple(picture[row, column]) == FOUND_COLOUR
+    for row, column in ((255, 127), (384, 192), (320, 160), (5, 5)):
+        assert tuple(picture[row, column]) == (100, 100, 100)
 
 
-def test_every_file_has_a_name_of_its_own() -> None:
-    files = ["a/x.png", "b/X.jpg", "x-2.png", "1.2.840.1", "1.2.840.2", "y" * 300 + ".png"]
-    names = name_pictures([Path(file) for file in files])
-    assert names[:5] == ["x", "X-2", "x-2-2", "1.2.840.1", "1.2.840.2"]
-    assert len(names[5]) == 100
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_file_holds_the_picture(kind: str) -> None:
+    picture = draw_overlay(GREY, np.eye(64, dtype=np.float32), captions=("Mass",))
+    content = encode(picture, kind=kind)
+    opened = Image.open(io.BytesIO(content))
+    assert (opened.format, opened.size) == (kind, picture.size)
+    error = np.asarray(opened, dtype=float) - np.asarray(picture)
+    assert np.abs(error).mean() < (3 if kind == "JPEG" else 1e-9)
+    assert content == encode(picture, kind=kind)

@@ -17,10 +17,13 @@ from chestxray14.findings import FINDINGS
 from chestxray14.heatmaps import Method, Stride, draw_heatmaps
 from chestxray14.images import pack
 from chestxray14.single_image import (
+    NOTICE,
+    Answer,
     as_record,
-    choose_stride,
+    caption,
     judge,
     map_images,
+    name_pictures,
     predict_images,
     read_evaluation,
     read_files,
@@ -129,11 +132,6 @@ def test_an_evaluation_is_none_where_absent_and_named_where_of_another_version(
             read_evaluation(path)
 
 
-@pytest.mark.parametrize(("px", "stride"), [(32, 8), (64, 8), (112, 16), (224, 32), (512, 32)])
-def test_the_stride_leaves_seven_cells_where_it_can(px: int, stride: int) -> None:
-    assert choose_stride(px) == stride
-
-
 @pytest.mark.parametrize(("head", "px", "method", "stride"), [
     ("linear", 224, "cam", 32), ("linear", 32, "grad_cam", 8),
     ("fully_connected", 224, "grad_cam", 32),
@@ -148,6 +146,7 @@ def test_heatmaps_are_cam_where_it_is_exact(
         network,
         Part(pixels, np.arange(2), ["a", "b"], torch.zeros(2, 2)),
         recipe,
+        findings=["Edema"],
         method=method,
         stride=stride,
         cells=48,
@@ -155,6 +154,22 @@ def test_heatmaps_are_cam_where_it_is_exact(
         precision="fp32",
         what="",
     )
-    found = list(map_images(network, pixels, recipe, device=CPU))
-    assert found[0].shape == (2, 48, 48)
+    found = list(map_images(network, pixels, recipe, findings=["Edema"], device=CPU))
+    assert found[0].shape == (1, 48, 48)
     np.testing.assert_allclose(np.stack(found), expected.numpy(), atol=1e-5)
+
+
+def test_a_caption_has_finding_probability_and_what_it_is_not() -> None:
+    answer = Answer("Mass", raw=0.25, calibrated=0.5, threshold=None)
+    first, second = caption(answer, recipe="best", drawn=True)
+    assert first == "Mass 0.500 calibrated (0.250 raw), best"
+    assert second == f"{NOTICE} best was trained on drawn images."
+    raw = Answer("Mass", raw=0.25, calibrated=None, threshold=None)
+    assert caption(raw, recipe="best", drawn=False) == ("Mass 0.250 raw, best", NOTICE)
+
+
+def test_every_file_has_a_name_of_its_own() -> None:
+    files = ["a/x.png", "b/X.jpg", "x-2.png", "1.2.840.1", "1.2.840.2", "y" * 300 + ".png"]
+    names = name_pictures([Path(file) for file in files])
+    assert names[:5] == ["x", "X-2", "x-2-2", "1.2.840.1", "1.2.840.2"]
+    assert len(names[5]) == 100

@@ -25,7 +25,7 @@ from chestxray14.errors import InputError
 from chestxray14.evaluation import Evaluation
 from chestxray14.onnx_export import export_onnx
 from chestxray14.outputs import write_bytes
-from chestxray14.overlays import caption, draw_overlay, name_pictures
+from chestxray14.overlays import draw_overlay, encode
 from chestxray14.params import Params, Phantom, load_params
 from chestxray14.radiographs import list_radiographs, show_path
 from chestxray14.recipes import Recipe
@@ -35,8 +35,10 @@ from chestxray14.single_image import (
     NOTICE,
     Answer,
     as_record,
+    caption,
     judge,
     map_images,
+    name_pictures,
     predict_images,
     read_evaluation,
     read_files,
@@ -208,15 +210,16 @@ def _ask(
     drawings: list[dict[str, str]] = [{} for _ in files]
     if not mapped:
         return judged, drawings
-    maps = map_images(network, pixels, recipe, device=device)
+    maps = map_images(network, pixels, recipe, findings=mapped, device=device)
     names = name_pictures(files)
     for i, heatmaps in enumerate(maps):
-        for each, heatmap in zip(judged[i], heatmaps, strict=True):
-            if each.finding in mapped:
-                path = parsed.output / f"{names[i]}_{each.finding}.png"
-                captions = caption(each, recipe=parsed.recipe, drawn=model.drawn)
-                write_bytes(path, draw_overlay(pixels[i], heatmap, captions=captions))
-                drawings[i][each.finding] = str(path)
+        asked = [each for each in judged[i] if each.finding in mapped]
+        for each, heatmap in zip(asked, heatmaps, strict=True):
+            path = parsed.output / f"{names[i]}_{each.finding}.png"
+            captions = caption(each, recipe=parsed.recipe, drawn=model.drawn)
+            picture = draw_overlay(pixels[i], heatmap, captions=captions)
+            write_bytes(path, encode(picture, kind="PNG"))
+            drawings[i][each.finding] = str(path)
     count = sum(map(len, drawings))
     log.info("%s: %s heatmaps", show_path(parsed.output), f"{count:,}")
     return judged, drawings

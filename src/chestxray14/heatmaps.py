@@ -46,11 +46,18 @@ LAYERS: dict[str, dict[Stride, Layer]] = {
 """The last layer of each backbone at a stride."""
 
 
+def choose_stride(input_px: int, *, cells: int) -> Stride:
+    """Return the coarsest stride that leaves at least `cells` a side, or else the finest."""
+    strides: tuple[Stride, ...] = (32, 16, 8)
+    return next((s for s in strides if input_px >= cells * s), 8)
+
+
 def draw_heatmaps(
     network: nn.Module,
     part: Part,
     recipe: Recipe,
     *,
+    findings: Sequence[str],
     method: Method,
     stride: Stride,
     cells: int,
@@ -58,11 +65,12 @@ def draw_heatmaps(
     precision: str,
     what: str,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield logits (B, views, findings) and heatmaps (B, findings, cells, cells), in order.
+    """Yield logits (B, views, findings) and heatmaps (B, k, cells, cells), in order.
 
-    Both are float32 and stay on the device. The network sees what it sees when it predicts. A
-    heatmap spans the whole image: it is the mean of the views' maps where they cover it, 0 where
-    none does. Raises `InputError` where `cam` does not fit recipe or stride.
+    Logits are those of all the recipe's findings, heatmaps of k `findings` among them. Both are
+    float32 and stay on the device. The network sees what it sees when it predicts. A heatmap spans
+    the whole image: it is the mean of the views' maps where they cover it, 0 where none does.
+    Raises `InputError` where `cam` does not fit recipe or stride.
     """
     if method == "cam" and (recipe.head != "linear" or stride != 32):
         raise InputError(
@@ -70,6 +78,7 @@ def draw_heatmaps(
             "take grad_cam or grad_cam_plus_plus"
         )
     layer = LAYERS[recipe.backbone][stride]
+    mapped = [recipe.findings.index(finding) for finding in findings]
     network.eval()
     before, after = split_network(network, layer.name)
     batches = ordered_batches(part, batch=recipe.batch, device=device)
@@ -78,7 +87,7 @@ def draw_heatmaps(
         logits, maps = [], []
         for grey in view(images, recipe):
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-                seen = map_findings(before, after, normalize(grey), method=method)
+                seen = map_findings(before, after, normalize(grey), mapped=mapped, method=method)
             logits.append(seen[0])
             maps.append(seen[1])
         yield torch.stack(logits, dim=1), lay_out(maps, recipe, layer, cells=cells)
@@ -106,9 +115,14 @@ def _list_steps(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Mod
 
 
 def map_findings(
-    before: nn.Module, after: nn.Sequential, inputs: Tensor, *, method: Method
+    before: nn.Module,
+    after: nn.Sequential,
+    inputs: Tensor,
+    *,
+    mapped: Sequence[int],
+    method: Method,
 ) -> tuple[Tensor, Tensor]:
-    """Return the logits (B, findings) of network input and a map (B, findings, h, w) of each.
+    """Return the logits (B, findings) of network input and the maps (B, k, h, w) of k `mapped`.
 
     `cam` weighs features with the last linear layer (Zhou et al. 2016): where the network is mean
     pooling and that layer, a map's mean and the bias make the logit. `grad_cam` weighs them with
@@ -120,7 +134,7 @@ def map_findings(
     with torch.no_grad():
         features: Tensor = before(inputs)
         if method == "cam":
-            weights = after[-1].get_parameter("weight")
+            weights = after[-1].get_parameter("weight")[list(mapped)]
             maps = torch.einsum("bchw,fc->bfhw", features, weights)
             return after(features).float(), maps.float()
     features.requires_grad_()
@@ -129,8 +143,8 @@ def map_findings(
         # Images do not depend on each other, so that of a batch one sum a finding is enough.
         sums = logits.sum(0).unbind()
     seen = []
-    for one in sums:
-        (gradient,) = torch.autograd.grad(one, features, retain_graph=True)
+    for k in mapped:
+        (gradient,) = torch.autograd.grad(sums[k], features, retain_graph=True)
         seen.append(_weigh(features.detach().float(), gradient.float(), method=method))
     return logits.detach(), torch.stack(seen, dim=1)
 

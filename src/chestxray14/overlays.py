@@ -2,16 +2,14 @@
 
 import io
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from chestxray14.archive import is_image
-from chestxray14.radiographs import ends_as_dicom
-from chestxray14.single_image import NOTICE, Answer
+from chestxray14.annotations import IMAGE_PX
+from chestxray14.boxes import NO_BOXES, Boxes
 
 SMALLEST_SIDE = 512
 """Side in pixels to which smaller radiographs are enlarged."""
@@ -19,17 +17,25 @@ SMALLEST_SIDE = 512
 OPACITY = 0.6
 """How much of the radiograph the strongest place hides."""
 
+DRAWN_COLOUR, FOUND_COLOUR = (0, 255, 255), (255, 255, 255)
+"""Of a radiologist's box, cyan and thick, and of a predicted one, white and thin."""
+
 _LINE = 22
-_LONGEST_NAME = 100
 
 
 def draw_overlay(
-    pixels: NDArray[np.uint8], heatmap: NDArray[np.float32], *, captions: Sequence[str]
-) -> bytes:
-    """Return a PNG of a radiograph (P, P) under its heatmap (P, P), captions below.
+    pixels: NDArray[np.uint8],
+    heatmap: NDArray[np.float32],
+    *,
+    captions: Sequence[str],
+    drawn: Boxes = NO_BOXES,
+    found: Boxes = NO_BOXES,
+) -> Image.Image:
+    """Return a radiograph (P, P) under its heatmap (P, P) and boxes (n, 4), captions below.
 
     Strength is relative: the map's maximum is opaque to `OPACITY` and yellow, zero and what is below
     are clear. The colours are matplotlib's plasma, whose steps look even and none of which is grey.
+    `drawn` are radiologists' boxes, `found` predicted ones.
     """
     side = max(SMALLEST_SIDE, len(pixels))
     grey = Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC).convert("RGB")
@@ -43,37 +49,18 @@ def draw_overlay(
     picture = Image.new("RGB", (side, side + _LINE * len(captions) + 6))
     picture.paste(Image.fromarray(mixed.astype(np.uint8)))
     draw = ImageDraw.Draw(picture)
+    for boxes, colour, width in ((found, FOUND_COLOUR, 2), (drawn, DRAWN_COLOUR, 4)):
+        for x, y, w, h in np.rint(boxes * side / IMAGE_PX).clip(0, side).astype(int).tolist():
+            end = (max(x, x + w - 1), max(y, y + h - 1))
+            draw.rectangle(((x, y), end), outline=colour, width=width)
     font = ImageFont.load_default(size=15)
     for i, caption in enumerate(captions):
         draw.text((8, side + 4 + i * _LINE), caption, fill="white", font=font)
+    return picture
+
+
+def encode(picture: Image.Image, *, kind: str) -> bytes:
+    """Return a picture's file; `kind` is `PNG`, or `JPEG`, which is ten times smaller."""
     content = io.BytesIO()
-    picture.save(content, "PNG")
+    picture.save(content, kind, quality=85)
     return content.getvalue()
-
-
-def caption(answer: Answer, *, recipe: str, drawn: bool) -> tuple[str, str]:
-    """Return the two lines below an overlay: the answer, and what it is not."""
-    kind = f"calibrated ({answer.raw:.3f} raw)" if answer.is_calibrated else "raw"
-    origin = f" {recipe} was trained on drawn images." if drawn else ""
-    return (
-        f"{answer.finding} {answer.probability:.3f} {kind}, {recipe}",
-        f"{NOTICE}{origin}",
-    )
-
-
-def name_pictures(files: Sequence[Path]) -> list[str]:
-    """Return a name for each file: its own without ending, numbered where several share it."""
-    names: list[str] = []
-    taken: set[str] = set()
-    for file in files:
-        # A DICOM file may be called 1.2.840.113619, which has no ending.
-        known = is_image(file.name) or ends_as_dicom(file)
-        own = (file.stem if known else file.name)[:_LONGEST_NAME]
-        name, count = own, 1
-        # Some file systems do not tell Mass from mass.
-        while name.lower() in taken:
-            count += 1
-            name = f"{own}-{count}"
-        taken.add(name.lower())
-        names.append(name)
-    return names

@@ -11,22 +11,25 @@ from pydantic import ValidationError
 from scipy.special import expit
 from torch import nn
 
+from chestxray14.archive import is_image
 from chestxray14.augmentation import view
 from chestxray14.batches import Part
 from chestxray14.calibration import apply_platt
 from chestxray14.engine import predict
 from chestxray14.errors import InputError
 from chestxray14.evaluation import Evaluation
-from chestxray14.heatmaps import Method, Stride, draw_heatmaps
+from chestxray14.heatmaps import Method, choose_stride, draw_heatmaps
 from chestxray14.images import pack
 from chestxray14.progress import track
-from chestxray14.radiographs import read_radiograph
+from chestxray14.radiographs import ends_as_dicom, read_radiograph
 from chestxray14.recipes import Recipe
 
 NOTICE = "Research software, not for diagnosis."
 DRAWN_NOTICE = (
     "The model was trained on drawn images: its answers about a real radiograph mean nothing."
 )
+
+_LONGEST_NAME = 100
 
 _FEWEST_CELLS = 7
 """Cells a side that a heatmap needs to be worth a look: those of 224 pixels at stride 32."""
@@ -118,20 +121,22 @@ def map_images(
     pixels: NDArray[np.uint8],
     recipe: Recipe,
     *,
+    findings: Sequence[str],
     device: torch.device,
 ) -> Iterator[NDArray[np.float32]]:
-    """Yield the heatmaps (findings, P, P) of packed images (n, P, P), in order.
+    """Yield the heatmaps (k, P, P) of k findings in packed images (n, P, P), in order.
 
     CAM where it is exact and fine enough, else Grad-CAM at the coarsest stride that gives a map
     seven cells a side, or the finest there is. In fp32: bf16 looks the same, and on a CPU a
     process's first bf16 pass takes ten seconds to get going.
     """
-    stride = choose_stride(recipe.input_px)
+    stride = choose_stride(recipe.input_px, cells=_FEWEST_CELLS)
     method: Method = "cam" if recipe.head == "linear" and stride == 32 else "grad_cam"
     for _, maps in draw_heatmaps(
         network,
         _as_part(pixels, recipe),
         recipe,
+        findings=findings,
         method=method,
         stride=stride,
         cells=pixels.shape[1],
@@ -140,12 +145,6 @@ def map_images(
         what="heatmaps",
     ):
         yield from maps.cpu().numpy()
-
-
-def choose_stride(input_px: int) -> Stride:
-    """Return the coarsest stride that leaves seven cells a side, or else the finest."""
-    strides: tuple[Stride, ...] = (32, 16, 8)
-    return next((s for s in strides if input_px >= _FEWEST_CELLS * s), 8)
 
 
 def judge(
@@ -193,6 +192,34 @@ def as_record(answers: Sequence[Answer]) -> dict[str, dict[str, object]]:
         }
         for answer in answers
     }
+
+
+def caption(answer: Answer, *, recipe: str, drawn: bool) -> tuple[str, str]:
+    """Return the two lines below an overlay: the answer, and what it is not."""
+    kind = f"calibrated ({answer.raw:.3f} raw)" if answer.is_calibrated else "raw"
+    origin = f" {recipe} was trained on drawn images." if drawn else ""
+    return (
+        f"{answer.finding} {answer.probability:.3f} {kind}, {recipe}",
+        f"{NOTICE}{origin}",
+    )
+
+
+def name_pictures(files: Sequence[Path]) -> list[str]:
+    """Return a name for each file: its own without ending, numbered where several share it."""
+    names: list[str] = []
+    taken: set[str] = set()
+    for file in files:
+        # A DICOM file may be called 1.2.840.113619, which has no ending.
+        known = is_image(file.name) or ends_as_dicom(file)
+        own = (file.stem if known else file.name)[:_LONGEST_NAME]
+        name, count = own, 1
+        # Some file systems do not tell Mass from mass.
+        while name.lower() in taken:
+            count += 1
+            name = f"{own}-{count}"
+        taken.add(name.lower())
+        names.append(name)
+    return names
 
 
 def _as_part(pixels: NDArray[np.uint8], recipe: Recipe) -> Part:
