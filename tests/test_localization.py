@@ -10,6 +10,7 @@ from chestxray14.localization import (
     Localization,
     Overlap,
     Pointing,
+    Shown,
     summarise,
     tabulate,
 )
@@ -43,6 +44,16 @@ def localization(**changes: Any) -> Localization:
         "iou": {str(threshold): overlap for threshold in THRESHOLDS["IoU"]},
         "pointing": Pointing(**SCORES),
         "holds_centre": Pointing(accuracy={}, random={}, centre={}),
+        "shown": [
+            Shown(
+                file="Mass_hit_1.jpg",
+                image="a.png",
+                finding="Mass",
+                hit=True,
+                probability=0.7,
+                iobb=0.5,
+            )
+        ],
     }
     return Localization(**content | changes)
 
@@ -53,10 +64,22 @@ def leaves(content: Any) -> list[Any]:
     return [content]
 
 
-def test_the_record_is_read_back_from_its_own_json_without_lists_or_nulls() -> None:
+def test_the_record_is_read_back_from_its_own_json() -> None:
     text = localization().model_dump_json(exclude_none=True)
     assert Localization.model_validate_json(text) == localization()
-    assert all(isinstance(leaf, str | int | float) for leaf in leaves(json.loads(text)))
+
+
+def test_the_summary_has_words_and_numbers_alone() -> None:
+    told = json.loads(json.dumps(summarise(localization())))
+    assert all(isinstance(leaf, str | int | float) for leaf in leaves(told))
+
+
+def test_a_record_without_a_list_of_pictures_is_refused() -> None:
+    content = localization().model_dump()
+    assert Localization.model_validate(content | {"shown": []}).shown == []
+    del content["shown"]
+    with pytest.raises(ValidationError, match="shown"):
+        Localization.model_validate(content)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from chestxray14.annotations import SIDES, read_boxes
 from chestxray14.boxes import NO_BOXES, Boxes
 from chestxray14.findings import BOXED_FINDINGS
-from chestxray14.localization import THRESHOLDS, Localization
+from chestxray14.localization import THRESHOLDS, Localization, Shown
 from chestxray14.localization_scoring import (
     CENTRE,
     Case,
@@ -44,6 +44,9 @@ CASES = st.lists(
     unique_by=lambda case: (case.image, case.finding),
     max_size=12,
 )
+PICTURE = Shown(
+    file="Mass_hit_1.jpg", image="a.png", finding="Mass", hit=True, probability=0.7, iobb=0.5
+)
 
 
 def case(**changes: object) -> Case:
@@ -63,6 +66,7 @@ def score(cases: Iterable[Case], *, grid_px: float = 256, resolution: int = 16) 
         resolution=resolution,
         left_out={"train": 7},
         seed=0,
+        shown=[PICTURE],
     )
 
 
@@ -319,4 +323,5 @@ def test_without_a_box_that_counts_nothing_is_scored_and_nothing_fails() -> None
     for scored in (score([]), score([case(drawn=NO_BOXES)])):
         assert scored.boxes == 0
         assert not scored.findings
+        assert scored.shown == [PICTURE]
         assert scored.pointing.accuracy == scored.iobb["0.1"].afp == {}

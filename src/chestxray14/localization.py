@@ -66,6 +66,21 @@ class Pointing(_Record):
     centre: dict[str, Share]
 
 
+class Shown(_Record):
+    """One picture of a radiograph, its heatmap and the boxes of one finding, `file` by name.
+
+    `iobb` is the best overlap of a predicted box with a radiologist's, a `hit` where it exceeds
+    the headline's. `probability` is the network's, uncalibrated.
+    """
+
+    file: str
+    image: str
+    finding: str
+    hit: bool
+    probability: Share
+    iobb: Share
+
+
 class Localization(_Record):
     """Everything `localize` says of one network's heatmaps on its annotated test images.
 
@@ -73,8 +88,8 @@ class Localization(_Record):
     coordinates. `boxes` on `images` count, `left_out` are the others, by reason. `iobb` and `iou`
     are by threshold. `pointing` counts boxes that hold the heatmap's maximum, `holds_centre` small
     lesions (Mass and Nodule) whose centre lies in a box of the upper cut: those of the lower one
-    may span the whole image. Only findings with a box that
-    counts are scored, and without any there is no `MEAN` either.
+    may span the whole image. Only findings with a box that counts are scored, and without any
+    there is no `MEAN` either. `shown` are the pictures of some hits and misses.
     """
 
     method: str
@@ -89,6 +104,7 @@ class Localization(_Record):
     iou: dict[str, Overlap]
     pointing: Pointing
     holds_centre: Pointing
+    shown: list[Shown]
 
 
 def summarise(localization: Localization) -> dict[str, Any]:

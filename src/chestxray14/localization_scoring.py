@@ -40,6 +40,7 @@ from chestxray14.localization import (
     Localization,
     Overlap,
     Pointing,
+    Shown,
 )
 from chestxray14.scores import DIGITS
 
@@ -118,12 +119,14 @@ def score_cases(
     resolution: int,
     left_out: Mapping[str, int],
     seed: int,
+    shown: Sequence[Shown],
 ) -> Localization:
     """Return every score of one network's heatmaps, rounded to `DIGITS`.
 
     `cases` are every annotated test image with every boxed finding that the network predicts.
     Noise has cells of `grid_px`, is enlarged to `resolution` as the heatmaps are, and depends on
-    `seed`, image and finding, so that networks of one grid meet the same noise.
+    `seed`, image and finding, so that networks of one grid meet the same noise. `shown` goes into
+    the record as it is.
     """
     boxed = [case for case in cases if len(case.drawn)]
     noise = put_noise(boxed, cells=round(IMAGE_PX / grid_px), resolution=resolution, seed=seed)
@@ -162,6 +165,7 @@ def score_cases(
         iou=at["IoU"],
         pointing=Pointing(**pointing),
         holds_centre=Pointing(**held),
+        shown=list(shown),
     )
 
 
