@@ -38,6 +38,7 @@ CASES = st.lists(
         found=BOXES,
         hot=BOXES,
         peak=st.tuples(*[st.integers(0, 10).map(lambda cell: cell * 64.0 + 32)] * 2),
+        probability=st.floats(0, 1),
         called=st.booleans(),
         labelled=st.booleans(),
     ),
@@ -52,7 +53,9 @@ PICTURE = Shown(
 def case(**changes: object) -> Case:
     """Make a case of Mass that is found on the spot, and called."""
     box = np.array([[0.0, 0, 64, 64]])
-    plain = Case("a.png", "Mass", box, box, box, peak=(32, 32), called=True, labelled=True)
+    plain = Case(
+        "a.png", "Mass", box, box, box, peak=(32, 32), probability=0.5, called=True, labelled=True
+    )
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 
@@ -275,6 +278,7 @@ def test_cases_pair_each_map_with_the_boxes_of_its_image_and_finding() -> None:
         images=["a.png", "b.png"],
         findings=["Mass", "Nodule"],
         boxes=boxes_of(("b.png", "Nodule"), ("c.png", "Mass")),
+        probabilities=np.array([[0.9, 0.2], [0.1, 0.3]]),
         called=np.array([[True, False], [False, False]]),
         labelled=np.array([[False, False], [False, True]]),
     )
@@ -308,6 +312,7 @@ def test_of_nihs_boxes_188_lack_the_label_in_the_original_file_and_none_in_the_n
             images=list(labelled.index),
             findings=BOXED_FINDINGS,
             boxes=boxes,
+            probabilities=np.zeros(labelled.shape),
             called=np.zeros(labelled.shape, dtype=bool),
             labelled=labelled.to_numpy(),
         )

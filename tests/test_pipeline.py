@@ -172,7 +172,7 @@ def test_the_report_exists_and_says_that_the_data_is_drawn(project: Path) -> Non
 
 def test_metrics_are_finite_numbers_words_and_no_lists(project: Path) -> None:
     files = list((project / "metrics").rglob("*.json"))
-    assert len(files) == 1 + 2 * 4 + 2 * len(KEPT) + 1
+    assert len(files) == 1 + 2 * 4 + 3 * len(KEPT) + 1
 
     def check(content: object) -> None:
         if isinstance(content, dict):
@@ -200,7 +200,7 @@ def test_one_changed_param_runs_only_what_reads_it(project: Path) -> None:
     setting = f"recipes.{RECIPE}.seed=7"
     done = run("dvc", "exp", "run", "--temp", "-S", setting, "-n", "other-seed", cwd=project)
     ran = set(re.findall(r"Running stage '(.+)'", done.stdout))
-    stages = {f"{name}@{RECIPE}" for name in ("train", "predict", "evaluate")}
+    stages = {f"{name}@{RECIPE}" for name in ("train", "predict", "evaluate", "localize")}
     assert ran == stages | {"compare"}
     diff = run("dvc", "metrics", "diff", "--json", "other-seed", "workspace", cwd=project)
     assert "auroc" in json.dumps(json.loads(diff.stdout))
@@ -215,7 +215,9 @@ def test_a_recipe_is_added_by_a_copied_block_or_on_the_command_line(project: Pat
     done = run("dvc", "exp", "run", "--temp", *options, "-n", "more-recipes", cwd=project)
     ran = set(re.findall(r"Running stage '(.+)'", done.stdout))
     assert ran == {"compare"} | {
-        f"{stage}@{name}" for stage in ("train", "predict", "evaluate") for name in settings
+        f"{stage}@{name}"
+        for stage in ("train", "predict", "evaluate", "localize")
+        for name in settings
     }
     report = dvc.api.read("reports/comparison.md", repo=str(project), rev="more-recipes")
     assert "| written |" in report

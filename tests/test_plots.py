@@ -22,8 +22,9 @@ AXES = {
     "roc.csv": ("false_positive_rate", {"true_positive_rate"}),
     "precision_recall.csv": ("recall", {"precision"}),
     "reliability.csv": ("predicted", {"observed"}),
+    "localization.csv": ("threshold", {"accuracy", "random", "centre"}),
 }
-CURVES = tuple(AXES)[1:]
+CURVES = ("roc.csv", "precision_recall.csv", "reliability.csv")
 DRAWN = {
     *(f"plots/{recipe}/{file}" for recipe in ("best", "other") for file in AXES),
     *(f"plots/elsewhere/{file}" for file in CURVES),
@@ -53,6 +54,14 @@ def write_tables(project: Path, height: float) -> None:
         "roc.csv": curves.set_axis(["finding", "false_positive_rate"], axis=1),
         "precision_recall.csv": curves.set_axis(["finding", "recall"], axis=1),
         "reliability.csv": names.set_axis(["calibration", "predicted"], axis=1),
+        "localization.csv": pd.DataFrame(
+            [
+                (overlap, finding, 0.1)
+                for overlap in ("IoBB", "IoU")
+                for finding in ("mean", "Mass")
+            ],
+            columns=["overlap", "finding", "threshold"],
+        ),
     }
     for path in map(project.joinpath, DRAWN):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,7 +128,7 @@ def test_diff_draws_each_table_once_with_both_revisions(diff: dict[str, Any]) ->
         assert drawn == {("HEAD", "0.25"), ("workspace", "0.75")}
 
 
-@pytest.mark.parametrize("file", AXES)
+@pytest.mark.parametrize("file", ["history.csv", *CURVES])
 def test_the_axes_are_columns_of_the_table(diff: dict[str, Any], file: str) -> None:
     content = diff[f"plots/best/{file}"][0]["content"]
     marks = list(encodings(content, {}))
@@ -152,6 +161,21 @@ def test_no_line_joins_two_curves(
         groups = rows.groupby(fields)
         assert len(groups) == lines
         assert (groups[[kept_apart, "rev"]].nunique() == 1).all(axis=None)
+
+
+def test_localization_shows_the_mean_of_each_overlap_beside_its_baselines(
+    diff: dict[str, Any],
+) -> None:
+    content = diff["plots/best/localization.csv"][0]["content"]
+    x, ys = AXES["localization.csv"]
+    for overlap, panel in zip(("IoBB", "IoU"), content["hconcat"], strict=True):
+        chosen, folded, _ = panel["transform"]
+        assert chosen["filter"] == f"datum.overlap == '{overlap}' && datum.finding == 'mean'"
+        assert set(folded["fold"]) == ys
+        assert panel["encoding"]["y"]["field"] == folded["as"][1]
+        assert panel["encoding"]["color"]["field"] == folded["as"][0]
+        assert panel["encoding"]["x"]["field"] == x
+        assert panel["encoding"]["strokeDash"]["field"] == "rev"
 
 
 @pytest.mark.parametrize("file", ["roc.csv", "reliability.csv"])

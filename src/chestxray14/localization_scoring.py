@@ -59,8 +59,8 @@ class Case:
     """One finding on one annotated image.
 
     `drawn` are the radiologists' boxes, often none; `found` are the network's, `hot` those of the
-    upper cut alone, and `peak` is where its heatmap is highest. `called` says whether the network
-    calls the finding present, `labelled` whether the image's label names it.
+    upper cut alone, and `peak` is where its heatmap is highest. `probability` is the network's,
+    `called` says whether it calls the finding present, `labelled` whether the image's label does.
     """
 
     image: str
@@ -69,6 +69,7 @@ class Case:
     found: Boxes
     hot: Boxes
     peak: tuple[float, float]
+    probability: float
     called: bool
     labelled: bool
 
@@ -79,13 +80,14 @@ def make_cases(
     images: Sequence[str],
     findings: Sequence[str],
     boxes: pd.DataFrame,
+    probabilities: NDArray[np.float64],
     called: NDArray[np.bool_],
     labelled: NDArray[np.bool_],
 ) -> list[Case]:
     """Return the case of each of n images and k findings, whose `heatmaps` are (n, k, G, G).
 
-    `boxes` are those that count, also of other images; `called` and `labelled` are (n, k). Maps
-    that no score asks for, neither boxed nor called, are not searched.
+    `boxes` are those that count, also of other images; `probabilities`, `called` and `labelled` are
+    (n, k). Maps that no score asks for, neither boxed nor called, are not searched.
     """
     drawn = {
         key: group[list(SIDES)].to_numpy() for key, group in boxes.groupby(["image", "finding"])
@@ -102,6 +104,7 @@ def make_cases(
                     found=find_boxes(heatmaps[i, k]) if asked else NO_BOXES,
                     hot=find_boxes(heatmaps[i, k], cuts=CUTS[1:]) if asked else NO_BOXES,
                     peak=find_peak(heatmaps[i, k]) if asked else (np.nan, np.nan),
+                    probability=float(probabilities[i, k]),
                     called=bool(called[i, k]),
                     labelled=bool(labelled[i, k]),
                 )

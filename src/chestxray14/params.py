@@ -24,6 +24,9 @@ from chestxray14.recipes import (
 
 PARAMS_FILE = Path("params.yaml")
 
+SHOWN = 200
+"""Characters of a wrong value that an error shows: it may be a whole block."""
+
 
 class _Dataset(Record):
     labels: Annotated[str, Field(pattern=r"^[^/]+\.csv$")]
@@ -63,11 +66,15 @@ class KaggleDataset(_Dataset):
     slug: Annotated[str, Field(pattern=r"^[\w-]+/[\w-]+/\d+$")]
 
 
+FileName = Annotated[str, Field(pattern=r"^[^\x00]+$")]
+"""A path; a NUL, which YAML can write, is no part of one."""
+
+
 class Folder(_Dataset):
     """A tree (or zip) in the Kaggle layout that is already on disk."""
 
     source: Literal["folder"]
-    path: Annotated[str, Field(min_length=1)]
+    path: FileName
 
 
 Dataset = Annotated[Phantom | KaggleDataset | Folder, Field(discriminator="source")]
@@ -119,9 +126,9 @@ class ListSplit(Record):
     """Somebody else's lists of image names, refused when their hash differs."""
 
     kind: Literal["lists"]
-    train: str
-    val: str
-    test: str
+    train: FileName
+    val: FileName
+    test: FileName
     sha256: Hashes
 
 
@@ -132,18 +139,27 @@ class Compute(Record):
     """Where training and prediction run."""
 
     device: Literal["auto", "cpu", "cuda", "mps"]
-    threads: Annotated[int, Field(ge=1)]
+    threads: Annotated[int, Field(ge=1, le=1024)]
     precision: Literal["auto", "bf16", "fp32"]
+    deterministic: bool
 
 
 class Evaluate(Record):
     """How predictions are scored."""
 
-    draws: Annotated[int, Field(ge=2)]
+    draws: Annotated[int, Field(ge=2, le=100_000)]
     seed: Seed
-    bins: Annotated[int, Field(ge=2)]
+    bins: Annotated[int, Field(ge=2, le=1000)]
     sensitivity: Share
     at_least: Annotated[int, Field(ge=1)]
+
+
+class Localize(Record):
+    """How heatmaps are drawn and which are shown."""
+
+    method: Literal["cam", "grad_cam", "grad_cam_plus_plus"]
+    cells: Annotated[int, Field(ge=1)]
+    shown: Annotated[int, Field(ge=0)]
 
 
 class External(Record):
@@ -173,6 +189,7 @@ class Params(Record):
     splits: dict[Name, Split]
     compute: Compute
     evaluate: Evaluate
+    localize: Localize
     recipes: Annotated[dict[Name, Recipe], Field(min_length=1)]
     external: dict[Name, External]
 
@@ -234,9 +251,14 @@ def read_yaml(path: Path) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise InputError(f"{where}: {getattr(error, 'problem', error)}") from None
+        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise InputError(f"{where}: {reason}") from None
     except ValueError as error:  # a date that is none
         raise InputError(f"{path}: {error}") from None
+    except (AttributeError, LookupError):  # what PyYAML meets in `!!int ""` and `!!timestamp x`
+        raise InputError(f"{path}: a value is not what its `!!` tag says") from None
+    except RecursionError:
+        raise InputError(f"{path} is nested too deeply") from None
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:
@@ -263,7 +285,9 @@ def _first_problem(error: ValidationError, content: Any) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     if not key or problem["type"] == "value_error":
         return f"{key}: {message}" if key else message
-    return f"{key}: found {problem['input']!r}; {message[0].lower()}{message[1:]}"
+    found = repr(problem["input"])
+    found = found if len(found) <= SHOWN else f"{found[:SHOWN]}..."
+    return f"{key}: found {found}; {message[0].lower()}{message[1:]}"
 
 
 def _walk(place: tuple[int | str, ...], content: Any, *, missing: bool) -> list[str]:
