@@ -133,7 +133,7 @@ def test_a_repeated_finding_is_refused_by_name(tmp_path: Path) -> None:
 def test_an_auroc_above_one_is_refused_with_its_line(tmp_path: Path) -> None:
     rows = rows_of("a")
     rows[2] = rows[2].replace("0.75", "75")
-    with pytest.raises(InputError, match=r"auroc\.csv:4: auroc: found '75'"):
+    with pytest.raises(InputError, match=r"auroc\.csv row 4: auroc: found '75'"):
         read_published(write_tables(tmp_path, rows))
 
 
@@ -199,10 +199,13 @@ def test_published_decisions_hold_together(source: str) -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (["a,A,Mass,0.1,0.2,1.3"], r"f1\.csv:2: f1: found '1.3'"),
-        (["a,A,Mass,0.1,nan,0.3"], r"f1\.csv:2: recall: found 'nan'"),
-        (["a,A,Mass,,0.2,0.3"], r"f1\.csv:2: precision: found ''"),
-        (["a,A,Infiltrate,0.1,0.2,0.3"], r"f1\.csv:2: finding: found 'Infiltrate'; .*micro avg"),
+        (["a,A,Mass,0.1,0.2,1.3"], r"f1\.csv row 2: f1: found '1.3'"),
+        (["a,A,Mass,0.1,nan,0.3"], r"f1\.csv row 2: recall: found 'nan'"),
+        (["a,A,Mass,,0.2,0.3"], r"f1\.csv row 2: precision: found ''"),
+        (
+            ["a,A,Infiltrate,0.1,0.2,0.3"],
+            r"f1\.csv row 2: finding: found 'Infiltrate'; .*micro avg",
+        ),
         (["a,A,Mass,0.1,0.2,0.3"] * 2, "source a has Mass twice"),
         (
             ["a,A,Mass,0.1,0.2,0.3", "a,B,Edema,0.1,0.2,0.3"],

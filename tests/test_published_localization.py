@@ -8,6 +8,7 @@ from conftest import ROOT, SHARED
 from chestxray14.errors import InputError
 from chestxray14.findings import BOXED_FINDINGS
 from chestxray14.localization import THRESHOLDS
+from chestxray14.published import read_published
 from chestxray14.published_localization import read_localization
 
 FOLDER = ROOT / "data/published"
@@ -111,6 +112,20 @@ def test_a_repeated_row_is_refused(tmp_path: Path) -> None:
         file.write("wang_2017,Wang et al. 2017 Table 7,ChestX-ray8,IoU,0.7,Mass,85,0,0\n")
     with pytest.raises(InputError, match=r"Table 7 at 0.7 must have .* repeated: Mass"):
         read_localization(tmp_path)
+
+
+def test_a_table_without_one_of_the_thresholds_is_refused(tmp_path: Path) -> None:
+    lines = (FOLDER / "localization.csv").read_text().splitlines(keepends=True)
+    kept = "".join(line for line in lines if "Table 7,ChestX-ray8,IoU,0.3," not in line)
+    (tmp_path / "localization.csv").write_text(kept)
+    with pytest.raises(InputError, match=r"Table 7: found the thresholds 0.1, 0.2, 0.4, .*0.3, "):
+        read_localization(tmp_path)
+
+
+def test_every_table_belongs_to_a_published_system_and_table_19_to_the_official_split() -> None:
+    systems = read_published(FOLDER)
+    assert all(table.source in systems for table in TABLES.values())
+    assert systems[TABLES[19].source].family == "official split"
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

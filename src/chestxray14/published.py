@@ -1,6 +1,5 @@
 """Published numbers: who reports what, under which protocol, with a model chosen on which images."""
 
-import csv
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from chestxray14.cells import read_cells
 from chestxray14.errors import InputError
 from chestxray14.evaluation import AVERAGES
 from chestxray14.findings import FINDINGS
@@ -159,7 +159,7 @@ class _DecisionRow(_Row):
     f1: Score
 
 
-Row = TypeVar("Row", bound=_Row)
+Row = TypeVar("Row", bound=BaseModel)
 
 
 def read_published(folder: Path) -> dict[str, System]:
@@ -169,11 +169,11 @@ def read_published(folder: Path) -> dict[str, System]:
     """
     path = folder / "auroc.csv"
     cells: dict[str, list[_FindingRow]] = {}
-    for row in _read_rows(path, _FindingRow):
+    for row in read_rows(path, _FindingRow):
         cells.setdefault(row.source, []).append(row)
     systems = {source: _join(rows, path=path) for source, rows in cells.items()}
     path = folder / "mean_auroc.csv"
-    for mean in _read_rows(path, _MeanRow):
+    for mean in read_rows(path, _MeanRow):
         if mean.source in systems:
             raise InputError(f"{path}: source {mean.source} has a mean already, expected one")
         described = mean.model_dump(exclude={"mean_auroc"})
@@ -189,7 +189,7 @@ def read_decisions(folder: Path) -> dict[str, PublishedDecisions]:
     """
     path = folder / "precision_recall_f1.csv"
     read: dict[str, PublishedDecisions] = {}
-    for row in _read_rows(path, _DecisionRow):
+    for row in read_rows(path, _DecisionRow):
         fresh = PublishedDecisions(source=row.source, title=row.title, decisions={})
         known = read.setdefault(row.source, fresh)
         if row.title != known.title:
@@ -207,22 +207,21 @@ def read_decisions(folder: Path) -> dict[str, PublishedDecisions]:
     return read
 
 
-def _read_rows(path: Path, row_type: type[Row]) -> list[Row]:
+def read_rows(path: Path, row_type: type[Row]) -> list[Row]:
+    """Return the rows of a table; `InputError` names the file and the row that is malformed."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text (byte {error.start})") from None
     rows = []
-    reader = csv.DictReader(lines)
-    for row in reader:
+    cells = read_cells(content, name=str(path)).to_dict("records")
+    for number, row in enumerate(cells, start=2):
         try:
             rows.append(row_type.model_validate(row))
         except ValidationError as error:
             problem = error.errors()[0]
             raise InputError(
-                f"{path}:{reader.line_num}: {'.'.join(map(str, problem['loc']))}: "
+                f"{path} row {number}: {'.'.join(map(str, problem['loc']))}: "
                 f"found {problem['input']!r}; {problem['msg']}"
             ) from None
     return rows

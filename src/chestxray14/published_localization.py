@@ -4,14 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from chestxray14.cells import read_cells
 from chestxray14.errors import InputError
 from chestxray14.findings import BOXED_FINDINGS
-from chestxray14.localization import Kind
-
-Text = Annotated[str, Field(min_length=1)]
+from chestxray14.localization import THRESHOLDS, Kind
+from chestxray14.published import Text, read_rows
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,8 @@ class PublishedOverlap:
 class PublishedTable:
     """One published table: what overlap, by threshold and finding, on how many boxes.
 
-    `title` names the paper and the table, `dataset` the labels its network was trained on.
+    `title` names the paper and the table, `dataset` the labels its network was trained on, and
+    `source` the published system (`published.System`) that has the network's protocol.
     """
 
     source: str
@@ -65,25 +64,13 @@ def read_localization(folder: Path) -> dict[str, PublishedTable]:
     """Return the tables of localization.csv in `folder`, by title, in the file's order.
 
     Raises `InputError` naming the file, and the row or table, that is missing or malformed, and a
-    table whose thresholds do not each have every boxed finding once, with the same boxes.
+    table whose thresholds are not `THRESHOLDS`, or do not each have every boxed finding once, with
+    the same boxes.
     """
     path = folder / "localization.csv"
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
-    cells = read_cells(content, name=str(path))
     tables: dict[str, list[_Row]] = {}
-    for number, row in enumerate(cells.to_dict("records"), start=2):
-        try:
-            read = _Row.model_validate(row)
-        except ValidationError as error:
-            problem = error.errors()[0]
-            raise InputError(
-                f"{path} row {number}: {'.'.join(map(str, problem['loc']))}: "
-                f"found {problem['input']!r}; {problem['msg']}"
-            ) from None
-        tables.setdefault(read.table, []).append(read)
+    for row in read_rows(path, _Row):
+        tables.setdefault(row.table, []).append(row)
     return {title: _join(rows, path=path) for title, rows in tables.items()}
 
 
@@ -115,6 +102,11 @@ def _join(rows: list[_Row], *, path: Path) -> PublishedTable:
                     f"{where}, {row.finding}: found {row.boxes} boxes at {threshold} and "
                     f"{boxes[row.finding]} elsewhere, expected one number"
                 )
+    if tuple(by_threshold) != THRESHOLDS[first.overlap]:
+        raise InputError(
+            f"{where}: found the thresholds {', '.join(map(str, by_threshold))}, "
+            f"expected {', '.join(map(str, THRESHOLDS[first.overlap]))}"
+        )
     return PublishedTable(
         source=first.source,
         title=first.table,
