@@ -25,9 +25,19 @@ from chestxray14.evaluation import (
     OperatingPoint,
 )
 from chestxray14.examples import Example
-from chestxray14.findings import FINDINGS, NO_FINDING
+from chestxray14.findings import BOXED_FINDINGS, FINDINGS, NO_FINDING
+from chestxray14.localization import (
+    THRESHOLDS,
+    FindingBoxes,
+    Localization,
+    Overlap,
+    Pointing,
+    Shown,
+)
+from chestxray14.localization_examples import Overlay, show_overlay
 from chestxray14.params import load_params
 from chestxray14.published import System, read_decisions, read_published
+from chestxray14.published_localization import read_localization
 from chestxray14.recipes import Limits, Recipe
 from chestxray14.results import (
     Curves,
@@ -44,6 +54,8 @@ from chestxray14.results import (
 
 PUBLISHED = read_published(ROOT / "data/published")
 DECISIONS = read_decisions(ROOT / "data/published")
+TABLES = read_localization(ROOT / "data/published")
+NIH_BOXES = TABLES["Wang et al. 2017 Table 19"].boxes
 STEP = "densenet121_step"
 RECIPES = load_params(ROOT / "params.yaml").recipes
 RECIPE = RECIPES[STEP]
@@ -226,8 +238,89 @@ def make_run(
         draws=np.array([auroc[f] for f in FINDINGS if f in auroc]) + draws + own,
         curves=make_curves(findings),
         training=None if pretrained else make_training(recipe),
+        localization=None if pretrained else make_localization(findings, sha256=sha256),
         pretrained=pretrained,
     )
+
+
+def make_localization(
+    findings: Sequence[str] = FINDINGS,
+    *,
+    sha256: str = "ab" * 32,
+    boxes: Mapping[str, int] = NIH_BOXES,
+    better: float = 0.0,
+) -> Localization:
+    """Make up how many of all of NIH's boxes are found: the fewer the stricter, by finding.
+
+    Noise finds half of that and the centre a fifth. `boxes` says of which findings there are any.
+    """
+    boxed = [finding for finding in BOXED_FINDINGS if finding in findings and finding in boxes]
+
+    def share(scale: float) -> dict[str, float]:
+        shares = {name: scale * (0.92 - 0.08 * place) for place, name in enumerate(boxed)}
+        mean = {"mean": sum(shares.values()) / len(shares)} if shares else {}
+        return {name: round(value, 5) for name, value in (mean | shares).items()}
+
+    def hits(scale: float) -> dict[str, dict[str, float]]:
+        ours, noise, centre = (share(scale * part) for part in (1 + better, 0.5, 0.2))
+        return {"accuracy": ours, "random": noise, "centre": centre}
+
+    at = {
+        kind: {
+            str(t): Overlap(**hits(1 - t), afp=share(t), false_positives_per_image=share(t / 2))
+            for t in thresholds
+        }
+        for kind, thresholds in THRESHOLDS.items()
+    }
+    small = {who: {"Mass": 0.5} if "Mass" in boxed else {} for who in Pointing.model_fields}
+    return Localization(
+        method="cam",
+        label_version="original",
+        split_sha256=sha256,
+        grid_px=146.28571,
+        images=880 if boxed else 0,
+        boxes=sum(boxes[finding] for finding in boxed),
+        left_out={"train": 30, "val": 4, "in_no_part": 0, "not_predicted": 0},
+        findings={
+            finding: FindingBoxes(
+                boxes=boxes[finding], unlabelled=place, called=40, predicted=60, median_area=12.34
+            )
+            for place, finding in enumerate(boxed[:3])
+        }
+        | {
+            finding: FindingBoxes(boxes=boxes[finding], unlabelled=0, called=40, predicted=0)
+            for finding in boxed[3:]
+        },
+        iobb=at["IoBB"],
+        iou=at["IoU"],
+        pointing=Pointing(**hits(0.8)),
+        holds_centre=Pointing(**small),
+        shown=[make_shown("Mass", hit=True), make_shown("Mass", hit=False)] if boxed else [],
+    )
+
+
+def make_shown(finding: str, *, hit: bool, number: int = 1) -> Shown:
+    """Make up what one picture of a heatmap shows."""
+    return Shown(
+        file=f"{finding}_{'hit' if hit else 'missed'}_{number}.jpg",
+        image=f"0000000{number}_000.png",
+        finding=finding,
+        hit=hit,
+        probability=0.76543,
+        iobb=0.43219 if hit else 0.01234,
+    )
+
+
+def make_picture(*, width: int = 64) -> bytes:
+    """Make up a grey JPEG, a little higher than wide."""
+    picture = io.BytesIO()
+    Image.new("RGB", (width, width * 9 // 8), (90, 90, 90)).save(picture, format="JPEG")
+    return picture.getvalue()
+
+
+def make_overlay(finding: str = "Mass", *, hit: bool = True) -> Overlay:
+    """Make up a picture of a heatmap."""
+    return show_overlay(make_shown(finding, hit=hit), make_picture())
 
 
 def make_floor_scores(*, sha256: str = "", better: float = 0.0) -> FloorScores:
@@ -274,4 +367,5 @@ def compare_runs(
         published,
         floors={run.protocol: make_floor() for run in runs} if floors is None else floors,
         decisions=DECISIONS,
+        localization=TABLES,
     )

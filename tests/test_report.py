@@ -26,6 +26,9 @@ from fake_run import (
     make_example,
     make_floor,
     make_floor_scores,
+    make_localization,
+    make_overlay,
+    make_picture,
     make_prepared,
     make_run,
     make_split,
@@ -39,6 +42,7 @@ from chestxray14.errors import InputError
 from chestxray14.figures import COLOURS, SERIES
 from chestxray14.findings import FINDINGS
 from chestxray14.group_sections import name_findings
+from chestxray14.localization_examples import Overlay, show_overlay
 from chestxray14.params import read_yaml
 from chestxray14.predictions import write_predictions
 from chestxray14.report import Report, write_report
@@ -57,6 +61,12 @@ def _few_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     """Leave out the slowest figures, which have tests of their own, from a test of words."""
     if "all_figures" not in request.fixturenames:
         monkeypatch.setattr("chestxray14.curve_sections.draw_curves", lambda *_, **__: "")
+        monkeypatch.setattr("chestxray14.localization_sections.draw_accuracy", lambda *_, **__: "")
+
+
+def make_hostile_overlay() -> Overlay:
+    shown = make_overlay().shown.model_copy(update={"image": HOSTILE, "finding": HOSTILE})
+    return dataclasses.replace(make_overlay(), shown=shown)
 
 
 def report(*runs: Run, phantom: bool = False) -> Report:
@@ -70,7 +80,11 @@ def report_one(phantom: bool) -> Report:
 
 def write(*runs: Run, phantom: bool = False) -> Report:
     prepared = make_prepared("phantom" if phantom else "kaggle")
-    return write_report(compare_runs(*runs, prepared=prepared), examples=[make_example()])
+    return write_report(
+        compare_runs(*runs, prepared=prepared),
+        examples=[make_example()],
+        overlays=[make_overlay()],
+    )
 
 
 class Page(HTMLParser):
@@ -186,6 +200,18 @@ def test_no_difference_is_printed_on_the_phantom_and_a_sentence_says_why() -> No
     assert not re.search(r"[+−]0\.\d{4}", shown.html.split('id="curves"')[0])
     assert "*0.8454*" in shown.markdown
     assert 'class="numeric apart">0.8454<' in shown.html
+
+
+def test_what_is_apart_is_in_italics_with_its_small_print() -> None:
+    # Table 4 of Wang et al.: Atelectasis, of eight findings and their mean.
+    [row] = [
+        line
+        for line in report().markdown.splitlines()
+        if "\\> 0.1 Wang et al. 2017 Table 4" in line
+    ]
+    assert "| *0.728 (AFP 0.832)* |" in row
+    assert row.count("*") == 2 * 9
+    assert '<td class="numeric apart">0.728 <small>AFP 0.832</small></td>' in report().html
 
 
 def test_systems_selected_on_the_test_set_are_marked_in_both_files() -> None:
@@ -311,7 +337,16 @@ def test_the_sections_stand_in_their_order_and_the_contents_list_them() -> None:
     listed = re.findall(r'<a href="#[^"]*">(.*?)</a>', html.split("</nav>")[0])
     assert titles == listed
     words = ["Result", "Finding by finding", "curves", "Decisions", "Calibration", "Groups"]
-    words += ["Example", "Training", "Published", "What ran", "macro AUROC", "How to read", "cite"]
+    words += [
+        "Localization",
+        "Example",
+        "Training",
+        "Published",
+        "What ran",
+        "macro AUROC",
+        "How to read",
+        "cite",
+    ]
     assert [word for word, title in zip(words, titles, strict=True) if word not in title] == []
 
 
@@ -321,9 +356,13 @@ def test_the_page_shows_radiographs_with_labels_and_predictions_and_markdown_poi
     shown = report()
     page = Page(shown.html)
     assert page.described == [
-        "Radiograph 00000001_000.png, labelled Mass; predicted highest: Mass 0.77, Hernia 0.01"
+        (
+            "Mass hit: radiograph 00000001_000.png with heatmap and boxes; IoBB 0.43, probability "
+            "0.77"
+        ),
+        "Radiograph 00000001_000.png, labelled Mass; predicted highest: Mass 0.77, Hernia 0.01",
     ]
-    content = base64.b64decode(page.loaded[0].removeprefix("data:image/png;base64,"))
+    content = base64.b64decode(page.loaded[1].removeprefix("data:image/png;base64,"))
     assert Image.open(io.BytesIO(content)).size == (64, 64)
     assert (
         f"1 test images of split patient, drawn by a seed among those with and those without a "
@@ -340,18 +379,20 @@ def test_the_page_shows_radiographs_with_labels_and_predictions_and_markdown_poi
 
 
 def test_a_radiograph_without_a_finding_is_called_so() -> None:
-    shown = write_report(compare_runs(make_run()), examples=[make_example(truth=())])
+    shown = write_report(compare_runs(make_run()), examples=[make_example(truth=())], overlays=[])
     assert "labelled No Finding; predicted" in Page(shown.html).described[0]
 
 
 def test_whose_radiographs_these_are_is_said_beside_them() -> None:
     part = [
-        Page(report(phantom=phantom).html.split('id="examples"')[1].split("</section>")[0]).text
+        Page(report(phantom=phantom).html.split(f'id="{anchor}"')[1].split("</section>")[0]).text
+        for anchor in ("examples", "localization-pictures")
         for phantom in (False, True)
     ]
-    assert "Radiographs: NIH Clinical Center, https://nihcc.app.box.com" in part[0]
-    assert "These radiographs are drawn, not taken." in part[1]
-    assert "NIH Clinical Center" not in part[1]
+    for real, drawn in (part[:2], part[2:]):
+        assert "Radiographs: NIH Clinical Center, https://nihcc.app.box.com" in real
+        assert "These radiographs are drawn, not taken." in drawn
+        assert "NIH Clinical Center" not in drawn
 
 
 def test_names_of_groups_and_values_of_curves_are_never_markup() -> None:
@@ -377,7 +418,14 @@ def test_a_page_of_nine_recipes_stays_under_two_megabytes() -> None:
     Image.fromarray(noise).save(picture, format="PNG")
     # Noise is the worst picture there is.
     examples = [dataclasses.replace(make_example(), picture=picture.getvalue())] * 8
-    assert len(write_report(compare_runs(*runs), examples=examples).html) < 2_000_000
+    # A hit and a miss of each boxed finding, coarser noise than any radiograph.
+    coarse = np.random.default_rng(0).integers(256, size=(32, 32), dtype=np.uint8)
+    picture = io.BytesIO()
+    Image.fromarray(coarse).resize((512, 578)).save(picture, format="JPEG", quality=95)
+    overlays = [show_overlay(make_overlay().shown, picture.getvalue())] * 16
+    assert 300_000 < sum(len(overlay.picture) for overlay in overlays) < 700_000
+    shown = write_report(compare_runs(*runs), examples=examples, overlays=overlays)
+    assert len(shown.html) < 2_000_000
 
 
 def test_losses_are_never_offered_for_comparison_between_recipes() -> None:
@@ -423,16 +471,22 @@ def hostile_comparison() -> Comparison:
 @pytest.mark.usefixtures("all_figures")
 def test_foreign_text_is_never_markup_in_html() -> None:
     html = write_report(
-        hostile_comparison(), examples=[make_example(HOSTILE, truth=[HOSTILE])]
+        hostile_comparison(),
+        examples=[make_example(HOSTILE, truth=[HOSTILE])],
+        overlays=[make_hostile_overlay()],
     ).html
     page = Page(html)
     assert not {"script", "b", "em"} & set(page.tags)
     assert not page.open
     assert HOSTILE in page.text
-    # The one radiograph, and its name and labels are text inside and outside its description.
-    assert page.tags.count("img") == 1
+    # The two pictures, and their name and labels are text inside and outside its description.
+    assert page.tags.count("img") == 2
     assert page.described == [
-        f"Radiograph {HOSTILE}, labelled {HOSTILE}; predicted highest: Mass 0.77, Hernia 0.01"
+        (
+            f"{HOSTILE} hit: radiograph {HOSTILE} with heatmap and boxes; IoBB 0.43, probability "
+            "0.77"
+        ),
+        f"Radiograph {HOSTILE}, labelled {HOSTILE}; predicted highest: Mass 0.77, Hernia 0.01",
     ]
     assert "<b>r</b>" in page.text
     assert not [link for link in page.links if not link.startswith(("#", "https://"))]
@@ -440,7 +494,9 @@ def test_foreign_text_is_never_markup_in_html() -> None:
 
 def test_foreign_text_is_never_markup_in_markdown() -> None:
     markdown = write_report(
-        hostile_comparison(), examples=[make_example(HOSTILE, truth=[HOSTILE])]
+        hostile_comparison(),
+        examples=[make_example(HOSTILE, truth=[HOSTILE])],
+        overlays=[make_hostile_overlay()],
     ).markdown
     assert "<script" not in markdown.replace("\\<", "")
     assert "\\[z\\](javascript:1)" in markdown
@@ -495,7 +551,7 @@ def test_who_cannot_see_a_figure_is_told_its_lowest_and_highest_number_and_where
     labels = re.findall(r'<svg [^>]*aria-label="([^"]*)"', report(*runs).html)
     # By hand: 0.60001 + 0.02 i, less 0.05 for the fourth finding and more for the last.
     area = "lowest 0.6100 (low, Infiltration), highest 0.9100 (high, Hernia)"
-    auroc, roc, precision, reliability, training = labels
+    auroc, roc, precision, reliability, boxes, training = labels
     assert auroc == (
         f"AUROC by finding, split patient: {area}; the tables that follow have the others."
     )
@@ -503,6 +559,11 @@ def test_who_cannot_see_a_figure_is_told_its_lowest_and_highest_number_and_where
     assert "tables of AUROC by finding have the others" in roc
     assert "Average precision: 0.250 in each; the table that follows" in precision
     assert "equal mass, mean over the findings: 0.1000 in each; the table" in reliability
+    # By hand: 0.92 - 0.08 i over eight findings is 0.64 in the mean, less by the threshold's share.
+    assert (
+        "Mean share of boxes that high finds, by overlap: IoBB from 0.576 above 0.1 to 0.064 above "
+        "0.9; IoU from 0.576 above 0.1 to 0.192 above 0.7."
+    ) in boxes
     assert "Validation AUROC of the epoch kept: 0.6876 in each." in training
     assert "The table What was kept has the numbers." in training
 
@@ -510,7 +571,10 @@ def test_who_cannot_see_a_figure_is_told_its_lowest_and_highest_number_and_where
 def test_the_page_needs_nothing_but_itself() -> None:
     html = report().html
     page = Page(html)
-    assert all(source.startswith("data:image/png;base64,") for source in page.loaded)
+    assert [source[:22] for source in page.loaded] == [
+        "data:image/jpeg;base64",
+        "data:image/png;base64,",
+    ]
     assert not {"script", "link", "iframe", "object"} & set(page.tags)
     [policy] = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', html)
     assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -531,9 +595,11 @@ def test_the_page_is_well_formed_and_its_contents_lead_somewhere() -> None:
         low <= high + 1 for high, low in zip(page.headings, page.headings[1:], strict=False)
     )
     assert page.unnamed == []
-    assert page.tags.count("caption") == page.tags.count("img") == 1
-    # For each split AUROC, ROC, precision-recall and reliability, and one figure of the training.
-    assert page.tags.count("svg") == 2 * 4 + 1
+    assert page.tags.count("caption") == 1
+    assert page.tags.count("img") == 2
+    # For each split AUROC, ROC, precision-recall, reliability and boxes found, and one figure of
+    # the training.
+    assert page.tags.count("svg") == 2 * 5 + 1
 
 
 def luminance(colour: str) -> float:
@@ -570,7 +636,8 @@ def test_a_pretrained_or_leaky_network_is_nowhere_called_the_leader() -> None:
         assert "Decisions of far" not in text
         assert "Decisions of shortcut" not in text
         told = (
-            "Not shown for shortcut (LEAKY): curves, decisions by finding, reliability and groups"
+            "Not shown for shortcut (LEAKY): curves, decisions by finding, reliability, groups of "
+            "patients and boxes by finding."
         )
         assert text.count(told) == 1
     for text in both(report(make_run("shortcut", kind="image"))):
@@ -594,15 +661,15 @@ def test_what_metadata_alone_reaches_is_set_beside_the_leader() -> None:
         )
         one_by_one = f"(paired p below 0.05, not adjusted) in {named}."
         comparison = compare_runs(run, floors={"patient": floor})
-        for text in both(write_report(comparison, examples=[])):
+        for text in both(write_report(comparison, examples=[], overlays=[])):
             assert told in text
             assert f"One by one these patients put {STEP} above metadata {one_by_one}" in text
     nowhere = dataclasses.replace(floor, draws=np.full_like(floor.draws, np.nan))
     comparison = compare_runs(run, floors={"patient": nowhere})
-    for text in both(write_report(comparison, examples=[])):
+    for text in both(write_report(comparison, examples=[], overlays=[])):
         assert "a difference of 0.0000 (too few patients, or draws of them, for an inter" in text
         assert "(paired p below 0.05, not adjusted) in no finding." in text
-    for text in both(write_report(compare_runs(make_run(), floors={}), examples=[])):
+    for text in both(write_report(compare_runs(make_run(), floors={}), examples=[], overlays=[])):
         assert "metadata alone" not in text.lower()
 
 
@@ -612,7 +679,7 @@ def test_the_same_comparison_gives_the_same_bytes() -> None:
 
 def test_markdown_and_html_hold_the_same_tables() -> None:
     shown = report(make_run(), make_run("b", kind="official"))
-    page = re.sub(r'<ul class="examples">.*?</ul>', "", shown.html, flags=re.DOTALL)
+    page = re.sub(r'<ul class="(?:examples|overlays)">.*?</ul>', "", shown.html, flags=re.DOTALL)
     page = re.sub(r" <small>(.*?)</small>", r" (\1)", page)
     cells = [
         re.sub(r"<[^>]+>", "", cell)
@@ -691,6 +758,13 @@ def write_run(folder: Path, name: str, *, findings: Sequence[str]) -> None:
     evaluation = run.evaluation.model_copy(update={"label_version": LABELS})
     path.write_text(evaluation.model_dump_json(exclude_none=True))
     np.save(folder / f"evaluations/{name}/draws.npy", run.draws)
+    localization = make_localization(findings, sha256=run.evaluation.split_sha256)
+    localization = localization.model_copy(update={"label_version": LABELS})
+    text = localization.model_dump_json(exclude_none=True)
+    path.with_name("localization.json").write_text(text)
+    path.with_name("overlays").mkdir()
+    for shown in localization.shown:
+        (path.with_name("overlays") / shown.file).write_bytes(make_picture())
     plots = folder / f"plots/{name}"
     plots.mkdir(parents=True)
     for field in dataclasses.fields(run.curves):
@@ -759,6 +833,7 @@ def test_folders_of_other_recipes_are_ignored(project: Path) -> None:
         ("evaluations/metadata/patient.npy", "fit_metadata"),
         (f"evaluations/{STEP}/detail.json", "evaluate"),
         (f"evaluations/{STEP}/draws.npy", "evaluate"),
+        (f"evaluations/{STEP}/localization.json", "localize"),
         (f"plots/{STEP}/roc.csv", "evaluate"),
         (f"plots/{STEP}/precision_recall.csv", "evaluate"),
         (f"plots/{STEP}/reliability.csv", "evaluate"),
@@ -819,13 +894,30 @@ def test_the_examples_are_packed_images_with_the_predictions_of_the_best_recipe(
     run_stage()
     page = Page((project / "reports/comparison.html").read_text())
     # Two without a finding and, as there are no more, the four with one.
-    assert len(page.loaded) == 6
-    pictures = [base64.b64decode(source.split(",")[1]) for source in page.loaded]
+    sources = [source for source in page.loaded if source.startswith("data:image/png")]
+    assert len(sources) == 6
+    pictures = [base64.b64decode(source.split(",")[1]) for source in sources]
     rows = [int(np.asarray(Image.open(io.BytesIO(png)))[0, 0]) for png in pictures]
-    for row, described in zip(rows, page.described, strict=True):
+    for row, described in zip(rows, page.described[-6:], strict=True):
         labels = "Mass" if row % 2 else "No Finding"
         assert described.startswith(f"Radiograph {row:08d}_000.png, labelled {labels}; predicted")
         assert "Hernia 0.90, Pleural_Thickening 0.84" in described
+
+
+def test_the_pictures_of_heatmaps_are_the_leaders_and_one_that_is_absent_or_broken_is_named(
+    project: Path,
+) -> None:
+    run_stage()
+    html = (project / "reports/comparison.html").read_text()
+    [leader] = re.findall(r"<h3>Hits and misses of (\w+)</h3>", html)
+    assert [source[:15] for source in Page(html).loaded[:3]] == ["data:image/jpeg"] * 2 + [
+        "data:image/png;"
+    ]
+    path = Path(f"evaluations/{leader}/overlays/Mass_missed_1.jpg")
+    for content in (b"", b"GIF89a", make_picture()[:200], None):
+        path.unlink() if content is None else path.write_bytes(content)
+        with pytest.raises(InputError, match=rf"^{path}: .*; the localize stage writes it$"):
+            run_stage()
 
 
 def test_predictions_of_images_without_a_label_are_refused(project: Path) -> None:
@@ -834,7 +926,11 @@ def test_predictions_of_images_without_a_label_are_refused(project: Path) -> Non
         run_stage()
 
 
-SCORES = (f"evaluations/{STEP}/detail.json", "evaluations/metadata/patient.json")
+SCORES = (
+    f"evaluations/{STEP}/detail.json",
+    f"evaluations/{STEP}/localization.json",
+    "evaluations/metadata/patient.json",
+)
 
 
 @pytest.mark.parametrize("file", SCORES)

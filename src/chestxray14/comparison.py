@@ -8,6 +8,7 @@ from chestxray14.by_finding import tabulate_leader, tabulate_side_by_side
 from chestxray14.errors import InputError
 from chestxray14.findings import FINDINGS
 from chestxray14.published import FAMILIES, Family, PublishedDecisions, System
+from chestxray14.published_localization import PublishedTable
 from chestxray14.ranking import tabulate_ranking
 from chestxray14.results import Floor, Part, Prepared, Run, mean_auroc
 from chestxray14.sources import REFERENCES, why_finding_apart
@@ -66,7 +67,8 @@ class Comparison:
     """Everything the report says in numbers; `no_difference` says why one is not shown.
 
     `groups` stand in the order of the runs, those that leak last. `floors` are the metadata
-    baselines by split, `decisions` what sources say of their decisions.
+    baselines by split, `decisions` what sources say of their decisions and `localization` of the
+    boxes they find, by title.
     """
 
     prepared: Prepared
@@ -78,6 +80,7 @@ class Comparison:
     systems: tuple[System, ...]
     floors: Mapping[str, Floor]
     decisions: Mapping[str, PublishedDecisions]
+    localization: Mapping[str, PublishedTable]
 
     @property
     def honest(self) -> tuple[Group, ...]:
@@ -92,6 +95,7 @@ def compare(
     *,
     floors: Mapping[str, Floor],
     decisions: Mapping[str, PublishedDecisions],
+    localization: Mapping[str, PublishedTable],
 ) -> Comparison:
     """Return the runs beside the published systems.
 
@@ -100,7 +104,8 @@ def compare(
     """
     if not runs:
         raise InputError("params.yaml: recipes is empty, there is nothing to compare")
-    if missing := [source for source in REFERENCES if source not in published]:
+    needed = dict.fromkeys([*REFERENCES, *(table.source for table in localization.values())])
+    if missing := [source for source in needed if source not in published]:
         raise InputError(f"data/published/auroc.csv lacks the sources {', '.join(missing)}")
     # The same test images under two names of a split are one test; a leak is kept by itself.
     groups: dict[tuple[str, bool], list[Run]] = {}
@@ -122,6 +127,7 @@ def compare(
         systems=tuple(published.values()),
         floors=floors,
         decisions=decisions,
+        localization=localization,
     )
 
 

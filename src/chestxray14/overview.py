@@ -88,7 +88,7 @@ def _explain_result(comparison: Comparison) -> Iterator[str]:
     if leaky and not comparison.honest[0].leaky:
         yield (
             f"Not shown for {name_runs(leaky, among=comparison.runs)}: curves, decisions by finding, "
-            "reliability and groups of patients. Scores on patients that a network was trained on "
+            "reliability, groups of patients and boxes by finding. Scores on patients that a network was trained on "
             "do not hold for new ones."
         )
 

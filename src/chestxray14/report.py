@@ -15,6 +15,8 @@ from chestxray14.curve_sections import describe_curves
 from chestxray14.decision_sections import describe_decisions
 from chestxray14.examples import Example
 from chestxray14.group_sections import describe_groups
+from chestxray14.localization_examples import Overlay
+from chestxray14.localization_sections import describe_localization
 from chestxray14.look_alikes import describe_look_alikes
 from chestxray14.overview import (
     describe_examples,
@@ -42,13 +44,17 @@ class Report:
     html: str
 
 
-def write_report(comparison: Comparison, *, examples: Sequence[Example]) -> Report:
+def write_report(
+    comparison: Comparison, *, examples: Sequence[Example], overlays: Sequence[Overlay]
+) -> Report:
     """Return the report on a comparison; the same comparison gives the same bytes.
 
-    `examples` are test images with the predictions of the first honest group's leader.
+    `examples` are test images with the predictions of the first honest group's leader, `overlays`
+    some with its heatmaps.
     """
     titles = [system.title for system in comparison.systems]
     titles += [source.title for source in comparison.decisions.values()]
+    titles += comparison.localization
     shown = {
         "title": TITLE,
         "banner": PHANTOM if comparison.prepared.source == "phantom" else "",
@@ -60,6 +66,7 @@ def write_report(comparison: Comparison, *, examples: Sequence[Example]) -> Repo
             *describe_decisions(comparison),
             *describe_calibration(comparison),
             *describe_groups(comparison),
+            *describe_localization(comparison, overlays),
             *describe_examples(comparison, examples),
             describe_training(comparison),
             *describe_published(comparison),

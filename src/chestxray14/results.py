@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from chestxray14.evaluation import Count, Estimate, Evaluation, Share
 from chestxray14.findings import FINDINGS
+from chestxray14.localization import Localization
 from chestxray14.recipes import Recipe
 
 LABEL_VERSIONS = {
@@ -182,7 +183,7 @@ class Run:
     `draws` (draws, findings) has the AUROC of each scored finding in each bootstrap draw, NaN where
     a draw has one class or patients are too few; networks on the same test images share their
     draws. `training` is None where the network was pretrained elsewhere, and `pretrained` then
-    names its weights. `protocol` is the name of the split.
+    names its weights; nothing is localized then. `protocol` is the name of the split.
     """
 
     name: str
@@ -192,6 +193,7 @@ class Run:
     draws: NDArray[np.float64]
     curves: Curves
     training: Training | None
+    localization: Localization | None
     pretrained: str = ""
 
     @property

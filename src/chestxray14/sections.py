@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from chestxray14.examples import Example
+from chestxray14.localization_examples import Overlay
 from chestxray14.tables import Table
 
 
@@ -12,7 +13,8 @@ from chestxray14.tables import Table
 class Section:
     """A part of the report under one heading; what is empty is left out.
 
-    `figures` are SVG and `examples` radiographs; both stand in the page only. `level` is 2 or 3.
+    `figures` are SVG, `examples` radiographs and `overlays` heatmaps on some; all stand in the page
+    only. `level` is 2 or 3.
     """
 
     anchor: str
@@ -22,4 +24,5 @@ class Section:
     figures: tuple[Markup, ...] = ()
     tables: tuple[Table, ...] = ()
     examples: tuple[Example, ...] = ()
+    overlays: tuple[Overlay, ...] = ()
     points: tuple[str, ...] = ()

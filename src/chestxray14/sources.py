@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from chestxray14.findings import FINDINGS
 from chestxray14.published import System, why_apart
+from chestxray14.published_localization import PublishedTable
 from chestxray14.results import Prepared, Run
 
 REFERENCES = {
@@ -38,4 +39,22 @@ def why_mean_apart(prepared: Prepared, run: Run, system: System) -> str | None:
         return reason
     if (scored := len(run.scored)) < len(FINDINGS):
         return f"{scored} of 14 findings are scored, the published mean is over all"
+    return None
+
+
+def why_boxes_apart(
+    prepared: Prepared, run: Run, table: PublishedTable, system: System
+) -> str | None:
+    """Return why a run's boxes cannot be compared with published ones, None where they can.
+
+    `system` is the one that has the protocol of the `table`.
+    """
+    if table.dataset != "ChestX-ray14":
+        return f"their network learned the labels of {table.dataset}"
+    if reason := why_finding_apart(prepared, run, system):
+        return reason
+    counted = run.localization.findings if run.localization else {}
+    if {finding: found.boxes for finding, found in counted.items()} != table.boxes:
+        ours = sum(found.boxes for found in counted.values())
+        return f"of its {sum(table.boxes.values()):,} boxes {ours:,} count here"
     return None

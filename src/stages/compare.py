@@ -6,8 +6,9 @@ Reads   metrics/prepare.json, metrics/split/<split>.json
         evaluations/<recipe>/{detail.json,draws.npy}, evaluations/metadata/<split>.{json,npy}
         plots/<recipe>/{roc,precision_recall,reliability}.csv
         metrics/<recipe>/train.json, plots/<recipe>/history.csv; neither for an <external>
+        evaluations/<recipe>/localization.json and overlays/; neither for an <external>
         predictions/<recipe>/test.csv, data/packed/<dataset>/{index.csv,images.npy}: the examples
-        data/published/{auroc,mean_auroc,precision_recall_f1}.csv
+        data/published/{auroc,mean_auroc,precision_recall_f1,localization}.csv
         params.yaml: dataset, evaluate, recipes, external
 Writes  reports/comparison.md
         reports/comparison.html   one file that opens without a network
@@ -26,11 +27,15 @@ from chestxray14.errors import InputError
 from chestxray14.evaluation import Evaluation
 from chestxray14.examples import Example, choose_examples, show_example
 from chestxray14.findings import FINDINGS
+from chestxray14.images import UNREADABLE
+from chestxray14.localization import Localization
+from chestxray14.localization_examples import Overlay, choose_overlays, show_overlay
 from chestxray14.outputs import write_text
 from chestxray14.packed import open_images, read_index
 from chestxray14.params import External, load_params
 from chestxray14.predictions import match, read_predictions
 from chestxray14.published import read_decisions, read_published
+from chestxray14.published_localization import read_localization
 from chestxray14.recipes import Recipe
 from chestxray14.records import parse_record, read_record, read_written
 from chestxray14.report import write_report
@@ -94,10 +99,11 @@ def main() -> None:
             for run in runs
         },
         decisions=read_decisions(PUBLISHED),
+        localization=read_localization(PUBLISHED),
     )
     leader = comparison.honest[0].leader
     examples = _read_examples(leader, dataset=params.dataset, seed=params.evaluate.seed)
-    report = write_report(comparison, examples=examples)
+    report = write_report(comparison, examples=examples, overlays=_read_overlays(leader))
     write_text(MARKDOWN, report.markdown)
     write_text(PAGE, report.html)
     log.info("report: %s", PAGE)
@@ -109,6 +115,11 @@ def _read_run(name: str, entry: Recipe | External, *, draws: int, labels: str) -
     path = EVALUATIONS / name / "detail.json"
     evaluation = read_record(path, Evaluation, by="evaluate")
     _check_origin(path, evaluation, split=split, protocol=entry.split, labels=labels)
+    localization = None
+    if isinstance(entry, Recipe):
+        path = EVALUATIONS / name / "localization.json"
+        localization = read_record(path, Localization, by="localize")
+        _check_origin(path, localization, split=split, protocol=entry.split, labels=labels)
     scored = [finding for finding in FINDINGS if finding in evaluation.findings]
     return Run(
         name,
@@ -120,12 +131,18 @@ def _read_run(name: str, entry: Recipe | External, *, draws: int, labels: str) -
         ),
         curves=Curves(**{kind: _read_curves(name, kind) for kind in CURVES}),
         training=_read_training(name, entry) if isinstance(entry, Recipe) else None,
+        localization=localization,
         pretrained="" if isinstance(entry, Recipe) else entry.start,
     )
 
 
 def _check_origin(
-    path: Path, scores: Evaluation | FloorScores, *, split: SplitFacts, protocol: str, labels: str
+    path: Path,
+    scores: Evaluation | FloorScores | Localization,
+    *,
+    split: SplitFacts,
+    protocol: str,
+    labels: str,
 ) -> None:
     """Refuse scores on other test images, or by another version of the labels, than is at hand."""
     if scores.split_sha256 != split.test.sha256:
@@ -192,6 +209,19 @@ def _read_examples(leader: Run, *, dataset: str, seed: int) -> list[Example]:
         show_example(name, images[rows[name]], labels=labels, probabilities=probabilities)
         for name in choose_examples(labels, count=EXAMPLES, seed=seed)
     ]
+
+
+def _read_overlays(leader: Run) -> list[Overlay]:
+    """Return some pictures of the leader's heatmaps, nothing where it has none."""
+    overlays = []
+    for shown in choose_overlays(leader.localization.shown if leader.localization else []):
+        path = EVALUATIONS / leader.name / "overlays" / shown.file
+        try:
+            overlays.append(show_overlay(shown, path.read_bytes()))
+        except UNREADABLE as error:
+            reason = (isinstance(error, OSError) and error.strerror) or "no readable JPEG"
+            raise InputError(f"{path}: {reason}; the localize stage writes it") from None
+    return overlays
 
 
 def _read_training(name: str, recipe: Recipe) -> Training:
