@@ -30,6 +30,7 @@ from chestxray14.heatmaps import choose_stride, draw_heatmaps
 from chestxray14.localization import HEADLINES, MEAN, Localization, summarise, tabulate
 from chestxray14.localization_pictures import caption, choose_shown
 from chestxray14.localization_scoring import make_cases, score_cases
+from chestxray14.metadata import name_some
 from chestxray14.outputs import read_table, write_bytes, write_json, write_text
 from chestxray14.overlays import draw_overlay, encode
 from chestxray14.packed import open_images, read_index
@@ -117,6 +118,12 @@ def main() -> None:
             found=case.found,
         )
         write_bytes(overlays / shown.file, encode(picture, kind="JPEG"))
+    for finding in findings:
+        odd = [c.image for c in cases if c.finding == finding and len(c.drawn) and not c.labelled]
+        if odd:
+            log.info(
+                "%d images boxed for %s lack this label: %s", len(odd), finding, name_some(odd)
+            )
     log.info("%s", _tell(localization))
 
 
