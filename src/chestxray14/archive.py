@@ -5,29 +5,44 @@ import hashlib
 import threading
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from chestxray14.errors import InputError
 
-DAMAGED = (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError)
+LARGEST = 256 * 2**20
+"""Bytes above which a file is refused before it is unpacked; no radiograph or table comes near."""
+
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""The compressions of a zip that zipfile can unpack in bounded memory."""
+
+DAMAGED = (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError)
 """What zipfile raises for a zip that is broken, of an unknown kind, or encrypted."""
 
 
 @dataclass(frozen=True)
+class Member:
+    """One file: its path inside, its bytes, and the CRC-32 that a zip keeps of them.
+
+    In a folder, where only reading everything would tell, `crc` is None.
+    """
+
+    path: str
+    size: int
+    crc: int | None
+
+
+@dataclass(frozen=True)
 class Archive:
-    """Name the radiographs, tables and lists of a zip or folder by basename.
+    """Know the radiographs, tables and lists of a zip or folder by basename.
 
-    Folders carry no meaning in ChestX-ray14.
-
-    `members` maps a basename to its path inside, `sizes` to its bytes, and `checksums` to the
-    CRC-32 that a zip keeps of it (absent in a folder, where only reading everything would tell).
+    Folders carry no meaning in ChestX-ray14. Nothing is ever unpacked to a file, so a path inside
+    that leads elsewhere (`../../x.png`) leads nowhere.
     """
 
     path: Path
-    members: dict[str, str]
-    sizes: dict[str, int]
-    checksums: dict[str, int]
+    members: dict[str, Member]
     _zip: zipfile.ZipFile | None = field(repr=False, compare=False, default=None)
     _lock: threading.Lock = field(repr=False, compare=False, default_factory=threading.Lock)
 
@@ -37,18 +52,24 @@ class Archive:
     def read(self, name: str) -> bytes:
         """Return the bytes of one file; safe to call from several threads.
 
-        Raises `InputError` when it is absent, cannot be read, or differs from a zip's CRC-32.
+        Raises `InputError` when it is absent, cannot be read, is larger than `LARGEST`, or
+        differs from a zip's CRC-32.
         """
         if name not in self.members:
             raise InputError(f"{name} is not in {self.path}")
         member = self.members[name]
+        if member.size > LARGEST:
+            raise InputError(
+                f"{member.path!r} in {self.path} has {member.size:,} bytes unpacked, more than the "
+                f"{LARGEST:,} that a radiograph or table may have"
+            )
         try:
             if self._zip is None:
-                return (self.path / member).read_bytes()
+                return (self.path / member.path).read_bytes()
             with self._lock:
-                return self._zip.read(member)
+                return _unpack(self._zip, member)
         except (*DAMAGED, zlib.error, EOFError) as error:
-            raise InputError(f"{member} in {self.path} cannot be read: {error}") from None
+            raise InputError(f"{member.path!r} in {self.path} cannot be read: {error}") from None
 
     def describe(self) -> dict[str, object]:
         """Return what identifies the content, the same on every machine and at every path.
@@ -57,17 +78,17 @@ class Archive:
         of every file that is not an image.
         """
         digest = hashlib.sha256()
-        for name in sorted(self.members):
+        for name, member in sorted(self.members.items()):
             content = "" if is_image(name) else hashlib.sha256(self.read(name)).hexdigest()
-            crc = self.checksums.get(name, "")
+            crc = "" if member.crc is None else member.crc
             digest.update(
-                f"{name}\t{self.sizes[name]}\t{crc}\t{content}\n".encode(errors="surrogateescape")
+                f"{name}\t{member.size}\t{crc}\t{content}\n".encode(errors="surrogateescape")
             )
         images = [name for name in self.members if is_image(name)]
         return {
             "kind": "folder" if self._zip is None else "zip",
             "images": len(images),
-            "image_bytes": sum(self.sizes[name] for name in images),
+            "image_bytes": sum(self.members[name].size for name in images),
             "other_files": sorted(set(self.members) - set(images)),
             "sha256": digest.hexdigest(),
         }
@@ -78,68 +99,82 @@ def is_image(name: str) -> bool:
     return name.lower().endswith((".png", ".jpg", ".jpeg"))
 
 
+def open_archive(path: Path) -> Archive:
+    """Return the zip or folder at `path`, its files known by basename.
+
+    A basename that occurs twice with equal content counts once (Kaggle's `sample` holds its tree
+    twice). Hidden files are passed over. Raises `InputError` for a missing path, a broken zip, or
+    two different files of one name.
+    """
+    if path.is_dir():
+        opened, found = None, _in_folder(path)
+    elif path.is_file():
+        opened = _open_zip(path)
+        found = _in_zip(opened)
+    else:
+        raise InputError(
+            f"{path} not found (looked at {path.resolve()}): expected a folder or a zip in the "
+            "Kaggle layout; a relative path starts at the root of the project"
+        )
+    members: dict[str, Member] = {}
+    for member in found:
+        inside = PurePosixPath(member.path.replace("\\", "/"))  # as some Windows tools write it
+        if _is_hidden(inside) or not _belongs(inside.name):
+            continue
+        first = members.setdefault(inside.name, member)
+        if first is not member and not _equal(first, member, folder=path):
+            raise InputError(
+                f"{path} holds two different files named {inside.name!r}: {first.path!r} and "
+                f"{member.path!r}"
+            )
+    return Archive(path=path, members=members, _zip=opened)
+
+
+def _open_zip(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except DAMAGED as error:
+        raise InputError(
+            f"{path} is not a whole zip file ({error}): remove it and bring it again"
+        ) from None
+
+
+def _in_zip(archive: zipfile.ZipFile) -> Iterator[Member]:
+    for info in archive.infolist():
+        # A folder's; `is_dir` fails on a name without a letter.
+        if not info.filename.endswith("/"):
+            yield Member(path=info.filename, size=info.file_size, crc=info.CRC)
+
+
+def _in_folder(path: Path) -> Iterator[Member]:
+    for file in sorted(path.rglob("*")):
+        if file.is_file():
+            inside = file.relative_to(path).as_posix()
+            yield Member(path=inside, size=file.stat().st_size, crc=None)
+
+
+def _is_hidden(inside: PurePosixPath) -> bool:
+    return any(part.startswith(".") and part != ".." for part in inside.parts)
+
+
 def _belongs(name: str) -> bool:
     # NIH's own download leaves tar files of many GB and PDFs beside the images.
     return is_image(name) or name.endswith((".csv", "_list.txt"))
 
 
-def open_archive(path: Path) -> Archive:
-    """Return the zip or folder at `path`, its files known by basename.
-
-    A basename that occurs twice with equal content counts once (Kaggle's `sample` holds its tree
-    twice). Raises `InputError` for a missing path, a broken zip, or two different files of one name.
-    """
-    if path.is_dir():
-        return _open_folder(path)
-    if path.is_file():
-        return _open_zip(path)
-    raise InputError(
-        f"{path} not found (looked at {path.resolve()}): expected a folder or a zip in the Kaggle "
-        "layout; a relative path starts at the root of the project"
-    )
+def _equal(first: Member, second: Member, *, folder: Path) -> bool:
+    """Tell whether two files have the same bytes; a zip's CRC-32 stands for them."""
+    if (first.size, first.crc) != (second.size, second.crc):
+        return False
+    if first.crc is not None:
+        return True
+    return filecmp.cmp(folder / first.path, folder / second.path, shallow=False)
 
 
-def _open_folder(path: Path) -> Archive:
-    members: dict[str, str] = {}
-    sizes: dict[str, int] = {}
-    for file in sorted(path.rglob("*")):
-        member = file.relative_to(path)
-        if not file.is_file() or any(part.startswith(".") for part in member.parts):
-            continue
-        name = file.name
-        if not _belongs(name):
-            continue
-        size = file.stat().st_size
-        if name in members:
-            if size == sizes[name] and filecmp.cmp(file, path / members[name], shallow=False):
-                continue
-            raise InputError(
-                f"{path} holds two different files named {name}: {members[name]} and {member}"
-            )
-        members[name], sizes[name] = member.as_posix(), size
-    return Archive(path=path, members=members, sizes=sizes, checksums={})
-
-
-def _open_zip(path: Path) -> Archive:
-    try:
-        archive = zipfile.ZipFile(path)
-    except DAMAGED as error:
-        raise InputError(f"{path} is not a whole zip file: {error}") from None
-    members: dict[str, str] = {}
-    sizes: dict[str, int] = {}
-    checksums: dict[str, int] = {}
-    for info in archive.infolist():
-        if info.is_dir():
-            continue
-        name = PurePosixPath(info.filename).name
-        if not _belongs(name):
-            continue
-        if name in members:
-            if (info.file_size, info.CRC) == (sizes[name], checksums[name]):
-                continue
-            raise InputError(
-                f"{path} holds two different files named {name}: {members[name]} and "
-                f"{info.filename}"
-            )
-        members[name], sizes[name], checksums[name] = info.filename, info.file_size, info.CRC
-    return Archive(path=path, members=members, sizes=sizes, checksums=checksums, _zip=archive)
+def _unpack(archive: zipfile.ZipFile, member: Member) -> bytes:
+    method = archive.getinfo(member.path).compress_type
+    if method not in METHODS:
+        raise zipfile.BadZipFile(f"compression method {method}, expected one of {METHODS}")
+    with archive.open(member.path) as file:
+        # Unpacks no more than asked for, however much the compressed bytes would give.
+        return file.read(member.size + 1)
