@@ -8,11 +8,13 @@ for by a POST, which is redirected to a signed address of the storage, as Kaggle
 import base64
 import hashlib
 import json
+import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,15 +22,29 @@ USER = "someone"
 KEY = "0123456789abcdef-the-key"
 TOKEN = "KGAT_fedcba9876543210-the-token"
 SIGNATURE = "signature-of-an-address"
+LEGACY_KEY = {"KAGGLE_USERNAME": USER, "KAGGLE_KEY": KEY}
 
 
 @dataclass
 class Answer:
-    """What the server says instead of the regular answer."""
+    """What the server says instead of the regular answer; status 0 hangs up without a word."""
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
+
+
+@dataclass
+class Hold:
+    """Stop after so many bytes, and go on when the test has set `release`."""
+
+    after: int
+    reached: threading.Event = field(default_factory=threading.Event)
+    release: threading.Event = field(default_factory=threading.Event)
+
+
+PORTAL = Answer(200, {"Content-Type": "text/html"}, b"<html>Sign in to use this network.</html>")
+"""What a network that wants a sign-in of its own says to everything."""
 
 
 @dataclass
@@ -45,10 +61,21 @@ class FakeKaggle:
     knows_ranges: bool = True
     announced_length: int | None = None
     """Content-Length of the whole file, where it is not the true one."""
+    looked_length: int | None = None
+    """The same for a look alone."""
+    md5_header: str | None = None
+    """What stands after `md5=`, where it is not the true one."""
+    header_line: bytes = b""
+    """A line among the headers of the storage."""
+    accepts_credentials: int | None = None
+    """For how many requests for the dataset credentials are good, where not for ever."""
+    storage: str = "http://localhost/storage"
+    changes_to: bytes | None = None
+    """The archive from the next transfer on."""
     api: list[Answer] = field(default_factory=list)
     """Answers to the next requests for the dataset."""
-    transfers: list[Answer | int | None] = field(default_factory=list)
-    """For the next transfers: an answer, the bytes after which to cut, or None to go well."""
+    transfers: list[Answer | Hold | int] = field(default_factory=list)
+    """For the next transfers: an answer, a hold, or the bytes after which to cut."""
     requests: list[str] = field(default_factory=list)
     """Each request so far: the name of the call, `look`, or `transfer <Range>`."""
     looked: set[str] = field(default_factory=set)
@@ -80,6 +107,15 @@ def serve(kaggle: FakeKaggle) -> Iterator[dict[str, str]]:
         server.server_close()
 
 
+def environment(home: Path, credentials: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's environment with no Kaggle account but `credentials` and `home`'s."""
+    mine = ("KAGGLE_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "CHESTXRAY14_")
+    others = {k: v for k, v in os.environ.items() if not k.upper().startswith(mine)}
+    settings = home / ".kaggle"
+    settings.mkdir(parents=True, exist_ok=True)
+    return {**others, "HOME": str(home), "KAGGLE_CONFIG_DIR": str(settings), **credentials}
+
+
 def _handler(kaggle: FakeKaggle) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -97,9 +133,11 @@ def _handler(kaggle: FakeKaggle) -> type[BaseHTTPRequestHandler]:
             call = self.path.rpartition("/")[2]
             kaggle.requests.append(call)
             if call == "IntrospectToken":
-                active = body["token"] == TOKEN
+                active = body["token"] == TOKEN and self._still_good()
                 self._say_json(200, {"active": active, "username": USER if active else None})
-            elif not self._signed_in():
+            elif call == "GenerateAccessToken":
+                self._say_json(400, {"code": 400, "message": "refresh token has expired"})
+            elif not (self._signed_in() and self._still_good()):
                 self._say_json(401, {"code": 401, "message": "Unauthenticated"})
             elif call != "DownloadDataset":
                 self._say_json(404, {"code": 404, "message": f"no call {call}"})
@@ -109,36 +147,45 @@ def _handler(kaggle: FakeKaggle) -> type[BaseHTTPRequestHandler]:
                 self._say_json(404, {"code": 404, "message": "Dataset not found"})
             else:
                 number = kaggle.requests.count("DownloadDataset")
-                where = f"http://localhost/storage/archive.zip?Signature={SIGNATURE}-{number}"
+                where = f"{kaggle.storage}/archive.zip?Signature={SIGNATURE}-{number}"
                 self._say(Answer(302, {"Location": where}))
 
         def do_GET(self) -> None:
-            signature = parse_qs(urlsplit(self.path).query)["Signature"][0]
+            signature = parse_qs(urlsplit(self.path).query).get("Signature", [""])[0]
+            if not signature:
+                self._say(PORTAL)
+                return
             if signature not in kaggle.looked:
                 kaggle.looked.add(signature)
                 kaggle.requests.append("look")
-                self._send_archive(cut=None)
+                self._send_archive(None, length=kaggle.looked_length)
                 return
             kaggle.requests.append(f"transfer {self.headers.get('Range', '')}".strip())
+            if kaggle.changes_to:
+                kaggle.archive, kaggle.changes_to = kaggle.changes_to, None
             fault = kaggle.transfers.pop(0) if kaggle.transfers else None
             if isinstance(fault, Answer):
                 self._say(fault)
             else:
-                self._send_archive(cut=fault)
+                self._send_archive(fault)
 
         def _signed_in(self) -> bool:
             basic = base64.b64encode(f"{USER}:{KEY}".encode()).decode()
             return self.headers["Authorization"] in (f"Basic {basic}", f"Bearer {TOKEN}")
 
+        def _still_good(self) -> bool:
+            asked = kaggle.requests.count("DownloadDataset")
+            return kaggle.accepts_credentials is None or asked <= kaggle.accepts_credentials
+
         def _asked_for(self, body: dict[str, Any]) -> str:
             return f"{body['ownerSlug']}/{body['datasetSlug']}/{body['datasetVersionNumber']}"
 
-        def _send_archive(self, *, cut: int | None) -> None:
+        def _send_archive(self, fault: Hold | int | None, *, length: int | None = None) -> None:
             start = 0
             unchanged = self.headers.get("If-Range", kaggle.etag) == kaggle.etag
             if kaggle.knows_ranges and unchanged and "Range" in self.headers:
                 start = int(self.headers["Range"].removeprefix("bytes=").rstrip("-"))
-            length = kaggle.announced_length or len(kaggle.archive)
+            length = length or kaggle.announced_length or len(kaggle.archive)
             self.send_response(206 if start else 200)
             self.send_header("ETag", kaggle.etag)
             self.send_header("Content-Length", str(length - start))
@@ -146,17 +193,28 @@ def _handler(kaggle: FakeKaggle) -> type[BaseHTTPRequestHandler]:
                 self.send_header("Content-Range", f"bytes {start}-{length - 1}/{length}")
             if kaggle.sends_md5:
                 md5 = base64.b64encode(hashlib.md5(kaggle.archive).digest()).decode()
-                self.send_header("x-goog-hash", f"crc32c=AAAAAA==, md5={md5}")
+                self.send_header("x-goog-hash", f"crc32c=AAAAAA==, md5={kaggle.md5_header or md5}")
+            self.flush_headers()
+            self.wfile.write(kaggle.header_line)
             self.end_headers()
-            part = kaggle.archive[start:]
-            self.wfile.write(part if cut is None else part[:cut])
-            self.close_connection = cut is not None or length != len(kaggle.archive)
+            part = kaggle.archive[start:length]
+            if isinstance(fault, Hold):
+                self.wfile.write(part[: fault.after])
+                fault.reached.set()
+                fault.release.wait()
+                self.wfile.write(part[fault.after :])
+            else:
+                self.wfile.write(part[:fault])
+            self.close_connection = fault is not None or length != len(kaggle.archive)
 
         def _say_json(self, status: int, content: dict[str, Any]) -> None:
             kind = {"Content-Type": "application/json"}
             self._say(Answer(status, kind, json.dumps(content).encode()))
 
         def _say(self, answer: Answer) -> None:
+            if not answer.status:
+                self.close_connection = True
+                return
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)

@@ -1,8 +1,6 @@
 """The real Kaggle client, in a process of its own, against a stand-in for Kaggle's server."""
 
-import fcntl
 import io
-import os
 import subprocess
 import sys
 import zipfile
@@ -11,11 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_kaggle import KEY, SIGNATURE, TOKEN, USER, Answer, FakeKaggle, serve
+from fake_kaggle import (
+    KEY,
+    LEGACY_KEY,
+    SIGNATURE,
+    TOKEN,
+    FakeKaggle,
+    environment,
+    serve,
+)
 
 SLUG = "nih-chest-xrays/data/3"
 MIB = 2**20
-LEGACY_KEY = {"KAGGLE_USERNAME": USER, "KAGGLE_KEY": KEY}
 CHILD = """
 import sys
 from pathlib import Path
@@ -60,16 +65,12 @@ def bring(
     further_attempts: int = 2,
 ) -> Outcome:
     """Call `download_dataset` as a stage would; no credential may ever be printed."""
-    mine = ("KAGGLE_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
-    environment = {k: v for k, v in os.environ.items() if not k.upper().startswith(mine)}
     home = folder.parent.parent / "home"
-    home.mkdir(exist_ok=True)
-    environment |= {"HOME": str(home), "KAGGLE_CONFIG_DIR": str(home / "kaggle")} | credentials
     arguments = [slug, str(folder), str(further_attempts)]
     with serve(kaggle) as redirected:
         done = subprocess.run(
             [sys.executable, "-c", CHILD, *arguments],
-            env=environment | redirected,
+            env=environment(home, credentials) | redirected,
             capture_output=True,
             text=True,
             check=False,
@@ -112,42 +113,6 @@ def test_a_zip_that_is_there_needs_no_request_and_no_credentials(
     assert (outcome.status, outcome.out) == (0, f"{folder / 'nih-chest-xrays-data-3.zip'}\n")
     assert (folder / "nih-chest-xrays-data-3.zip").read_bytes() == b"whole"
     assert kaggle.requests == []
-
-
-@pytest.mark.parametrize(
-    "credentials",
-    [
-        {},
-        {"KAGGLE_USERNAME": USER, "KAGGLE_KEY": "wrong-key"},
-        {"KAGGLE_API_TOKEN": "KGAT_wrong"},
-        {"KAGGLE_API_TOKEN": f"{TOKEN}\n"},
-    ],
-    ids=["missing", "wrong key", "wrong token", "token with a line end"],
-)
-def test_credentials_that_do_not_work_are_said_in_one_line(
-    kaggle: FakeKaggle, folder: Path, credentials: dict[str, str]
-) -> None:
-    outcome = bring(kaggle, folder, credentials=credentials)
-    assert_one_line(outcome, "credentials are missing or rejected", "KAGGLE_API_TOKEN", "README")
-    assert "look" not in kaggle.requests
-
-
-def test_terms_that_were_not_accepted_are_named_with_the_page_to_accept_them(
-    kaggle: FakeKaggle, folder: Path
-) -> None:
-    kaggle.api = [
-        Answer(403, {"Content-Type": "application/json"}, b'{"code": 403, "message": ""}')
-    ]
-    outcome = bring(kaggle, folder)
-    assert_one_line(
-        outcome, SLUG, "https://www.kaggle.com/datasets/nih-chest-xrays/data ", "terms"
-    )
-
-
-def test_a_version_kaggle_does_not_have_is_named(kaggle: FakeKaggle, folder: Path) -> None:
-    outcome = bring(kaggle, folder, slug="nih-chest-xrays/data/4")
-    assert_one_line(outcome, "nih-chest-xrays/data/4", "no such dataset or version")
-    assert kaggle.requests == ["DownloadDataset"]
 
 
 def test_too_little_disk_space_is_said_before_the_first_byte(
@@ -196,41 +161,6 @@ def test_a_partial_file_of_another_archive_is_not_continued(
     assert (folder / "nih-chest-xrays-data-3.zip").read_bytes() == kaggle.archive
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        Answer(400, body=b"<Error><Code>ExpiredToken</Code></Error>"),
-        Answer(503),
-        Answer(429, {"Retry-After": "0"}),
-    ],
-    ids=["expired address", "503", "429"],
-)
-def test_an_error_of_the_storage_costs_no_byte_that_was_downloaded(
-    kaggle: FakeKaggle, folder: Path, error: Answer
-) -> None:
-    kaggle.transfers = [2 * MIB + 1000, error]
-    assert bring(kaggle, folder).status == 0
-    assert kaggle.requests[-1] == f"transfer bytes={2 * MIB}-"
-    assert (folder / "nih-chest-xrays-data-3.zip").read_bytes() == kaggle.archive
-
-
-def test_a_storage_without_ranges_sends_the_whole_again(kaggle: FakeKaggle, folder: Path) -> None:
-    kaggle.knows_ranges = False
-    kaggle.transfers = [2 * MIB + 1000]
-    assert bring(kaggle, folder).status == 0
-    assert (folder / "nih-chest-xrays-data-3.zip").read_bytes() == kaggle.archive
-    assert kaggle.requests.count("look") == 2
-
-
-def test_attempts_that_bring_nothing_come_to_an_end(kaggle: FakeKaggle, folder: Path) -> None:
-    kaggle.api = [Answer(503)] * 10
-    outcome = bring(kaggle, folder, further_attempts=2)
-    assert outcome.status == 1
-    assert outcome.err.count("\n") == 1
-    assert "503" in outcome.err
-    assert kaggle.requests == ["DownloadDataset"] * 3
-
-
 @pytest.mark.parametrize("sends_md5", [True, False], ids=["by its md5", "by its structure"])
 def test_a_damaged_download_is_recognised_and_removed(
     kaggle: FakeKaggle, folder: Path, sends_md5: bool
@@ -245,12 +175,3 @@ def test_a_damaged_download_is_recognised_and_removed(
     assert not (folder / "nih-chest-xrays-data-3.zip.part").exists()
     assert bring(kaggle, folder).status == 0
     assert (folder / "nih-chest-xrays-data-3.zip").read_bytes() == kaggle.archive
-
-
-def test_a_second_process_does_not_write_the_same_file(kaggle: FakeKaggle, folder: Path) -> None:
-    folder.mkdir(parents=True)
-    with (folder / "nih-chest-xrays-data-3.zip.part").open("ab") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        outcome = bring(kaggle, folder)
-    assert_one_line(outcome, "nih-chest-xrays-data-3.zip.part", "another process")
-    assert kaggle.requests == []
