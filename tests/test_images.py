@@ -1,3 +1,4 @@
+import contextlib
 import io
 from pathlib import Path
 
@@ -42,6 +43,17 @@ def test_sixteen_bits_keep_their_upper_byte() -> None:
 def test_what_is_no_whole_image_is_named(content: bytes) -> None:
     with pytest.raises(InputError, match=r"x\.png is no readable PNG or JPEG"):
         decode(content, name="x.png")
+
+
+def test_no_flipped_bit_changes_a_png_unseen() -> None:
+    x = np.arange(64)
+    grey = (np.add.outer(x * x, x) % 256).astype(np.uint8)  # as noise it would not be compressed
+    content = encode(Image.fromarray(grey))
+    for place in range(8 * len(content)):
+        flipped = bytearray(content)
+        flipped[place // 8] ^= 1 << place % 8
+        with contextlib.suppress(InputError):
+            np.testing.assert_array_equal(np.asarray(decode(bytes(flipped), name="x.png")), grey)
 
 
 def test_an_absurd_number_of_pixels_is_refused_before_decoding() -> None:

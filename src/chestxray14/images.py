@@ -30,6 +30,8 @@ def decode(content: bytes, *, name: str) -> Image.Image:
         image: Image.Image = Image.open(io.BytesIO(content), formats=("PNG", "JPEG"))
         if image.width * image.height > LARGEST:
             raise InputError(f"{name} has {image.width} x {image.height} pixels, too many")
+        # Decoding alone passes over a PNG's checksums, and so over some damage to its pixels.
+        Image.open(io.BytesIO(content), formats=("PNG", "JPEG")).verify()
         image.load()
     except UNREADABLE as error:
         raise InputError(f"{name} is no readable PNG or JPEG: {_reason(error)}") from None
