@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -117,12 +118,61 @@ def test_a_killed_write_leaves_the_last_whole_checkpoint() -> None:
         )
 
 
-def test_a_damaged_checkpoint_is_named() -> None:
+def save_one(folder: Path) -> None:
     network, optimizer = build()
+    step(network, optimizer, seed=0)
+    checkpoint.save(
+        folder,
+        checkpoint.Progress(),
+        network=network,
+        average=network,
+        optimizer=optimizer,
+        best={},
+    )
+
+
+def test_a_damaged_checkpoint_is_put_aside_and_the_run_begins_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    network, optimizer = build()
+    untouched = bits(network)
+    damaged = b"\x08" + b"\0" * 20
     with checkpoint.lock_folder("key") as folder:
-        (folder / "last.safetensors").write_bytes(b"\x08" + b"\0" * 20)
-        with pytest.raises(InputError, match=r"last\.safetensors is absent or damaged"):
-            checkpoint.load(folder, network=network, average=network, optimizer=optimizer)
+        (folder / "last.safetensors").write_bytes(damaged)
+        loaded = checkpoint.load(folder, network=network, average=network, optimizer=optimizer)
+        assert loaded == (checkpoint.Progress(), {})
+        assert bits(network) == untouched
+        assert {file.name: file.read_bytes() for file in folder.iterdir()} == {
+            "last.damaged": damaged
+        }
+    assert "last.safetensors is damaged (" in caplog.text
+
+
+def test_a_checkpoint_put_into_another_runs_folder_is_refused() -> None:
+    network, optimizer = build()
+    with checkpoint.lock_folder("one") as first, checkpoint.lock_folder("other") as second:
+        save_one(first)
+        shutil.copy(first / "last.safetensors", second)
+        with pytest.raises(InputError, match=f"is of the run {first.name}; move it back"):
+            checkpoint.load(second, network=network, average=network, optimizer=optimizer)
+
+
+def test_a_flipped_bit_never_goes_unseen(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    tensors = {"a": torch.arange(3.0), "b": torch.tensor(1), "c": torch.zeros(0, 2)}
+    checkpoint.write_tensors(path, tensors, record={"epoch": 1, "score": float("inf")})
+    content = path.read_bytes()
+    for place in range(0, 8 * len(content), 11):  # every bit of a byte in turn
+        flipped = bytearray(content)
+        flipped[place // 8] ^= 1 << place % 8
+        path.write_bytes(flipped)
+        try:
+            read, record = checkpoint.read_tensors(path)
+        except InputError:
+            continue
+        # What is left is in the header's padding.
+        assert record == {"epoch": 1, "score": float("inf")}
+        assert all(torch.equal(read[name], tensors[name]) for name in tensors)
 
 
 def test_a_model_file_has_the_same_bytes_each_time(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def test_an_absent_file_a_damaged_one_and_another_version_are_named(tmp_path: Pa
     with pytest.raises(InputError, match=r"model\.safetensors not found; run the train stage"):
         read_model(path)
     path.write_bytes(b"x" * 100)
-    with pytest.raises(InputError, match=r"model\.safetensors is absent or damaged"):
+    with pytest.raises(InputError, match=r"model\.safetensors is damaged \(.+\); train it again"):
         read_model(path)
     recipe = tiny_recipe().model_dump()
     for record in ({}, {"recipe": recipe | {"key": 1}}, {"recipe": recipe}, []):

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import logging
 import os
 import shutil
 from collections import defaultdict
@@ -14,7 +15,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from chestxray14.errors import InputError
@@ -23,6 +24,8 @@ from chestxray14.outputs import write_bytes
 CHECKPOINTS_VARIABLE = "CHESTXRAY14_CHECKPOINTS"
 """Environment variable that names another folder for checkpoints: `dvc exp run --temp` and queued
 runs work in a copy that is deleted when they fail, and with it `checkpoints/`."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -81,7 +84,8 @@ def save(
     }
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
-    write_tensors(folder / "last.safetensors", tensors, record=asdict(progress))
+    record = {"run": folder.name, "progress": asdict(progress)}
+    write_tensors(folder / "last.safetensors", tensors, record=record)
 
 
 def load(
@@ -89,13 +93,21 @@ def load(
 ) -> tuple[Progress, dict[str, Tensor]]:
     """Bring all to the saved state; return the progress and the best weights.
 
-    Without a checkpoint nothing changes and the progress is none. Raises `InputError` when the
-    file is damaged.
+    Without a checkpoint nothing changes and the progress is none. So it is with a damaged one, which
+    is put aside: nobody can mend it, and a run begun again ends in the same bytes. Raises
+    `InputError` when the checkpoint is another run's.
     """
     path = folder / "last.safetensors"
     if not path.exists():
         return Progress(), {}
-    tensors, record = read_tensors(path)
+    try:
+        tensors, record = read_tensors(path)
+    except InputError as error:
+        aside = path.replace(path.with_suffix(".damaged"))
+        log.warning("%s: it is now %s, and training begins again", error, aside.name)
+        return Progress(), {}
+    if record["run"] != folder.name:
+        raise InputError(f"{path} is of the run {record['run']}; move it back to that folder")
     parts: dict[str, dict[str, Tensor]] = defaultdict(dict)
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
@@ -114,7 +126,7 @@ def load(
         states.setdefault(int(index), {})[key] = tensor
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": states, "param_groups": groups})
-    return Progress(**record), parts["best"]
+    return Progress(**record["progress"]), parts["best"]
 
 
 def remove(folder: Path) -> None:
@@ -124,21 +136,33 @@ def remove(folder: Path) -> None:
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], *, record: object) -> None:
     """Write tensors and a JSON record as one safetensors file, replaced in one step."""
-    content = safetensors.torch.save(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-        metadata={"record": json.dumps(record, sort_keys=True)},
-    )
-    write_bytes(path, content)
+    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # One key alone: safetensors writes several in an order that differs from run to run.
+    checked = json.dumps({"record": record, "sha256": _hash(kept, record)}, sort_keys=True)
+    write_bytes(path, safetensors.torch.save(kept, metadata={"checked": checked}))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
     """Return what `write_tensors` wrote.
 
-    Raises `InputError` when the file is absent or damaged.
+    Raises `InputError` when the file is damaged, be it by a single bit.
     """
+    content = path.read_bytes()
     try:
-        with safe_open(path, framework="pt") as file:
-            record = json.loads((file.metadata() or {})["record"])
-            return {name: file.get_tensor(name) for name in file.keys()}, record  # noqa: SIM118
-    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
-        raise InputError(f"{path} is absent or damaged ({error}); remove it") from None
+        tensors = safetensors.torch.load(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        checked = json.loads(header["__metadata__"]["checked"])
+        record, expected = checked["record"], checked["sha256"]
+    except (SafetensorError, LookupError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is damaged ({error})") from None
+    if _hash(tensors, record) != expected:
+        raise InputError(f"{path} is damaged (its content has another sha256)")
+    return tensors, record
+
+
+def _hash(tensors: Mapping[str, Tensor], record: object) -> str:
+    digest = sha256(json.dumps(record, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

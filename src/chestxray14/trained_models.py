@@ -18,7 +18,10 @@ def read_model(path: Path) -> tuple[nn.Module, Recipe]:
     """
     if not path.exists():
         raise InputError(f"{path} not found; run the train stage")
-    tensors, record = read_tensors(path)
+    try:
+        tensors, record = read_tensors(path)
+    except InputError as error:
+        raise InputError(f"{error}; train it again") from None
     try:
         recipe = Recipe.model_validate(record["recipe"])
         network = build_network(recipe.model_copy(update={"weights": "random"}))
