@@ -31,6 +31,13 @@ def test_what_is_there_is_returned(tmp_path: Path) -> None:
     ]
 
 
+def test_a_name_stays_text_whatever_it_looks_like(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("image,age\n007,3\nNA,\n1e5,4\n")
+    table = read_table(tmp_path / "a.csv", by="prepare", columns=("image",))
+    assert table["image"].tolist() == ["007", "NA", "1e5"]
+    assert table["age"].isna().tolist() == [False, True, False]
+
+
 def test_a_written_file_never_changes_the_cache_it_is_linked_to(tmp_path: Path) -> None:
     cache, output = tmp_path / "cache", tmp_path / "metrics" / "a.json"
     cache.write_text("old")

@@ -71,6 +71,10 @@ def _evaluate(name: str, params: Params) -> None:
     for part in parts:
         path = folder / f"{part}.csv"
         predicted[part] = match(read_predictions(path)[0], index, path=path)
+        if predicted[part].findings != predicted[parts[0]].findings:
+            raise InputError(
+                f"{path} predicts other findings than {parts[0]}.csv beside it; run predict again"
+            )
     for part, described in (("val", split.val), ("test", split.test)):
         if hash_names(predicted[part].known["image"]) != described.sha256:
             raise InputError(

@@ -109,12 +109,15 @@ def _open_verified(params: Params) -> Archive:
 
 
 def _check_rejected(rejected: list[tuple[str, str]], *, of: int, most: float) -> None:
-    """Stop when more images cannot be read than the dataset's share."""
-    if len(rejected) > most * of:
+    """Stop when more images cannot be read than the dataset's share, or none can."""
+    if len(rejected) / of > most or len(rejected) == of:
         name, reason = rejected[0]
+        why = (
+            "none is left" if len(rejected) == of else f"more than max_rejected = {most:g} allows"
+        )
         raise InputError(
-            f"{len(rejected):,} of {of:,} listed images cannot be read, more than "
-            f"max_rejected = {most:g} allows; the first: {name} ({reason})"
+            f"{len(rejected):,} of {of:,} listed images cannot be read, {why}; "
+            f"the first: {name} ({reason})"
         )
 
 
