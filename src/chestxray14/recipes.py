@@ -23,7 +23,7 @@ class Record(BaseModel):
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Pixels = Annotated[int, Field(ge=32, le=4096)]
-Seed = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -38,7 +38,7 @@ class Limits(Record):
 class WeightsFile(Record):
     """A local state dict to start from, safetensors or torch's own; pinned by its content."""
 
-    path: Annotated[str, Field(min_length=1)]
+    path: Annotated[str, Field(pattern=r"^[^\x00]+$")]
     sha256: Sha256
 
     @property
