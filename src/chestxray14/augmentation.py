@@ -1,6 +1,8 @@
 """From packed grey bytes to what a network sees, a whole batch at once on its device."""
 
 import math
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +31,7 @@ def augment(images: Tensor, recipe: Recipe, rng: np.random.Generator) -> Tensor:
         windows = draw_windows(augmentation, flips=flips, share=share, rng=rng)
         grey = sample(images, windows, px=recipe.input_px)
     else:
-        mask = torch.from_numpy(flips).to(images.device)[:, None, None]
+        mask = _send(flips, images.device)[:, None, None]
         grey = view_centre(torch.where(mask, images.flip(-1), images), recipe)
     return _change_tones(grey, augmentation, rng)
 
@@ -72,10 +74,28 @@ def sample(images: Tensor, windows: NDArray[np.float32], *, px: int) -> Tensor:
     fall on one when the whole image is seen: without it fine structures would alias.
     """
     k = max(1, round(images.shape[-1] / px))
-    theta = torch.from_numpy(windows).to(images.device)
-    grid = F.affine_grid(theta, [len(images), 1, k * px, k * px], align_corners=False)
-    seen = F.grid_sample(images[:, None].float() / 255, grid, align_corners=False)
-    return F.avg_pool2d(seen, k) if k > 1 else seen
+    theta = _send(windows, images.device)
+    parts = zip(_split(images), _split(theta), strict=True)
+    return torch.cat([_sample(*part, px=px, k=k) for part in parts])
+
+
+def _sample(images: Tensor, theta: Tensor, *, px: int, k: int) -> Tensor:
+    # F.affine_grid's values; as a product of matrices it takes longer than all the rest.
+    places = (2 * torch.arange(k * px, device=images.device) + 1) / (k * px) - 1
+    x, y = theta[:, :, 0, None] * places, theta[:, :, 1, None] * places
+    grid = x[:, :, None] + (y + theta[:, :, 2, None])[:, :, :, None]
+    seen = F.grid_sample(
+        images[:, None].float() / 255, grid.permute(0, 2, 3, 1), align_corners=False
+    )
+    # As F.avg_pool2d, which is slow on a CPU.
+    corners = [seen[..., i::k, j::k] for i in range(k) for j in range(k)]
+    return torch.stack(corners).mean(0) if k > 1 else seen
+
+
+def _split(batch: Tensor) -> tuple[Tensor, ...]:
+    """Return a batch in parts that its device is fast at: a CPU's each fit its cache."""
+    count = torch.get_num_threads() if batch.device.type == "cpu" else len(batch)
+    return torch.split(batch, count)
 
 
 def _change_tones(grey: Tensor, augmentation: Augmentation, rng: np.random.Generator) -> Tensor:
@@ -83,7 +103,7 @@ def _change_tones(grey: Tensor, augmentation: Augmentation, rng: np.random.Gener
 
     def draw(spread: float) -> Tensor:
         factors = rng.uniform(1 - spread, 1 + spread, len(grey)).astype(np.float32)
-        return torch.from_numpy(factors).to(grey.device)[:, None, None, None]
+        return _send(factors, grey.device)[:, None, None, None]
 
     if augmentation.brightness:
         grey = (grey * draw(augmentation.brightness)).clamp(0, 1)
@@ -113,10 +133,10 @@ def view(images: Tensor, recipe: Recipe) -> tuple[Tensor, ...]:
 
 
 def _reduce(images: Tensor, *, px: int) -> Tensor:
-    grey = images[:, None].float() / 255
     if px == images.shape[-1]:
-        return grey
-    return F.interpolate(grey, (px, px), mode="bilinear", antialias=True, align_corners=False)
+        return images[:, None].float() / 255
+    resize = partial(F.interpolate, size=px, mode="bilinear", antialias=True, align_corners=False)
+    return torch.cat([resize(part[:, None].float() / 255) for part in _split(images)])
 
 
 def normalize(grey: Tensor) -> Tensor:
@@ -124,6 +144,11 @@ def normalize(grey: Tensor) -> Tensor:
 
     Repeats grey in three channels and applies ImageNet's mean and standard deviation.
     """
-    mean = torch.tensor(IMAGENET_MEAN, device=grey.device)[:, None, None]
-    std = torch.tensor(IMAGENET_STD, device=grey.device)[:, None, None]
+    mean = _send(IMAGENET_MEAN, grey.device)[:, None, None]
+    std = _send(IMAGENET_STD, grey.device)[:, None, None]
     return ((grey - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def _send(values: NDArray[Any] | tuple[float, ...], device: torch.device) -> Tensor:
+    """Return values on a device, without waiting for what it still computes."""
+    return torch.as_tensor(values).to(device, non_blocking=True)
