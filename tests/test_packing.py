@@ -57,6 +57,16 @@ def test_an_absent_and_a_truncated_image_are_left_out_with_a_reason(tmp_path: Pa
     np.testing.assert_array_equal(images[3], drawn["2.png"])
 
 
+def test_the_file_is_the_one_that_numpy_saves(tmp_path: Path) -> None:
+    drawn = make_raw(tmp_path / "raw", images=3)
+    labels = pd.DataFrame({"image": ["0.png", "absent.png", "2.png"]})
+    archive = open_archive(tmp_path / "raw")
+    list(pack_images(archive, labels, path=tmp_path / "i.npy", px=32, workers=2))
+    black = np.zeros((32, 32), np.uint8)
+    np.save(tmp_path / "saved.npy", np.stack([drawn["0.png"], black, drawn["2.png"]]))
+    assert (tmp_path / "i.npy").read_bytes() == (tmp_path / "saved.npy").read_bytes()
+
+
 def test_too_small_a_disk_is_said_before_decoding(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,7 @@
 """From a raw dataset to one packed array: every radiograph decoded once, on every core."""
 
+import math
+import os
 import shutil
 import zlib
 from collections.abc import Iterator
@@ -24,26 +26,39 @@ def pack_images(
     disk has too little space.
     """
     names = labels["image"].tolist()
-    # Blocks of a mapped file are taken when written, where a full disk would kill the process.
-    needed, free = len(names) * px * px, shutil.disk_usage(path.parent).free
+    shape = (len(names), px, px)
+    needed, free = math.prod(shape), shutil.disk_usage(path.parent).free
     if needed > free:
         raise InputError(
             f"not enough disk space for {path}: {needed / 1e9:,.2f} GB needed, "
             f"{free / 1e9:,.2f} GB free"
         )
-    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(names), px, px))
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "|u1", "fortran_order": False, "shape": shape}
+        )
+        first = file.tell()
+        file.truncate(first + needed)
 
-    def pack_row(row: int) -> tuple[str, int, str]:
-        name = names[row]
-        try:
-            array[row] = pack(decode(archive.read(name), name=name), px=px)
-        except InputError as error:
-            return name, 0, str(error)
-        return name, zlib.crc32(array[row]), ""
+        def pack_row(row: int) -> tuple[str, int, str]:
+            name = names[row]
+            try:
+                pixels = pack(decode(archive.read(name), name=name), px=px).tobytes()
+            except InputError as error:
+                return name, 0, str(error)
+            # Written, not mapped: a map's pages count as memory in use, and a full disk kills.
+            _write_at(file.fileno(), pixels, first + row * px * px)
+            return name, zlib.crc32(pixels), ""
 
-    # Pillow decodes and resizes without the interpreter lock, so threads use every core.
-    with ThreadPoolExecutor(workers) as pool:
-        chunk = 64 * workers  # bounds what waits in the queue, and so memory
-        for start in range(0, len(names), chunk):
-            yield from pool.map(pack_row, range(start, min(start + chunk, len(names))))
-    array.flush()
+        # Pillow decodes and resizes without the interpreter lock, so threads use every core.
+        with ThreadPoolExecutor(workers) as pool:
+            chunk = 64 * workers  # bounds what waits in the queue, and so memory
+            for start in range(0, len(names), chunk):
+                yield from pool.map(pack_row, range(start, min(start + chunk, len(names))))
+        os.fsync(file.fileno())
+
+
+def _write_at(file: int, content: bytes, offset: int) -> None:
+    while content:
+        written = os.pwrite(file, content, offset)
+        content, offset = content[written:], offset + written
