@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from chestxray14.errors import InputError
@@ -33,6 +34,28 @@ def test_a_users_mistake_is_one_line_and_status_1() -> None:
 def test_a_refusal_of_the_system_is_one_line_too(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"^error: .*absent: No such file or directory$"):
         run(lambda: print((tmp_path / "absent").read_text()))
+
+
+def test_too_little_memory_is_one_line_too() -> None:
+    with pytest.raises(SystemExit, match=r"^error: too little memory: Unable to allocate .+$"):
+        run(lambda: print(np.empty((2**31, 2**31), dtype=np.uint8)))
+
+
+def test_what_cannot_be_printed_on_one_line_is_escaped() -> None:
+    def fail() -> None:
+        raise InputError("two\nlines, \x1b[31mred, \u2028, ä")
+
+    with pytest.raises(SystemExit) as caught:
+        run(fail)
+    assert caught.value.code == r"error: two\nlines, \x1b[31mred, \u2028, ä"
+
+
+def test_an_endless_line_is_cut() -> None:
+    def fail() -> None:
+        raise InputError("x" * 10_000)
+
+    with pytest.raises(SystemExit, match=r"^error: x{793}\.\.\.$"):
+        run(fail)
 
 
 def test_a_programmers_mistake_crashes_loudly() -> None:

@@ -1,10 +1,15 @@
 """How every stage script starts and ends."""
 
 import argparse
+import fcntl
 import logging
+import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
 from types import FrameType
 from typing import TypeVar
 
@@ -12,20 +17,28 @@ from chestxray14.errors import InputError
 
 T = TypeVar("T")
 
+LONGEST = 800
+"""Characters of an error that are printed: it may quote a whole file without line breaks."""
+
 
 def run(main: Callable[[], None]) -> None:
     """Run a stage's `main`; end a user's mistake or the system's refusal in one line, status 1.
 
-    SIGTERM ends a stage as SIGINT does, with exit status 130; what was finished stays.
+    SIGTERM ends a stage as SIGINT does, with exit status 130; what was finished stays. A second
+    process that runs the same script with the same arguments in this checkout is refused.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     signal.signal(signal.SIGTERM, _stop)
     try:
-        main()
+        with _alone():
+            main()
     except InputError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(_one_line(f"error: {error}"))
     except OSError as error:
-        sys.exit(f"error: {error.filename or 'the system'}: {error.strerror or error}")
+        reason = f"{error.filename or 'the system'}: {error.strerror or error}"
+        sys.exit(_one_line(f"error: {reason}"))
+    except MemoryError as error:
+        sys.exit(_one_line(f"error: too little memory: {error}"))
     except KeyboardInterrupt:
         print("stopped; nothing finished is lost, the same command goes on", file=sys.stderr)
         sys.exit(130)
@@ -45,6 +58,44 @@ def choose(entries: Mapping[str, T], *, of: str, doc: str | None) -> tuple[str, 
     if name not in entries:
         raise InputError(f"params.yaml: {of} has no {name!r}; found {sorted(entries)}")
     return name, entries[name]
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Keep others from running this stage, with these arguments, in this checkout.
+
+    DVC knows nothing of a stage run by hand, and a DVC that was killed leaves its stage running.
+    The processes of one torchrun are the same run.
+    """
+    checkout = Path(".dvc")
+    if not checkout.is_dir() or "RANK" in os.environ:
+        yield
+        return
+    command = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    folder = checkout / "tmp" / "stages"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{sha256(chr(0).join(command).encode()).hexdigest()[:16]}.lock"
+    with path.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise InputError(
+                f"process {lock.read()} is running `{' '.join(command)}` here already; wait for "
+                "it, or end it and run this again"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def _one_line(text: str) -> str:
+    """Return text cut to `LONGEST`, what cannot be printed on one line as Python writes it."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in (text if len(text) <= LONGEST else f"{text[:LONGEST]}...")
+    )
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:
