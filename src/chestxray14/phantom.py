@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import math
+import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,9 +15,10 @@ from collections.abc import Set as AbstractSet
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from statistics import NormalDist
+from threading import Thread
 
 import numpy as np
 from numpy.typing import NDArray
@@ -226,15 +228,25 @@ def _map(
     if workers == 1:
         yield from map(draw, patients)
         return
-    # A fork would copy the threads' locks of whatever the caller has imported. Only the parent
-    # hears Ctrl-C; it then lets the workers finish what they have begun.
+    # A fork would copy the threads' locks of whatever the caller has imported.
     with ProcessPoolExecutor(
-        workers,
-        mp_context=get_context("spawn"),
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),
+        workers, mp_context=get_context("spawn"), initializer=_start_worker
     ) as pool:
-        yield from pool.map(draw, patients, chunksize=4)
+        yield from pool.map(draw, patients)
+
+
+def _start_worker() -> None:
+    """Leave Ctrl-C to the parent, which lets a worker finish its patient; end when it is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    # A parent that was killed cannot say so: its workers would wait for it forever.
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _draw_patient(
