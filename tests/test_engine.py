@@ -1,5 +1,7 @@
 import copy
+import weakref
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,10 +9,20 @@ import torch
 import torch.nn.functional as F
 from tiny import CPU, plain, snapshot, tiny_network, tiny_part, tiny_recipe
 from torch import Tensor, nn
+from torch._dynamo.testing import CompileCounter
 
 from chestxray14.augmentation import view, view_centre
+from chestxray14.backbones import build_network
 from chestxray14.batches import Part
-from chestxray14.engine import build_optimizer, follow, predict, train_one_epoch
+from chestxray14.engine import (
+    CHECK_EVERY,
+    build_optimizer,
+    compile_on_gpu,
+    follow,
+    predict,
+    set_train_mode,
+    train_one_epoch,
+)
 from chestxray14.errors import InputError
 from chestxray14.recipes import Recipe
 
@@ -181,16 +193,80 @@ def test_the_average_follows_running_statistics_and_leaves_the_network_alone() -
         assert not torch.equal(kept[name], snapshot(tiny_network())[name])
 
 
-def test_too_little_memory_is_told_with_the_batch() -> None:
-    class Greedy(nn.Module):
-        def forward(self, _: Tensor) -> Tensor:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+class Greedy(nn.Module):
+    """Pass batches of so many images, and run out of memory on more."""
 
-    greedy = nn.Sequential(Greedy(), nn.Linear(1, 1))
-    with pytest.raises(
-        InputError, match="too small for 4 images at once; lower the recipe's batch"
-    ):
-        train(greedy, tiny_part(), tiny_recipe(), epochs=1)
+    def __init__(self, at_most: int) -> None:
+        super().__init__()
+        self.at_most = at_most
+
+    def forward(self, images: Tensor) -> Tensor:
+        if len(images) > self.at_most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return images
+
+
+TOO_SMALL = "memory is too small for 8 images at once"
+
+
+@pytest.mark.parametrize(
+    ("at_most", "advice"),
+    [
+        (7, "4 fit: set the recipe's batch to 4"),
+        (3, "2 fit: set the recipe's batch to 2"),
+        (1, "not even 2 fit: lower the recipe's input_px"),
+    ],
+)
+def test_too_little_memory_is_told_with_the_batch_that_fits(at_most: int, advice: str) -> None:
+    greedy = nn.Sequential(Greedy(at_most), tiny_network())
+    part, recipe = tiny_part(8), tiny_recipe(batch=8)
+    with pytest.raises(InputError, match=f"{TOO_SMALL}; {advice}"):
+        train(greedy, part, recipe, epochs=1)
+    with pytest.raises(InputError, match=f"{TOO_SMALL}; {advice}"):
+        predict(
+            *(greedy, part, lambda images: view(images, recipe)),
+            batch=8,
+            device=CPU,
+            precision="fp32",
+            what="test",
+        )
+
+
+def test_a_batch_that_fits_is_one_of_which_the_gradient_fits_too() -> None:
+    class GreedyBackward(torch.autograd.Function):
+        @staticmethod
+        def forward(_: object, images: Tensor) -> Tensor:
+            return images.clone()
+
+        @staticmethod
+        def backward(_: object, gradient: Tensor) -> Tensor:  # type: ignore[override]
+            return Greedy(3)(gradient)  # type: ignore[no-any-return]
+
+    class Late(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return GreedyBackward.apply(images)  # type: ignore[no-any-return,no-untyped-call]
+
+    network = tiny_network()
+    with pytest.raises(InputError, match=f"{TOO_SMALL}; 2 fit"):
+        train(nn.Sequential(network, Late()), tiny_part(8), tiny_recipe(batch=8), epochs=1)
+
+
+def test_the_search_for_a_batch_holds_nothing_of_the_one_that_did_not_fit() -> None:
+    alive: list[weakref.ref[Tensor]] = []
+    left: list[int] = []
+
+    class Hoard(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            left.append(sum(ref() is not None for ref in alive))
+            activations = images * 2
+            alive.append(weakref.ref(activations))
+            if len(images) > 2:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return activations
+
+    with pytest.raises(InputError, match="2 fit"):
+        train(nn.Sequential(Hoard(), tiny_network()), tiny_part(8), tiny_recipe(batch=8), epochs=1)
+    assert left == [0, 0, 0]
 
 
 def test_a_loss_that_is_not_finite_stops_with_epoch_step_and_rate() -> None:
@@ -200,3 +276,104 @@ def test_a_loss_that_is_not_finite_stops_with_epoch_step_and_rate() -> None:
         InputError, match=r"loss is nan in epoch 1, step 1, at learning rate 0\.001"
     ):
         train(network, tiny_part(), tiny_recipe(), epochs=1)
+
+
+@pytest.mark.parametrize("looked_at", ["every step", "the end"])
+def test_the_first_loss_that_is_not_finite_is_named_whenever_it_is_looked_at(
+    looked_at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Ten images, batches of 4, 3 and 3: the loss of the second is infinite, the third's is NaN.
+    costs = iter([0.7, float("inf"), float("nan")])
+    recipe = tiny_recipe(schedule={"name": "cosine", "warmup": 0.0}, epochs=1)
+    network = tiny_network()
+    if looked_at == "the end":
+        monkeypatch.setitem(CHECK_EVERY, "cpu", 50)
+    with pytest.raises(
+        InputError, match=r"loss is inf in epoch 1, step 2, at learning rate 0\.0007"
+    ):
+        train_one_epoch(
+            *(network, tiny_part(), build_optimizer(network, recipe), recipe),
+            average=network,
+            loss=lambda logits, labels: logits.mean() * 0 + next(costs),
+            epoch=0,
+            val_losses=(),
+            device=CPU,
+            precision="fp32",
+        )
+
+
+def test_the_loss_of_an_epoch_is_the_mean_over_its_images() -> None:
+    # Batches of 4, 3 and 3 images whose mean losses are 1, 2 and 3.
+    costs = iter([1.0, 2.0, 3.0])
+    network, recipe = tiny_network(), tiny_recipe()
+    mean = train_one_epoch(
+        *(network, tiny_part(), build_optimizer(network, recipe), recipe),
+        average=network,
+        loss=lambda logits, labels: logits.mean() * 0 + next(costs),
+        epoch=0,
+        val_losses=(),
+        device=CPU,
+        precision="fp32",
+    )
+    assert mean == pytest.approx((4 * 1 + 3 * 2 + 3 * 3) / 10)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_what_the_network_sees_has_its_channels_last_in_training_and_prediction(
+    precision: str,
+) -> None:
+    laid_out = []
+
+    class Note(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            laid_out.append(images.is_contiguous(memory_format=torch.channels_last))
+            laid_out.append(torch.is_autocast_enabled("cpu") == (precision == "bf16"))
+            return images
+
+    network, part, recipe = nn.Sequential(Note(), tiny_network()), tiny_part(), tiny_recipe()
+    run = {"device": CPU, "precision": precision}
+    optimizer = build_optimizer(network, recipe)
+    loss = F.binary_cross_entropy_with_logits
+    train_one_epoch(
+        *(network, part, optimizer, recipe),
+        **{"average": network, "loss": loss, "epoch": 0, "val_losses": (), **run},  # type: ignore[arg-type]
+    )
+    predict(network, part, lambda images: view(images, recipe), batch=4, what="test", **run)  # type: ignore[arg-type]
+    features = replace(part, images=torch.rand(10, 3, 4, 4), rows=np.arange(10))
+    predict(network, features, lambda images: (images,), batch=4, what="test", **run)  # type: ignore[arg-type]
+    assert len(laid_out) == 2 * 9
+    assert all(laid_out)
+
+
+def test_batches_of_two_sizes_are_compiled_at_most_twice() -> None:
+    counter = CompileCounter()
+    network = tiny_network()
+    network.compile(backend=counter)
+    train(network, tiny_part(11), tiny_recipe(batch=4), epochs=3)
+    assert counter.frame_count <= 2
+    assert set(network.state_dict()) == set(tiny_network().state_dict())
+
+
+def test_frozen_statistics_stay_also_where_processes_normalise_together() -> None:
+    network = build_network(tiny_recipe("densenet121_last_block"))
+    alone = [module.training for module in network.modules()]
+    set_train_mode(network)
+    expected = [module.training for module in network.modules()]
+    together = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    together.train()
+    set_train_mode(together)
+    assert [module.training for module in together.modules()] == expected != alone
+    assert set(together.state_dict()) == set(network.state_dict())
+
+
+def test_a_network_is_compiled_in_place_and_on_a_gpu_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[nn.Module] = []
+    monkeypatch.setattr(nn.Module, "compile", lambda network: asked.append(network))
+    monkeypatch.setattr("torch._dynamo.config.suppress_errors", False)
+    network, other = tiny_network(), tiny_network()
+    compile_on_gpu([network, other], CPU)
+    assert not asked
+    compile_on_gpu([network, other], torch.device("cuda"))
+    assert asked == [network, other]

@@ -1,11 +1,13 @@
 """A training as a whole: selection, early stopping, averages, going on after a kill."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from tiny import CPU, RECIPES, tiny_part, tiny_recipe
+from torch import nn
 
 from chestxray14 import checkpoint, training
 from chestxray14.augmentation import view_centre
@@ -116,12 +118,78 @@ def test_a_training_that_was_stopped_early_stays_stopped(tmp_path: Path) -> None
     assert not is_finished(recipe, checkpoint.Progress())
 
 
-def test_what_cannot_be_ranked_cannot_select(tmp_path: Path) -> None:
-    recipe = tiny_recipe(epochs=1, selection="val_auroc")
+def one_sided(part: Part, *, present: tuple[int, ...], absent: tuple[int, ...]) -> Part:
+    """Return a part that has some findings, by column, in every image and others in none."""
+    labels = part.labels.clone()
+    labels[:, list(present)], labels[:, list(absent)] = 1.0, 0.0
+    return replace(part, labels=labels)
+
+
+EVERY = tuple(range(14))
+
+
+def test_findings_of_one_class_are_named_before_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(training, "build_network", lambda _: pytest.fail("already training"))
+    recipe, part = tiny_recipe(), tiny_part(12)
+    run = {"folder": tmp_path, "device": CPU, "precision": "fp32"}
+    with pytest.raises(pytest.fail.Exception, match="already training"):
+        train(
+            recipe,
+            train=one_sided(part, present=(0,), absent=(2, 13)),
+            val=one_sided(part, present=(), absent=(1,)),
+            **run,  # type: ignore[arg-type]
+        )
+    assert [record.getMessage() for record in caplog.records] == [
+        "the training part has no image with Effusion or Hernia: nothing to learn there",
+        "the training part has no image without Atelectasis: nothing to learn there",
+        "the validation part has no image with Cardiomegaly: no AUROC there",
+    ]
+
+
+def test_where_no_finding_can_be_learned_or_ranked_training_does_not_begin(tmp_path: Path) -> None:
     part = tiny_part(12)
-    one_class = Part(part.images, part.rows, part.names, torch.zeros_like(part.labels))
+    none = one_sided(part, present=(), absent=EVERY)
+    run = {"folder": tmp_path, "device": CPU, "precision": "fp32"}
+    with pytest.raises(InputError, match="both present and absent in the training part"):
+        train(tiny_recipe(), train=none, val=part, **run)  # type: ignore[arg-type]
+    recipe = tiny_recipe(selection="val_auroc")
     with pytest.raises(InputError, match="selection is val_auroc, but no finding is both"):
-        fit(recipe, tmp_path, val=one_class)
+        train(recipe, train=part, val=none, **run)  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("spoiled", ["training", "validation"])
+def test_a_loss_that_is_not_finite_leaves_the_last_whole_epoch(
+    spoiled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny_recipe(epochs=3)
+    whole = fit(recipe, tmp_path / "whole")
+    one_epoch, judge = training.train_one_epoch, training.assess
+
+    def spoil(network: nn.Module, *rest: object, epoch: int, **named: object) -> float:
+        if epoch == 1 and spoiled == "training":
+            nn.init.constant_(network.get_submodule("head")[-1].bias, float("nan"))
+        return one_epoch(network, *rest, epoch=epoch, **named)  # type: ignore[arg-type]
+
+    judged = []
+
+    def misjudge(*arguments: object, **named: object) -> tuple[float, float]:
+        judged.append(judge(*arguments, **named))  # type: ignore[arg-type]
+        return (float("inf"), 0.5) if len(judged) == 2 else judged[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "train_one_epoch", spoil)
+        if spoiled == "validation":
+            patch.setattr(training, "assess", misjudge)
+        with pytest.raises(InputError, match=r"loss is (nan|inf).*epoch 2.*learning rate 0\.001"):
+            fit(recipe, tmp_path / "bad")
+    _, record = checkpoint.read_tensors(tmp_path / "bad" / "last.safetensors")
+    assert len(record["progress"]["history"]) == 1
+    again = fit(recipe, tmp_path / "bad")
+    assert again.history == whole.history
+    assert all(torch.equal(again.weights[key], whole.weights[key]) for key in whole.weights)
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -140,7 +208,9 @@ def test_the_validation_part_is_never_augmented(
     validation = tiny_part(6, recipe=recipe)
     marked = Part(validation.images * 0 + 7, validation.rows, validation.names, validation.labels)
     fit(recipe.model_copy(update={"selection": "val_loss"}), tmp_path, val=marked)
-    assert len(seen) == (0 if name == "chexnet_untrained" else 3)
+    # Nothing is trained of the first; nothing is drawn for the others, whose features are kept.
+    plainly = ("chexnet_untrained", "resnet50_frozen", "resnet50_frozen_by_image")
+    assert len(seen) == (0 if name in plainly else 3)
     assert not any((images == 7).all(dim=(1, 2)).any() for images in seen)
 
 

@@ -1,8 +1,10 @@
 """Batches of packed radiographs with their findings, on the device."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -16,16 +18,20 @@ from chestxray14.outputs import read_table
 from chestxray14.packed import open_images, read_index
 from chestxray14.reproducibility import generator
 
+T = TypeVar("T")
+Chosen = NDArray[np.int64]
+
 
 @dataclass(frozen=True)
 class Part:
     """One part of a split: the images of `rows`, their names and findings.
 
-    `images` is the whole packed array (N, P, P); `rows` (n,) points into it; `labels` is
-    (n, findings) float32, zeros and ones.
+    `images` is the whole packed array (N, P, P), or a tensor: uint8 pixels that lie on the
+    device, or features (N, ...) that a frozen network made of them. `rows` (n,) points into it;
+    `labels` is (n, findings) float32, zeros and ones.
     """
 
-    images: NDArray[np.uint8]
+    images: NDArray[np.uint8] | Tensor
     rows: NDArray[np.int64]
     names: list[str]
     labels: Tensor
@@ -82,12 +88,16 @@ def read_parts(
 def sample_part(part: Part, *, at_most: int, seed: int) -> Part:
     """Return at most so many images of a part, drawn by the seed, in their order."""
     drawn = generator(seed).permutation(len(part))[:at_most]
-    chosen = np.sort(drawn)
+    return choose(part, np.sort(drawn))
+
+
+def choose(part: Part, chosen: Chosen) -> Part:
+    """Return the images of a part at the places `chosen`."""
     return replace(
         part,
         rows=part.rows[chosen],
         names=[part.names[i] for i in chosen],
-        labels=part.labels[torch.from_numpy(chosen)],
+        labels=_pick(part.labels, chosen),
     )
 
 
@@ -99,29 +109,95 @@ def count_steps(part: Part, *, batch: int) -> int:
     return max(1, min(-(-len(part) // batch), len(part) // 2))
 
 
+def batch_sizes(part: Part, *, batch: int) -> list[int]:
+    """Return how many images each batch has: as even as can be."""
+    steps = count_steps(part, batch=batch)
+    return [len(chosen) for chosen in np.array_split(np.arange(len(part)), steps)]
+
+
 def shuffled_batches(
-    part: Part, *, batch: int, seed: int, epoch: int, device: torch.device
+    part: Part,
+    *,
+    batch: int,
+    seed: int,
+    epoch: int,
+    device: torch.device,
+    share: Callable[[int], slice] = slice,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield every image once in an order that depends on (seed, epoch) alone.
 
-    Each item is images (B, P, P) uint8 and labels (B, findings) float32, batches as even as can be.
+    Each item is images (B, P, P) uint8 and labels (B, findings) float32 of one batch, or of the
+    `share` of it that this process takes.
     """
     order = generator(seed, epoch).permutation(len(part))
-    for chosen in np.array_split(order, count_steps(part, batch=batch)):
-        yield _load(part, chosen, device=device)
+    batches = np.array_split(order, count_steps(part, batch=batch))
+    return _load(part, [chosen[share(len(chosen))] for chosen in batches], device=device)
 
 
 def ordered_batches(
     part: Part, *, batch: int, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield every image once, in order; items as in `shuffled_batches`."""
-    for chosen in np.array_split(np.arange(len(part)), count_steps(part, batch=batch)):
-        yield _load(part, chosen, device=device)
+    order = np.arange(len(part))
+    return _load(part, np.array_split(order, count_steps(part, batch=batch)), device=device)
 
 
-def _load(part: Part, chosen: NDArray[np.int64], *, device: torch.device) -> tuple[Tensor, Tensor]:
-    images = torch.from_numpy(part.images[part.rows[chosen]])
-    labels = part.labels[torch.from_numpy(chosen)]
-    if device.type == "cuda":
-        images, labels = images.pin_memory(), labels.pin_memory()
-    return images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+def read_ahead(load: Callable[[Chosen], T], batches: Sequence[Chosen]) -> Iterator[T]:
+    """Yield what `load` returns of each batch, loading the next one while one is in use."""
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        ahead = reader.submit(load, batches[0])
+        for chosen in batches[1:]:
+            ready, ahead = ahead.result(), reader.submit(load, chosen)
+            yield ready
+        yield ahead.result()
+
+
+def _load(
+    part: Part, batches: Sequence[Chosen], *, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    on_device = isinstance(part.images, Tensor) and part.images.device.type == device.type
+    if device.type == "cuda" and not on_device:
+        yield from _stream(part, batches, device=device)
+        return
+    for chosen in batches:
+        images, labels = _gather(part, chosen)
+        yield images.to(device), labels.to(device)
+
+
+def _stream(
+    part: Part, batches: Sequence[Chosen], *, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Copy each batch from pinned memory, on a stream beside the one that computes."""
+    beside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+    def copy(chosen: Chosen) -> tuple[Tensor, Tensor, torch.Event]:
+        images, labels = _gather(part, chosen)
+        # The stream says on which GPU, too: a new thread begins on the first one.
+        with torch.cuda.stream(beside):
+            return (
+                images.pin_memory().to(device, non_blocking=True),
+                labels.pin_memory().to(device, non_blocking=True),
+                beside.record_event(),
+            )
+
+    for images, labels, copied in read_ahead(copy, batches):
+        computing = torch.cuda.current_stream(device)
+        computing.wait_event(copied)
+        for tensor in (images, labels):
+            # Its memory must not go to the next copy before this stream has used it.
+            tensor.record_stream(computing)
+        yield images, labels
+
+
+def _gather(part: Part, chosen: Chosen) -> tuple[Tensor, Tensor]:
+    """Return images and labels, each on the device where the part has it."""
+    rows = part.rows[chosen]
+    if isinstance(part.images, Tensor):
+        images = _pick(part.images, rows)
+    else:
+        images = torch.from_numpy(part.images[rows])
+    return images, _pick(part.labels, chosen)
+
+
+def _pick(tensor: Tensor, rows: Chosen) -> Tensor:
+    return tensor[torch.from_numpy(rows).to(tensor.device, non_blocking=True)]

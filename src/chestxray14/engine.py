@@ -1,23 +1,35 @@
 """The two loops: train one epoch, predict."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from chestxray14 import distributed
 from chestxray14.augmentation import augment, normalize
-from chestxray14.batches import Part, count_steps, ordered_batches, shuffled_batches
+from chestxray14.batches import (
+    Part,
+    batch_sizes,
+    count_steps,
+    ordered_batches,
+    shuffled_batches,
+)
 from chestxray14.errors import InputError
 from chestxray14.losses import Loss
+from chestxray14.memory import name_batch_that_fits
 from chestxray14.progress import track
 from chestxray14.recipes import SGD, Recipe
 from chestxray14.reproducibility import generator
 from chestxray14.schedules import learning_rate
+
+CHECK_EVERY = {"cuda": 50}
+"""Steps between two looks at the loss where each look waits for the device, else 1."""
 
 
 def build_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -53,39 +65,96 @@ def train_one_epoch(
     """Train on every image of `part` once and return the mean loss.
 
     With `recipe.ema`, `average` follows the weights of `network` step by step. Every draw depends
-    on (recipe.seed, epoch, step) alone. Raises `InputError` naming epoch, step and learning
-    rate when the loss is not finite.
+    on (recipe.seed, epoch, step) alone. Of several processes each takes its share of a batch;
+    `network` then averages gradients over them. Raises `InputError` naming epoch, step and
+    learning rate when the loss is not finite, or a batch that fits when memory is too small.
     """
     set_train_mode(network)
-    total = 0.0
+    sizes = batch_sizes(part, batch=recipe.batch)
+    steps = len(sizes)
+    rate = partial(learning_rate, recipe, epoch=epoch, steps=steps, val_losses=val_losses)
+    check_every = CHECK_EVERY.get(device.type, 1)
+    losses = torch.zeros(steps, device=device)
     batches = shuffled_batches(
-        part, batch=recipe.batch, seed=recipe.seed, epoch=epoch, device=device
+        part,
+        batch=recipe.batch,
+        seed=recipe.seed,
+        epoch=epoch,
+        device=device,
+        share=distributed.own_share,
     )
-    steps = count_steps(part, batch=recipe.batch)
     for step, (images, labels) in enumerate(
         track(batches, what=f"epoch {epoch + 1}", unit="batches", total=steps)
     ):
-        rate = learning_rate(recipe, epoch=epoch, step=step, steps=steps, val_losses=val_losses)
         for group in optimizer.param_groups:
-            group["lr"] = rate
-        inputs = normalize(augment(images, recipe, generator(recipe.seed, epoch, step)))
-        with _autocast(device, precision), _explain_memory(recipe.batch):
-            logits = network(inputs)
-        value = loss(logits.float(), labels)
-        cost = value.item()
-        if not math.isfinite(cost):
-            raise InputError(
-                f"the loss is {cost} in epoch {epoch + 1}, step {step + 1}, at learning rate "
-                f"{rate:g}; try a lower optimizer.lr"
-            )
-        with _explain_memory(recipe.batch):
-            value.backward()  # type: ignore[no-untyped-call]
+            group["lr"] = rate(step=step)
+        descend = partial(
+            _descend,
+            *(network, images, labels, recipe),
+            key=(recipe.seed, epoch, step),
+            whole=sizes[step],
+            loss=loss,
+            device=device,
+            precision=precision,
+        )
+        try:
+            losses[step] = descend(len(images))
+        except torch.OutOfMemoryError as error:
+            # A process that tries alone would wait for the others forever.
+            attempt = descend if distributed.count() == 1 else None
+            raise name_batch_that_fits(error, attempt, images=len(images)) from None
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         if recipe.ema is not None:
             follow(average, network, decay=recipe.ema, step=epoch * steps + step)
-        total += cost * len(labels)
-    return total / len(part)
+        if (step + 1) % check_every == 0 or step + 1 == steps:
+            _require_finite(distributed.total(losses), epoch=epoch, rate=rate)
+    means = distributed.total(losses).tolist()
+    return math.fsum(mean * size for mean, size in zip(means, sizes, strict=True)) / len(part)
+
+
+def _descend(
+    network: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    recipe: Recipe,
+    count: int,
+    *,
+    key: tuple[int, int, int],
+    whole: int,
+    loss: Loss,
+    device: torch.device,
+    precision: str,
+) -> Tensor:
+    """Add the gradient of the first `count` images' mean loss, and return that loss.
+
+    Of a batch of `whole` images these may be one process's share: the loss is then what they
+    add to the mean over the batch.
+    """
+    rng, weight = generator(*key), 1.0
+    if distributed.count() > 1:
+        rng, weight = distributed.ShareOfDraws(rng, whole=whole), count / whole
+    inputs = images[:count]
+    if inputs.is_floating_point():
+        inputs = _lay_out(inputs)
+    else:
+        inputs = normalize(augment(inputs, recipe, rng))
+    with autocast(device, precision):
+        logits = network(inputs)
+    value = weight * loss(logits.float(), labels[:count])
+    # DistributedDataParallel takes the mean of the processes' gradients; here their sum is wanted.
+    (value * distributed.count()).backward()  # type: ignore[no-untyped-call]
+    return value.detach()
+
+
+def _require_finite(losses: Tensor, *, epoch: int, rate: Callable[..., float]) -> None:
+    bad = (~losses.isfinite()).nonzero()
+    if len(bad):
+        step = int(bad[0])
+        raise InputError(
+            f"the loss is {losses[step].item()} in epoch {epoch + 1}, step {step + 1}, at learning "
+            f"rate {rate(step=step):g}; try a lower optimizer.lr"
+        )
 
 
 def set_train_mode(network: nn.Module) -> None:
@@ -95,7 +164,7 @@ def set_train_mode(network: nn.Module) -> None:
     """
     network.train()
     for module in network.modules():
-        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and not module.weight.requires_grad:
+        if isinstance(module, _BatchNorm) and not module.weight.requires_grad:
             module.eval()
 
 
@@ -125,30 +194,56 @@ def predict(
 ) -> NDArray[np.float32]:
     """Return the logits of every image of `part`, in its order, (n, views, findings).
 
-    `view` turns packed images (B, P, P) into what is to be predicted, each (B, 1, px, px).
+    `view` turns packed images (B, P, P) into what is to be predicted, each (B, 1, px, px); of
+    features there is one view, themselves.
     """
     network.eval()
     logits: list[Tensor] = []
-    batches: Iterator[tuple[Tensor, Tensor]] = ordered_batches(part, batch=batch, device=device)
-    for images, _ in track(
-        batches, what=what, unit="batches", total=count_steps(part, batch=batch)
-    ):
-        with _autocast(device, precision), _explain_memory(batch):
-            seen = [network(normalize(grey)).float() for grey in view(images)]
-        logits.append(torch.stack(seen, dim=1).cpu())
-    return torch.cat(logits).numpy()
+    batches = ordered_batches(part, batch=batch, device=device)
+    steps = count_steps(part, batch=batch)
+    for images, _ in track(batches, what=what, unit="batches", total=steps):
+        look = partial(_look, network, images, view, device=device, precision=precision)
+        try:
+            logits.append(look(len(images)))
+        except torch.OutOfMemoryError as error:
+            raise name_batch_that_fits(error, look, images=len(images)) from None
+    return torch.cat(logits).cpu().numpy()
 
 
-@contextmanager
-def _explain_memory(batch: int) -> Iterator[None]:
-    try:
-        yield
-    except torch.OutOfMemoryError:
-        raise InputError(
-            f"the device's memory is too small for {batch} images at once; lower the recipe's "
-            "batch or input_px"
-        ) from None
+def _look(
+    network: nn.Module,
+    images: Tensor,
+    view: Callable[[Tensor], tuple[Tensor, ...]],
+    count: int,
+    *,
+    device: torch.device,
+    precision: str,
+) -> Tensor:
+    """Return the logits of the first `count` images, (count, views, findings)."""
+    inputs = images[:count]
+    with autocast(device, precision):
+        if inputs.is_floating_point():
+            return network(_lay_out(inputs)).float()[:, None]  # type: ignore[no-any-return]
+        return torch.stack([network(normalize(grey)).float() for grey in view(inputs)], dim=1)
 
 
-def _autocast(device: torch.device, precision: str) -> torch.autocast:
+def _lay_out(inputs: Tensor) -> Tensor:
+    """Return features channels-last as the frozen front left them, down to a single pixel's strides."""
+    return inputs.clone(memory_format=torch.channels_last) if inputs.ndim == 4 else inputs
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Return the context in which a network computes in `bf16`, or leaves `fp32` as it is."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def compile_on_gpu(networks: Iterable[nn.Module], device: torch.device) -> None:
+    """Have networks compiled when they first compute on a GPU; they keep their tensors' names.
+
+    What cannot be compiled, as without a C compiler, runs as it is, with a warning. On a CPU it
+    does not pay: DenseNet-121 compiles for longer than it trains.
+    """
+    if device.type == "cuda":
+        torch._dynamo.config.suppress_errors = True
+        for network in networks:
+            network.compile()

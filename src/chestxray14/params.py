@@ -24,9 +24,6 @@ from chestxray14.recipes import (
 
 PARAMS_FILE = Path("params.yaml")
 
-SHOWN = 200
-"""Characters of a wrong value that an error shows: it may be a whole block."""
-
 
 class _Dataset(Record):
     labels: Annotated[str, Field(pattern=r"^[^/]+\.csv$")]
@@ -141,6 +138,8 @@ class Compute(Record):
     device: Literal["auto", "cpu", "cuda", "mps"]
     threads: Annotated[int, Field(ge=1, le=1024)]
     precision: Literal["auto", "bf16", "fp32"]
+    processes: Annotated[int, Field(ge=1, le=1024)]
+    sync_batch_norm: bool
     deterministic: bool
 
 
@@ -285,9 +284,7 @@ def _first_problem(error: ValidationError, content: Any) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     if not key or problem["type"] == "value_error":
         return f"{key}: {message}" if key else message
-    found = repr(problem["input"])
-    found = found if len(found) <= SHOWN else f"{found[:SHOWN]}..."
-    return f"{key}: found {found}; {message[0].lower()}{message[1:]}"
+    return f"{key}: found {problem['input']!r:.200}; {message[0].lower()}{message[1:]}"
 
 
 def _walk(place: tuple[int | str, ...], content: Any, *, missing: bool) -> list[str]:

@@ -1,6 +1,7 @@
 """The same bytes again: what a run's random draws and arithmetic depend on."""
 
 import hashlib
+import os
 import sys
 from pathlib import Path
 
@@ -51,13 +52,33 @@ def choose_precision(compute: Compute, device: torch.device) -> str:
     return "bf16" if fast else "fp32"
 
 
-def describe_arithmetic(device: torch.device) -> str:
-    """Return what else decides the bits: torch's version and the kind of processor."""
+def choose_algorithms(compute: Compute, device: torch.device) -> None:
+    """Ask a GPU for the same bits again, or for speed, as params say; a CPU always repeats."""
+    if device.type == "cuda" and compute.deterministic:
+        make_deterministic()
+    elif device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
+        torch.set_float32_matmul_precision("high")
+
+
+def make_deterministic() -> None:
+    """Have torch take the algorithms that repeat, and warn where it knows of none.
+
+    To be called before anything is computed on the GPU: cuBLAS reads its variable when it starts.
+    """
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # Nothing here reads memory before it is written, so that filling it first would be for nothing.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+def describe_processor(device: torch.device) -> str:
+    """Return the GPU's name, or the instructions that torch uses of the CPU."""
     if device.type == "cuda":
-        processor = torch.cuda.get_device_name(device)
-    else:
-        processor = torch.backends.cpu.get_cpu_capability()
-    return f"torch {torch.__version__}, {processor}"
+        return torch.cuda.get_device_name(device)
+    return torch.backends.cpu.get_cpu_capability()
 
 
 def hash_code() -> str:

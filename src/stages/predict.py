@@ -19,10 +19,10 @@ from scipy.special import expit
 
 from chestxray14.augmentation import view
 from chestxray14.batches import read_parts, sample_part
-from chestxray14.engine import predict
+from chestxray14.engine import compile_on_gpu, predict
 from chestxray14.params import load_params
 from chestxray14.predictions import write_predictions
-from chestxray14.reproducibility import choose_device, choose_precision
+from chestxray14.reproducibility import choose_algorithms, choose_device, choose_precision
 from chestxray14.stage import choose, run
 from chestxray14.trained_models import read_model
 
@@ -34,10 +34,12 @@ def main() -> None:
     params = load_params()
     name, _ = choose(params.recipes, of="recipes", doc=__doc__)
     device = choose_device(params.compute)
+    choose_algorithms(params.compute, device)
     precision = choose_precision(params.compute, device)
 
     network, recipe = read_model(Path(f"models/{name}/model.safetensors"))
     network.to(device)
+    compile_on_gpu([network], device)
 
     parts = read_parts(
         Path(f"data/packed/{params.dataset}"),

@@ -1,6 +1,10 @@
 """Fit one recipe and keep its best epoch on the validation part.
 
     python src/stages/train.py densenet121_step
+    torchrun --nproc-per-node=8 src/stages/train.py densenet121_step
+
+The second form, or compute.processes in params.yaml, trains in several processes, one a GPU; a
+batch is divided among them.
 
 Reads   data/packed/<dataset>/{images.npy,index.csv}, data/splits/<dataset>/<split>.csv
         metrics/split/<split>.json
@@ -9,26 +13,30 @@ Writes  models/<recipe>/model.safetensors   weights, with all that prediction ne
         metrics/<recipe>/train.json
         plots/<recipe>/history.csv          losses, AUROC and learning rate by epoch
 
-Killed at any point, the same command goes on after the last whole epoch and, on a CPU, ends in the
-same bytes: the state lies in checkpoints/ (or $CHESTXRAY14_CHECKPOINTS) until the run is finished.
+Killed at any point, the same command goes on after the last whole epoch and ends in the same bytes,
+on a GPU where compute.deterministic asks for them: the state lies in checkpoints/ (or
+$CHESTXRAY14_CHECKPOINTS) until the run is finished.
 """
 
 import json
 import logging
 import math
+from contextlib import ExitStack
 from pathlib import Path
 
 import pandas as pd
+import torch
 
-from chestxray14 import checkpoint
+from chestxray14 import checkpoint, distributed
 from chestxray14.batches import read_parts
 from chestxray14.outputs import read_json, write_json, write_text
-from chestxray14.params import load_params
+from chestxray14.params import Params, load_params
 from chestxray14.recipes import Recipe
 from chestxray14.reproducibility import (
+    choose_algorithms,
     choose_device,
     choose_precision,
-    describe_arithmetic,
+    describe_processor,
     hash_code,
     hash_file,
 )
@@ -40,13 +48,20 @@ log = logging.getLogger("train")
 
 
 def main() -> None:
-    """Load, train, write."""
+    """Load, train, write; in several processes where params or torchrun say so."""
     params = load_params()
     name, recipe = choose(params.recipes, of="recipes", doc=__doc__)
-    recipe = recipe.limited(params.active.limits)
+    if params.compute.processes > 1 and not distributed.is_launched():
+        distributed.launch(params.compute.processes)
+        return
     device = choose_device(params.compute)
-    precision = choose_precision(params.compute, device)
+    choose_algorithms(params.compute, device)
+    with distributed.join(device):
+        _run(params, name, recipe.limited(params.active.limits), device=device)
 
+
+def _run(params: Params, name: str, recipe: Recipe, *, device: torch.device) -> None:
+    precision = choose_precision(params.compute, device)
     packed = Path(f"data/packed/{params.dataset}")
     split_file = Path(f"data/splits/{params.dataset}/{recipe.split}.csv")
     split = read_json(Path(f"metrics/split/{recipe.split}.json"), by="split")
@@ -56,17 +71,31 @@ def main() -> None:
             "images packed at %d pixels are enlarged to the %d that %s asks for",
             *(packed_px, recipe.input_px, name),
         )
-    threads = params.compute.threads
-    compute = {"device": device.type, "precision": precision, "threads": threads}
+    compute = {
+        "device": device.type,
+        "processor": describe_processor(device),
+        "precision": precision,
+        "threads": params.compute.threads,
+        "processes": distributed.count(),
+    }
+    if device.type == "cuda":
+        compute["deterministic"] = params.compute.deterministic
+        compute["sync_batch_norm"] = params.compute.sync_batch_norm
+    elif params.compute.sync_batch_norm and distributed.count() > 1:
+        log.warning("compute.sync_batch_norm needs GPUs: each process normalises over its share")
     key = (
         recipe.model_dump_json(),
         json.dumps(compute),
-        describe_arithmetic(device),
+        torch.__version__,
         hash_code(),
         hash_file(packed / "index.csv"),
         hash_file(split_file),
     )
-    with checkpoint.lock_folder(*key) as folder:
+    with ExitStack() as held:
+        # The others never look there.
+        folder = Path()
+        if distributed.is_first():
+            folder = held.enter_context(checkpoint.lock_folder(*key))
         trained = train(
             recipe,
             train=parts["train"],
@@ -74,7 +103,10 @@ def main() -> None:
             folder=folder,
             device=device,
             precision=precision,
+            sync_batch_norm=bool(compute.get("sync_batch_norm")),
         )
+        if not distributed.is_first():
+            return
         model = Path(f"models/{name}/model.safetensors")
         # Of a recipe of which nothing is trained, epoch 0 is kept: the network as it started.
         first = min(1, recipe.epochs)
