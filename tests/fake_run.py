@@ -283,12 +283,19 @@ def make_localization(
         left_out={"train": 30, "val": 4, "in_no_part": 0, "not_predicted": 0},
         findings={
             finding: FindingBoxes(
-                boxes=boxes[finding], unlabelled=place, called=40, predicted=60, median_area=12.34
+                boxes=boxes[finding],
+                unlabelled=place,
+                unlabelled_images=["a.png"] * (place > 0),
+                called=40,
+                predicted=60,
+                median_area=12.34,
             )
             for place, finding in enumerate(boxed[:3])
         }
         | {
-            finding: FindingBoxes(boxes=boxes[finding], unlabelled=0, called=40, predicted=0)
+            finding: FindingBoxes(
+                boxes=boxes[finding], unlabelled=0, unlabelled_images=[], called=40, predicted=0
+            )
             for finding in boxed[3:]
         },
         iobb=at["IoBB"],

@@ -7,7 +7,7 @@ from conftest import SHARED
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chestxray14.annotations import SIDES, choose_boxes, read_boxes
+from chestxray14.annotations import BOX_COLUMNS, SIDES, check_boxes, choose_boxes, read_boxes
 from chestxray14.errors import InputError
 from chestxray14.findings import BOXED_FINDINGS
 
@@ -112,6 +112,21 @@ def test_a_pixel_outside_and_a_second_box_of_one_finding_are_fine(
     change: tuple[str, str],
 ) -> None:
     read_boxes(f"{HEADER}\n{ROW}\n".replace(*change).encode(), name="boxes.csv")
+
+
+def test_a_table_that_was_changed_by_hand_is_refused_with_its_row() -> None:
+    table = pd.DataFrame([("a.png", "Mass", 1.0, 2.0, 3.0, 4.0)] * 2, columns=BOX_COLUMNS)
+    table.loc[1, "image"] = "b.png"
+    pd.testing.assert_frame_equal(check_boxes(table, name="boxes.csv"), table)
+    for column, value, message in (
+        ("finding", "Foo", "row 3, finding: found 'Foo', expected one of"),
+        ("width", np.nan, "row 3, width: found 'nan', expected a number"),
+        ("height", 0.0, r"row 3, height: found '0\.0', expected a number above 0"),
+    ):
+        changed = table.copy()
+        changed.loc[1, column] = value
+        with pytest.raises(InputError, match=message):
+            check_boxes(changed, name="boxes.csv")
 
 
 def test_the_real_list_has_nih_counts() -> None:

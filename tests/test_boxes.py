@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from test_annotations import BOXES
@@ -111,7 +111,7 @@ def test_a_hand_drawn_map_has_a_box_for_each_cut_in_1024_pixel_coordinates() -> 
     heatmap[5, 12:14] = 5
     assert find_boxes(heatmap).tolist() == [[320, 128, 320, 128], [384, 160, 64, 32]]
     assert find_boxes(heatmap, cuts=[180]).tolist() == [[384, 160, 64, 32]]
-    assert find_peak(heatmap) == (12.5 * 32, 5.5 * 32)
+    assert find_peak(heatmap) == (13.5 * 32, 5.5 * 32)
 
 
 def test_one_box_of_both_cuts_occurs_once_and_corners_join() -> None:
@@ -125,6 +125,26 @@ def test_a_flat_map_has_no_box_and_points_nowhere(value: float) -> None:
     heatmap = np.full((4, 4), value)
     assert find_boxes(heatmap).shape == (0, 4)
     assert np.isnan(find_peak(heatmap)).all()
+
+
+@settings(deadline=None)
+@given(arrays(np.int8, (6, 6), elements=st.integers(0, 2)))
+def test_a_map_and_its_mirror_image_point_to_mirrored_places(heatmap: np.ndarray) -> None:
+    x, y = find_peak(heatmap)
+    mirrored = find_peak(heatmap[::-1, ::-1])
+    # Among equals as far from the centre, which one counts is free.
+    for place, other in zip((x, y), mirrored, strict=True):
+        assert np.isnan(place) == np.isnan(other)
+    if not np.isnan(x):
+        away = {round(np.hypot(a - 512, b - 512), 6) for a, b in ((x, y), mirrored)}
+        assert len(away) == 1
+
+
+def test_where_a_plateau_goes_on_to_the_edge_its_inner_end_counts() -> None:
+    heatmap = np.zeros((8, 8))
+    heatmap[:3, :3] = 1
+    assert find_peak(heatmap) == (2.5 * 128, 2.5 * 128)
+    assert find_peak(heatmap[::-1, ::-1]) == (5.5 * 128, 5.5 * 128)
 
 
 def test_what_the_network_did_not_see_is_in_no_box() -> None:

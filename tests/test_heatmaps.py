@@ -239,7 +239,7 @@ def test_a_map_has_its_centre_on_a_planted_square_to_within_a_cell(
 
 
 @pytest.mark.parametrize("views", ["centre", "flip", "ten_crop"])
-def test_a_map_is_the_mean_of_the_views_that_cover_a_place_and_0_where_none_does(
+def test_a_map_is_the_mean_of_the_views_that_cover_a_place_and_nan_where_none_does(
     views: str,
 ) -> None:
     recipe = tiny_recipe(input_px=64, resize_px=96, views=views)
@@ -253,7 +253,7 @@ def test_a_map_is_the_mean_of_the_views_that_cover_a_place_and_0_where_none_does
         seen[window.top : window.top + 64, window.left : window.left + 64] = 1
         seen = seen[:, ::-1] if window.mirrored else seen
         total, covers = total + (1 + i) * seen, covers + seen
-    expected = np.divide(total, covers, out=np.zeros((96, 96)), where=covers > 0)
+    expected = np.divide(total, covers, out=np.full((96, 96), np.nan), where=covers > 0)
     np.testing.assert_allclose(whole.numpy(), expected, rtol=1e-5)
     assert (covers.min() == 0) == (views != "ten_crop")
 

@@ -37,8 +37,17 @@ def localization(**changes: Any) -> Localization:
         "boxes": 5,
         "left_out": {"train": 3, "val": 0},
         "findings": {
-            "Mass": FindingBoxes(boxes=3, unlabelled=1, called=2, predicted=4, median_area=1.5),
-            "Nodule": FindingBoxes(boxes=2, unlabelled=0, called=2, predicted=0),
+            "Mass": FindingBoxes(
+                boxes=3,
+                unlabelled=1,
+                unlabelled_images=["b.png"],
+                called=2,
+                predicted=4,
+                median_area=1.5,
+            ),
+            "Nodule": FindingBoxes(
+                boxes=2, unlabelled=0, unlabelled_images=[], called=2, predicted=0
+            ),
         },
         "iobb": {str(threshold): overlap for threshold in THRESHOLDS["IoBB"]},
         "iou": {str(threshold): overlap for threshold in THRESHOLDS["IoU"]},
@@ -102,6 +111,7 @@ def test_the_summary_has_the_means_at_iobb_25_and_iou_30() -> None:
         "images": 6,
         "boxes": 5,
         "left_out": {"train": 3, "val": 0},
+        "median_area": {"Mass": 1.5},
         "iobb": {"0.25": overlap},
         "iou": {"0.3": overlap},
         "pointing": hits,

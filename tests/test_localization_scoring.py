@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from chestxray14.annotations import SIDES, read_boxes
 from chestxray14.boxes import NO_BOXES, Boxes
 from chestxray14.findings import BOXED_FINDINGS
-from chestxray14.localization import THRESHOLDS, Localization, Shown
+from chestxray14.localization import THRESHOLDS, Localization, Shown, summarise, tabulate
 from chestxray14.localization_scoring import (
     CENTRE,
     Case,
@@ -139,6 +139,7 @@ def test_counts_and_points_are_those_of_loops_over_boxes(cases: list[Case]) -> N
         areas = [100 * paint(f).mean() for c in own if len(c.drawn) for f in c.found.tolist()]
         assert found.boxes == len(drawn)
         assert found.unlabelled == sum(not c.labelled for c, _ in drawn)
+        assert found.unlabelled_images == sorted({c.image for c, _ in drawn if not c.labelled})
         assert found.called == sum(c.called for c in own)
         assert found.predicted == len(areas)
         assert found.median_area == (pytest.approx(median(areas), abs=1e-5) if areas else None)
@@ -228,6 +229,22 @@ def test_the_centre_baseline_is_scored_as_a_box_of_half_the_side() -> None:
     assert scored.holds_centre.centre == {"Mass": 0}
 
 
+def test_without_a_threshold_there_are_no_false_positives_to_count_not_none() -> None:
+    astray = box(900, 900, 100, 100)
+    cases = [
+        case(finding="Mass", drawn=box(0, 0, 100, 100), found=astray, called=None),
+        case(finding="Nodule", drawn=box(0, 0, 100, 100), found=astray),
+    ]
+    scores = score(cases).iobb["0.25"]
+    assert scores.afp == {"mean": 0.5, "Nodule": 0.5}
+    assert scores.false_positives_per_image == {"mean": 1, "Nodule": 1}
+    assert scores.accuracy == {"mean": 0, "Mass": 0, "Nodule": 0}
+    summary = summarise(score(cases[:1]))
+    assert "afp" not in summary["iobb"]["0.25"]
+    table = tabulate(score(cases)).query("finding == 'Mass'")
+    assert table["afp"].isna().all()
+
+
 def test_noise_points_into_a_box_as_often_as_the_box_is_large() -> None:
     quarter = box(0, 0, 512, 512)
     cases = [case(image=f"{i}.png", drawn=quarter, found=NO_BOXES) for i in range(200)]
@@ -279,7 +296,7 @@ def test_cases_pair_each_map_with_the_boxes_of_its_image_and_finding() -> None:
         findings=["Mass", "Nodule"],
         boxes=boxes_of(("b.png", "Nodule"), ("c.png", "Mass")),
         probabilities=np.array([[0.9, 0.2], [0.1, 0.3]]),
-        called=np.array([[True, False], [False, False]]),
+        thresholds=[0.9, None],
         labelled=np.array([[False, False], [False, True]]),
     )
     assert [(c.image, c.finding, len(c.drawn), len(c.found)) for c in cases] == [
@@ -288,7 +305,7 @@ def test_cases_pair_each_map_with_the_boxes_of_its_image_and_finding() -> None:
         ("b.png", "Mass", 0, 0),
         ("b.png", "Nodule", 1, 1),
     ]
-    assert [c.called for c in cases] == [True, False, False, False]
+    assert [c.called for c in cases] == [True, None, False, None]
     assert [c.labelled for c in cases] == [False, False, False, True]
     assert cases[3].peak == (192, 320)
     assert cases[3].hot.tolist() == cases[3].found.tolist() == [[128, 256, 128, 128]]
@@ -313,7 +330,7 @@ def test_of_nihs_boxes_188_lack_the_label_in_the_original_file_and_none_in_the_n
             findings=BOXED_FINDINGS,
             boxes=boxes,
             probabilities=np.zeros(labelled.shape),
-            called=np.zeros(labelled.shape, dtype=bool),
+            thresholds=[0.5] * len(BOXED_FINDINGS),
             labelled=labelled.to_numpy(),
         )
         scored = score(cases, grid_px=1024, resolution=1)

@@ -44,7 +44,15 @@ def read_boxes(content: bytes, *, name: str) -> pd.DataFrame:
         raise InputError(f"{name} lacks the column {missing[0]!r}; found {list(raw.columns)}")
     table = raw[list(COLUMNS)].rename(columns=COLUMNS)
     table["finding"] = table["finding"].replace("Infiltrate", "Infiltration")
-    written = table.copy()
+    return check_boxes(table, name=name)
+
+
+def check_boxes(table: pd.DataFrame, *, name: str) -> pd.DataFrame:
+    """Return a table of `BOX_COLUMNS` with its sides as floats.
+
+    Raises `InputError` naming the file and row as `read_boxes` does.
+    """
+    written, table = table, table.copy()
     for side in SIDES:
         table[side] = pd.to_numeric(table[side], errors="coerce").astype("float64")
 
@@ -52,7 +60,7 @@ def read_boxes(content: bytes, *, name: str) -> pd.DataFrame:
         if bad.any():
             row = int(np.argmax(bad))
             raise InputError(
-                f"{name} row {row + 2}, {column}: found {written[column].iloc[row]!r}, "
+                f"{name} row {row + 2}, {column}: found {str(written[column].iloc[row])!r}, "
                 f"expected {expected}"
             )
 

@@ -50,13 +50,16 @@ def find_boxes(heatmap: Heatmap, *, cuts: Sequence[int] = CUTS) -> Boxes:
 def find_peak(heatmap: Heatmap) -> tuple[float, float]:
     """Return x and y of the middle of the highest cell, NaN where a map (G, G) is flat.
 
-    Among equally high cells the first counts, row by row. NaN cells are skipped.
+    Among equally high cells that nearest the image's centre counts: beyond the middles of a
+    network's outermost cells a map goes on to the edge as it is. NaN cells are skipped.
     """
     values = np.asarray(heatmap, dtype=np.float64)
     seen = values[~np.isnan(values)]
     if not seen.size or seen.min() == seen.max():
         return np.nan, np.nan
-    row, column = np.unravel_index(np.nanargmax(values), values.shape)
+    places = np.argwhere(values == seen.max())
+    away = ((2 * places + 1 - len(values)) ** 2).sum(axis=1)
+    row, column = places[away.argmin()]
     cell = IMAGE_PX / len(values)
     return float((column + 0.5) * cell), float((row + 0.5) * cell)
 

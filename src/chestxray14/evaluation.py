@@ -200,6 +200,12 @@ class Evaluation(_Record):
     subgroups: dict[str, Attribute]
     look_alikes: LookAlikes
 
+    @property
+    def youden(self) -> dict[str, float]:
+        """The thresholds of Youden's rule, by finding; none without a validation part."""
+        point = self.operating_points.get("youden")
+        return point.thresholds if point else {}
+
     @model_validator(mode="after")
     def _known_scores(self) -> "Evaluation":
         if set(self.auroc) != {"macro", "micro", "weighted"}:

@@ -52,6 +52,11 @@ def choose_stride(input_px: int, *, cells: int) -> Stride:
     return next((s for s in strides if input_px >= cells * s), 8)
 
 
+def choose_method(recipe: Recipe, stride: Stride) -> Method:
+    """Return CAM where it is exact, of a linear head's last features, else Grad-CAM."""
+    return "cam" if recipe.head == "linear" and stride == 32 else "grad_cam"
+
+
 def draw_heatmaps(
     network: nn.Module,
     part: Part,
@@ -69,13 +74,13 @@ def draw_heatmaps(
 
     Logits are those of all the recipe's findings, heatmaps of k `findings` among them. Both are
     float32 and stay on the device. The network sees what it sees when it predicts. A heatmap spans
-    the whole image: it is the mean of the views' maps where they cover it, 0 where none does.
+    the whole image: it is the mean of the views' maps where they cover it, NaN where none does.
     Raises `InputError` where `cam` does not fit recipe or stride.
     """
     if method == "cam" and (recipe.head != "linear" or stride != 32):
         raise InputError(
-            f"cam needs head linear and stride 32, found head {recipe.head} and stride {stride}; "
-            "take grad_cam or grad_cam_plus_plus"
+            f"localize.method: cam needs head linear and stride 32, found head {recipe.head} and stride {stride}; "
+            "take auto, grad_cam or grad_cam_plus_plus"
         )
     layer = LAYERS[recipe.backbone][stride]
     mapped = [recipe.findings.index(finding) for finding in findings]
@@ -184,7 +189,7 @@ def list_windows(recipe: Recipe) -> list[Window]:
 def lay_out(maps: Sequence[Tensor], recipe: Recipe, layer: Layer, *, cells: int) -> Tensor:
     """Return the views' maps, each (B, findings, h, w), as one of the whole image.
 
-    (B, findings, cells, cells): the mean over the views that cover a place, 0 where none does;
+    (B, findings, cells, cells): the mean over the views that cover a place, NaN where none does;
     between centres of the network's cells linear, beyond the outermost constant.
     """
     device = maps[0].device
@@ -197,7 +202,7 @@ def lay_out(maps: Sequence[Tensor], recipe: Recipe, layer: Layer, *, cells: int)
             columns = columns.flip(0)
         total += rows @ one @ columns.T
         covers += torch.outer(rows.sum(1), columns.sum(1))
-    return total / covers.clamp(min=1)
+    return torch.where(covers > 0, total / covers.clamp(min=1), torch.nan)
 
 
 def _interpolate(count: int, start: int, recipe: Recipe, layer: Layer, *, cells: int) -> Tensor:

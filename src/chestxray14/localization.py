@@ -31,13 +31,14 @@ class FindingBoxes(_Record):
     """The boxes of one finding.
 
     `boxes` are the radiologists', `unlabelled` those whose image lacks the label (188 of NIH's do,
-    by the original label file), `called` the annotated images called positive. `predicted` counts
+    by the original label file), on the `unlabelled_images`, `called` the annotated images called positive. `predicted` counts
     the network's boxes on images that a radiologist boxed for the finding; `median_area` is
     theirs in % of the image, None where there are none.
     """
 
     boxes: Count
     unlabelled: Count
+    unlabelled_images: list[str]
     called: Count
     predicted: Count
     median_area: Rate | None = None
@@ -49,6 +50,7 @@ class Overlap(_Record):
     `accuracy` is the share of radiologists' boxes that a predicted box hits, `random` what maps of
     noise reach, `centre` what one box in the image's centre does. `afp` are predicted boxes that
     hit nothing, over all radiologists' boxes of the record; the last are the same over its images.
+    Both lack a finding for which the network has no threshold, for it is called nowhere.
     """
 
     accuracy: dict[str, Share]
@@ -108,7 +110,7 @@ class Localization(_Record):
 
 
 def summarise(localization: Localization) -> dict[str, Any]:
-    """Return what fits in a diff: counts, and means over the findings at the `HEADLINES`.
+    """Return what fits in a diff: counts, median areas, means over the findings at `HEADLINES`.
 
     Without any box that counts, the counts alone.
     """
@@ -124,7 +126,9 @@ def summarise(localization: Localization) -> dict[str, Any]:
         "iobb": {HEADLINES["IoBB"]: localization.iobb[HEADLINES["IoBB"]]},
         "iou": {HEADLINES["IoU"]: localization.iou[HEADLINES["IoU"]]},
     }
+    areas = {name: finding.median_area for name, finding in localization.findings.items()}
     return summary | {
+        "median_area": {name: area for name, area in areas.items() if area is not None},
         **{
             kind: {threshold: _means(scores) for threshold, scores in at.items()}
             for kind, at in means.items()
@@ -147,7 +151,7 @@ def tabulate(localization: Localization) -> pd.DataFrame:
             "threshold": float(threshold),
             "finding": finding,
             "boxes": boxes[finding],
-            **{name: values[finding] for name, values in scores},
+            **{name: values.get(finding) for name, values in scores},
         }
         for overlap, at in (("IoBB", localization.iobb), ("IoU", localization.iou))
         for threshold, scores in at.items()
@@ -158,4 +162,4 @@ def tabulate(localization: Localization) -> pd.DataFrame:
 
 
 def _means(scores: Overlap | Pointing) -> dict[str, float]:
-    return {name: values[MEAN] for name, values in scores}
+    return {name: values[MEAN] for name, values in scores if MEAN in values}

@@ -12,7 +12,7 @@ Two baselines go through the same functions: maps of noise, and one box in the i
 """
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -42,6 +42,7 @@ from chestxray14.localization import (
     Pointing,
     Shown,
 )
+from chestxray14.reproducibility import generator
 from chestxray14.scores import DIGITS
 
 SMALL = ("Mass", "Nodule")
@@ -60,7 +61,8 @@ class Case:
 
     `drawn` are the radiologists' boxes, often none; `found` are the network's, `hot` those of the
     upper cut alone, and `peak` is where its heatmap is highest. `probability` is the network's,
-    `called` says whether it calls the finding present, `labelled` whether the image's label does.
+    `called` says whether it calls the finding present, None where it has no threshold, `labelled`
+    whether the image's label does.
     """
 
     image: str
@@ -70,7 +72,7 @@ class Case:
     hot: Boxes
     peak: tuple[float, float]
     probability: float
-    called: bool
+    called: bool | None
     labelled: bool
 
 
@@ -81,13 +83,13 @@ def make_cases(
     findings: Sequence[str],
     boxes: pd.DataFrame,
     probabilities: NDArray[np.float64],
-    called: NDArray[np.bool_],
+    thresholds: Sequence[float | None],
     labelled: NDArray[np.bool_],
 ) -> list[Case]:
     """Return the case of each of n images and k findings, whose `heatmaps` are (n, k, G, G).
 
-    `boxes` are those that count, also of other images; `probabilities`, `called` and `labelled` are
-    (n, k). Maps that no score asks for, neither boxed nor called, are not searched.
+    `boxes` are those that count, also of other images; `probabilities` and `labelled` are (n, k),
+    and a finding is called present from its one of k `thresholds` on. Maps that no score asks for, neither boxed nor called, are not searched.
     """
     drawn = {
         key: group[list(SIDES)].to_numpy() for key, group in boxes.groupby(["image", "finding"])
@@ -95,7 +97,9 @@ def make_cases(
     cases = []
     for i, image in enumerate(images):
         for k, finding in enumerate(findings):
-            asked = called[i, k] or (image, finding) in drawn
+            threshold = thresholds[k]
+            called = None if threshold is None else bool(probabilities[i, k] >= threshold)
+            asked = called or (image, finding) in drawn
             cases.append(
                 Case(
                     image=image,
@@ -105,7 +109,7 @@ def make_cases(
                     hot=find_boxes(heatmaps[i, k], cuts=CUTS[1:]) if asked else NO_BOXES,
                     peak=find_peak(heatmaps[i, k]) if asked else (np.nan, np.nan),
                     probability=float(probabilities[i, k]),
-                    called=bool(called[i, k]),
+                    called=called,
                     labelled=bool(labelled[i, k]),
                 )
             )
@@ -143,10 +147,11 @@ def score_cases(
     }
     found = _measure_found(cases)
     images = len({case.image for case in cases})
+    judged = {case.finding for case in cases if case.called is not None}
     at = {
         kind: {
             str(threshold): _score_overlap(
-                kind, threshold, drawn=drawn, found=found, images=images
+                kind, threshold, drawn=drawn, found=found, judged=judged, images=images
             )
             for threshold in thresholds
         }
@@ -180,7 +185,7 @@ def put_noise(cases: Iterable[Case], *, cells: int, resolution: int, seed: int) 
     for case in cases:
         name = zlib.crc32(f"{case.image}/{case.finding}".encode())
         for draw in range(NOISE_DRAWS):
-            noise = np.random.default_rng([seed, name, draw]).random((cells, cells))
+            noise = generator(seed, name, draw).random((cells, cells))
             heatmap = enlarge(noise, resolution)
             yield replace(
                 case,
@@ -230,7 +235,7 @@ def _measure_found(cases: Iterable[Case]) -> pd.DataFrame:
     """
     rows = []
     for case in cases:
-        state = (case.finding, case.called, len(case.drawn) > 0)
+        state = (case.finding, bool(case.called), len(case.drawn) > 0)
         area = 100 * case.found[:, 2:].prod(axis=1) / IMAGE_PX**2
         best = (
             iobb(case.found, case.drawn).max(axis=1, initial=0),
@@ -248,11 +253,12 @@ def _score_overlap(
     *,
     drawn: Mapping[str, pd.DataFrame],
     found: pd.DataFrame,
+    judged: Collection[str],
     images: int,
 ) -> Overlap:
     shares = {who: _share(table, table[kind] > threshold) for who, table in drawn.items()}
     false = found["finding"][found["called"] & ~(found[kind] > threshold)].value_counts()
-    number = false.reindex(shares["accuracy"].index, fill_value=0)
+    number = false.reindex([f for f in shares["accuracy"].index if f in judged], fill_value=0)
     return Overlap(
         **{who: _average(share) for who, share in shares.items()},
         afp=_average(number / len(drawn["accuracy"])),
@@ -270,7 +276,10 @@ def _describe(cases: Sequence[Case], found: pd.DataFrame) -> dict[str, FindingBo
             described[finding] = FindingBoxes(
                 boxes=boxes,
                 unlabelled=sum(len(case.drawn) for case in own if not case.labelled),
-                called=sum(case.called for case in own),
+                unlabelled_images=sorted(
+                    {case.image for case in own if len(case.drawn) and not case.labelled}
+                ),
+                called=sum(bool(case.called) for case in own),
                 predicted=len(area),
                 median_area=round(float(area.median()), DIGITS) if len(area) else None,
             )

@@ -40,13 +40,15 @@ MEASURED = (
         "All lengths are in pixels of an image of 1024 a side. Cell is the side of a cell of the "
         "network's own map; 512 is two by two cells, too coarse for all but the largest lesions. "
         "Pointing is the share of boxes that hold the highest place of the map, its baselines the "
-        "highest of noise and the image's centre."
+        "highest of noise and the image's centre. Grad-CAM keeps what speaks for a finding: where "
+        "nothing does, its map is empty and has no box. A plain CAM, as Wang et al. have, is not cut."
     ),
     (
         "AFP are boxes of the network that hit nothing, over all boxes that count. Wang et al. do not "
         "say which images they take; here these are all annotated images that the network calls "
-        "positive at Youden's threshold. Only boxes on test images count. They are few, and their number stands with every "
-        "mean; there are no intervals."
+        "positive at Youden's threshold, also where a lesion was seen and nobody drew a box: on NIH's "
+        "annotated images 721 of 1,705 labels have none (v2020). Only boxes on test images count. "
+        "They are few, and their number stands with every mean; there are no intervals."
     ),
 )
 

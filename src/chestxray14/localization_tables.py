@@ -46,9 +46,7 @@ def tabulate_runs(scored: Sequence[tuple[Run, Localization]], *, splits: str) ->
         (
             Column("AFP", f"at IoBB > {HEADLINES['IoBB']}"),
             [
-                Cell(
-                    share_text(record.iobb[HEADLINES["IoBB"]].afp[MEAN]) if record.boxes else NONE
-                )
+                Cell(_false_text(record.iobb[HEADLINES["IoBB"]], MEAN) if record.boxes else NONE)
                 for record in records
             ],
         ),
@@ -107,6 +105,11 @@ def _scores_cell(scores: Overlap | Pointing, name: str) -> Cell:
     return Cell(share_text(scores.accuracy[name]), note=f"noise {random}, centre {centre}")
 
 
+def _false_text(scores: Overlap, name: str) -> str:
+    """Return the false positives, a dash where the network has no threshold to call by."""
+    return share_text(scores.afp[name]) if name in scores.afp else NONE
+
+
 def tabulate_overlaps(
     run: Run,
     localization: Localization,
@@ -126,7 +129,7 @@ def tabulate_overlaps(
     for threshold, scores in _overlaps(localization, kind).items():
         above = f"> {threshold}"
         names = [*findings, MEAN]
-        afp = [f"AFP {share_text(scores.afp[name])}" for name in names]
+        afp = [f"AFP {_false_text(scores, name)}" for name in names]
         for who, shares, notes, tone in (
             ("this run", scores.accuracy, afp, "ours"),
             ("noise", scores.random, [""] * len(names), ""),

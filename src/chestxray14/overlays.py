@@ -34,12 +34,13 @@ def draw_overlay(
     """Return a radiograph (P, P) under its heatmap (P, P) and boxes (n, 4), captions below.
 
     Strength is relative: the map's maximum is opaque to `OPACITY` and yellow, zero and what is below
-    are clear. The colours are matplotlib's plasma, whose steps look even and none of which is grey.
+    are clear, as is what the network did not see (NaN). The colours are matplotlib's plasma, whose steps look even and none of which is grey.
     `drawn` are radiologists' boxes, `found` predicted ones.
     """
     side = max(SMALLEST_SIDE, len(pixels))
     grey = Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC).convert("RGB")
-    strength = np.maximum(heatmap, 0) / max(float(heatmap.max()), 1e-12)
+    seen = np.nan_to_num(heatmap).clip(min=0)
+    strength = seen / max(float(seen.max()), 1e-12)
     wide = Image.fromarray(np.rint(strength * 255).astype(np.uint8))
     wide = wide.resize((side, side), Image.Resampling.BILINEAR)
     shares = np.asarray(wide, dtype=np.float32) / 255

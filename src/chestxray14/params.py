@@ -156,7 +156,7 @@ class Evaluate(Record):
 class Localize(Record):
     """How heatmaps are drawn and which are shown."""
 
-    method: Literal["cam", "grad_cam", "grad_cam_plus_plus"]
+    method: Literal["auto", "cam", "grad_cam", "grad_cam_plus_plus"]
     cells: Annotated[int, Field(ge=1)]
     shown: Annotated[int, Field(ge=0)]
 

@@ -18,7 +18,7 @@ from chestxray14.calibration import apply_platt
 from chestxray14.engine import predict
 from chestxray14.errors import InputError
 from chestxray14.evaluation import Evaluation
-from chestxray14.heatmaps import Method, choose_stride, draw_heatmaps
+from chestxray14.heatmaps import choose_method, choose_stride, draw_heatmaps
 from chestxray14.images import pack
 from chestxray14.progress import track
 from chestxray14.radiographs import ends_as_dicom, read_radiograph
@@ -131,13 +131,12 @@ def map_images(
     process's first bf16 pass takes ten seconds to get going.
     """
     stride = choose_stride(recipe.input_px, cells=_FEWEST_CELLS)
-    method: Method = "cam" if recipe.head == "linear" and stride == 32 else "grad_cam"
     for _, maps in draw_heatmaps(
         network,
         _as_part(pixels, recipe),
         recipe,
         findings=findings,
-        method=method,
+        method=choose_method(recipe, stride),
         stride=stride,
         cells=pixels.shape[1],
         device=device,
@@ -152,8 +151,7 @@ def judge(
 ) -> list[Answer]:
     """Return the answers for one radiograph, from its raw probabilities (findings,)."""
     scores = evaluation.findings if evaluation else {}
-    points = evaluation.operating_points if evaluation else {}
-    thresholds = points["youden"].thresholds if "youden" in points else {}
+    thresholds = evaluation.youden if evaluation else {}
     answers = []
     for finding, given in zip(recipe.findings, probabilities, strict=True):
         # As prediction files hold it: thresholds were chosen among such numbers.

@@ -15,18 +15,16 @@ Boxes on training or validation images, or on none of the split's, are counted a
 
 import logging
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit
 
-from chestxray14.annotations import BOX_COLUMNS, IMAGE_PX, choose_boxes
+from chestxray14.annotations import BOX_COLUMNS, IMAGE_PX, check_boxes, choose_boxes
 from chestxray14.batches import select_part
 from chestxray14.evaluation import Evaluation
 from chestxray14.findings import BOXED_FINDINGS
-from chestxray14.heatmaps import choose_stride, draw_heatmaps
+from chestxray14.heatmaps import choose_method, choose_stride, draw_heatmaps
 from chestxray14.localization import HEADLINES, MEAN, Localization, summarise, tabulate
 from chestxray14.localization_pictures import caption, choose_shown
 from chestxray14.localization_scoring import make_cases, score_cases
@@ -36,7 +34,7 @@ from chestxray14.overlays import draw_overlay, encode
 from chestxray14.packed import open_images, read_index
 from chestxray14.params import load_params
 from chestxray14.records import read_record
-from chestxray14.reproducibility import choose_device, choose_precision
+from chestxray14.reproducibility import choose_algorithms, choose_device, choose_precision
 from chestxray14.stage import choose, run
 from chestxray14.trained_models import read_model
 
@@ -51,13 +49,16 @@ def main() -> None:
     params = load_params()
     name, _ = choose(params.recipes, of="recipes", doc=__doc__)
     device = choose_device(params.compute)
+    choose_algorithms(params.compute, device)
     network, recipe = read_model(Path(f"models/{name}/model.safetensors"))
     details = Path(f"evaluations/{name}/detail.json")
     evaluation = read_record(details, Evaluation, by="evaluate")
 
     packed = Path(f"data/packed/{params.dataset}")
     images, index = open_images(packed / "images.npy"), read_index(packed / "index.csv")
-    listed = read_table(packed / "boxes.csv", by="prepare", columns=BOX_COLUMNS)
+    boxes_file = packed / "boxes.csv"
+    listed = read_table(boxes_file, by="prepare", columns=BOX_COLUMNS)
+    listed = check_boxes(listed, name=str(boxes_file))
     split_file = Path(f"data/splits/{params.dataset}/{recipe.split}.csv")
     split = read_table(split_file, by="split", columns=("image", "part"))
     part_of = dict(zip(split["image"], split["part"], strict=True))
@@ -67,12 +68,14 @@ def main() -> None:
 
     findings = [finding for finding in BOXED_FINDINGS if finding in recipe.findings]
     stride = choose_stride(recipe.input_px, cells=params.localize.cells)
+    asked = params.localize.method
+    method = choose_method(recipe, stride) if asked == "auto" else asked
     probabilities = np.empty((len(part), len(recipe.findings)))
     maps = np.empty((len(part), len(findings), CELLS, CELLS), dtype=np.float32)
     done = 0
     for logits, heatmaps in draw_heatmaps(
         network.to(device), part, recipe,
-        findings=findings, method=params.localize.method, stride=stride, cells=CELLS,
+        findings=findings, method=method, stride=stride, cells=CELLS,
         device=device, precision=choose_precision(params.compute, device), what="heatmaps",
     ) if len(part) else ():  # fmt: skip
         batch = slice(done, done := done + len(logits))
@@ -86,13 +89,13 @@ def main() -> None:
         findings=findings,
         boxes=boxes,
         probabilities=probabilities[:, columns],
-        called=probabilities[:, columns] >= _read_thresholds(evaluation, findings),
+        thresholds=[evaluation.youden.get(finding) for finding in findings],
         labelled=part.labels[:, columns].numpy() > 0,
     )
     chosen = choose_shown(cases, each=params.localize.shown, seed=params.evaluate.seed)
     localization = score_cases(
         cases,
-        method=params.localize.method,
+        method=method,
         label_version=evaluation.label_version,
         split_sha256=evaluation.split_sha256,
         grid_px=IMAGE_PX * stride / recipe.resize_px,
@@ -101,10 +104,6 @@ def main() -> None:
         seed=params.evaluate.seed,
         shown=[shown for _, shown in chosen],
     )
-    write_json(Path(f"metrics/{name}/localization.json"), summarise(localization))
-    write_json(Path(f"evaluations/{name}/localization.json"), localization.model_dump())
-    table = tabulate(localization).to_csv(index=False, lineterminator="\n")
-    write_text(Path(f"plots/{name}/localization.csv"), table)
     overlays = Path(f"evaluations/{name}/overlays")
     shutil.rmtree(overlays, ignore_errors=True)
     overlays.mkdir(parents=True)
@@ -118,31 +117,29 @@ def main() -> None:
             found=case.found,
         )
         write_bytes(overlays / shown.file, encode(picture, kind="JPEG"))
-    for finding in findings:
-        odd = [c.image for c in cases if c.finding == finding and len(c.drawn) and not c.labelled]
-        if odd:
+    write_json(Path(f"metrics/{name}/localization.json"), summarise(localization))
+    write_json(Path(f"evaluations/{name}/localization.json"), localization.model_dump())
+    table = tabulate(localization).to_csv(index=False, lineterminator="\n")
+    write_text(Path(f"plots/{name}/localization.csv"), table)
+    for finding, found in localization.findings.items():
+        if odd := found.unlabelled_images:
             log.info(
                 "%d images boxed for %s lack this label: %s", len(odd), finding, name_some(odd)
             )
     log.info("%s", _tell(localization))
 
 
-def _read_thresholds(evaluation: Evaluation, findings: Sequence[str]) -> NDArray[np.float64]:
-    """Return Youden's thresholds, above every probability where validation allowed none."""
-    points = evaluation.operating_points
-    chosen = points["youden"].thresholds if "youden" in points else {}
-    return np.array([chosen.get(finding, np.inf) for finding in findings])
-
-
 def _tell(localization: Localization) -> str:
     """Say in a line how many boxes were found, beside the baselines."""
+    left_out = ", ".join(f"{reason} {n:,}" for reason, n in localization.left_out.items())
+    counted = f"{localization.boxes:,} boxes count; left out: {left_out}"
     if not localization.boxes:
-        return f"no box counts; left out: {localization.left_out}"
+        return counted
     at = localization.iobb[HEADLINES["IoBB"]]
     return (
-        f"{localization.boxes} boxes on {localization.images} images, cells of "
-        f"{localization.grid_px:g} of {IMAGE_PX} pixels: IoBB > {HEADLINES['IoBB']} "
-        f"{at.accuracy[MEAN]:.3f} (noise {at.random[MEAN]:.3f}, centre {at.centre[MEAN]:.3f})"
+        f"{counted}; cells of {localization.grid_px:g} of {IMAGE_PX} pixels; IoBB > "
+        f"{HEADLINES['IoBB']} {at.accuracy[MEAN]:.3f} (noise {at.random[MEAN]:.3f}, centre "
+        f"{at.centre[MEAN]:.3f})"
     )
 
 
