@@ -133,8 +133,8 @@ def test_an_evaluation_is_none_where_absent_and_named_where_of_another_version(
 
 
 @pytest.mark.parametrize(("head", "px", "method", "stride"), [
-    ("linear", 224, "cam", 32), ("linear", 32, "grad_cam", 8),
-    ("fully_connected", 224, "grad_cam", 32),
+    ("linear", 224, "cam", 32), ("linear", 32, "grad_cam_plus_plus", 8),
+    ("fully_connected", 224, "grad_cam_plus_plus", 32),
 ])  # fmt: skip
 def test_heatmaps_are_cam_where_it_is_exact(
     head: str, px: int, method: Method, stride: Stride

@@ -53,8 +53,8 @@ def choose_stride(input_px: int, *, cells: int) -> Stride:
 
 
 def choose_method(recipe: Recipe, stride: Stride) -> Method:
-    """Return CAM where it is exact, of a linear head's last features, else Grad-CAM."""
-    return "cam" if recipe.head == "linear" and stride == 32 else "grad_cam"
+    """Return CAM where it is exact, of a linear head's last features, else Grad-CAM++."""
+    return "cam" if recipe.head == "linear" and stride == 32 else "grad_cam_plus_plus"
 
 
 def draw_heatmaps(

@@ -40,7 +40,7 @@ MEASURED = (
         "All lengths are in pixels of an image of 1024 a side. Cell is the side of a cell of the "
         "network's own map; 512 is two by two cells, too coarse for all but the largest lesions. "
         "Pointing is the share of boxes that hold the highest place of the map, its baselines the "
-        "highest of noise and the image's centre. Grad-CAM keeps what speaks for a finding: where "
+        "highest of noise and the image's centre. Grad-CAM and Grad-CAM++ keep what speaks for a finding: where "
         "nothing does, its map is empty and has no box. A plain CAM, as Wang et al. have, is not cut."
     ),
     (

@@ -126,7 +126,7 @@ def map_images(
 ) -> Iterator[NDArray[np.float32]]:
     """Yield the heatmaps (k, P, P) of k findings in packed images (n, P, P), in order.
 
-    CAM where it is exact and fine enough, else Grad-CAM at the coarsest stride that gives a map
+    CAM where it is exact and fine enough, else Grad-CAM++ at the coarsest stride that gives a map
     seven cells a side, or the finest there is. In fp32: bf16 looks the same, and on a CPU a
     process's first bf16 pass takes ten seconds to get going.
     """
