@@ -370,7 +370,12 @@ def test_a_network_is_compiled_in_place_and_on_a_gpu_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[nn.Module] = []
-    monkeypatch.setattr(nn.Module, "compile", lambda network: asked.append(network))
+
+    def compile_(network: nn.Module, *, dynamic: bool) -> None:
+        assert not dynamic
+        asked.append(network)
+
+    monkeypatch.setattr(nn.Module, "compile", compile_)
     monkeypatch.setattr("torch._dynamo.config.suppress_errors", False)
     network, other = tiny_network(), tiny_network()
     compile_on_gpu([network, other], CPU)

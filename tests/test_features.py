@@ -12,6 +12,7 @@ from chestxray14 import features, training
 from chestxray14.augmentation import normalize, view_centre
 from chestxray14.backbones import build_network
 from chestxray14.batches import Part
+from chestxray14.errors import InputError
 from chestxray14.features import is_plain, skip_frozen, split_frozen
 from chestxray14.recipes import Recipe
 
@@ -82,6 +83,19 @@ def test_where_no_layer_is_frozen_or_all_are_there_is_nothing_to_keep() -> None:
     for recipe in (tiny_recipe(), tiny_recipe("chexnet_untrained")):
         network = build_network(recipe)
         assert skip(network, part, recipe) == (network, part)
+
+
+def test_a_front_that_runs_out_of_memory_names_the_batch_that_fits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def look(front: nn.Module, images: torch.Tensor, recipe: Recipe, count: int) -> torch.Tensor:
+        if count > 2:
+            raise torch.OutOfMemoryError
+        return images[:count].float()
+
+    monkeypatch.setattr(features, "_look", look)
+    with pytest.raises(InputError, match="5 images at once; 2 fit: set the recipe's batch to 2"):
+        skip(unsettled(FROZEN), tiny_part(), FROZEN.model_copy(update={"batch": 5}))
 
 
 def test_features_that_are_too_large_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:

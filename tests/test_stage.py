@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from chestxray14.errors import InputError
 from chestxray14.stage import choose, run
@@ -39,6 +40,13 @@ def test_a_refusal_of_the_system_is_one_line_too(tmp_path: Path) -> None:
 def test_too_little_memory_is_one_line_too() -> None:
     with pytest.raises(SystemExit, match=r"^error: too little memory: Unable to allocate .+$"):
         run(lambda: print(np.empty((2**31, 2**31), dtype=np.uint8)))
+
+
+def test_too_little_memory_for_torch_is_one_line_and_other_errors_of_it_crash() -> None:
+    with pytest.raises(SystemExit, match=r"^error: too little memory: .*can't allocate memory"):
+        run(lambda: print(torch.empty(10**15)))
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        run(lambda: print(torch.ones(2, 3) @ torch.ones(2, 3)))
 
 
 def test_what_cannot_be_printed_on_one_line_is_escaped() -> None:

@@ -47,6 +47,11 @@ def launch(processes: int) -> None:
     if running.returncode:
         if line := re.search(r"^error: (.*)$", told, re.MULTILINE):
             raise InputError(line[1])
+        if killed := re.search(r"Signal (\d+) \(\w+\) received", told):
+            raise InputError(
+                f"one of {processes} processes was ended by signal {killed[1]}, as where memory is "
+                "short; the same command goes on"
+            )
         sys.exit(told)
 
 

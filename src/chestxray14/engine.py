@@ -103,7 +103,11 @@ def train_one_epoch(
             # A process that tries alone would wait for the others forever.
             attempt = descend if distributed.count() == 1 else None
             raise name_batch_that_fits(error, attempt, images=len(images)) from None
-        optimizer.step()
+        try:
+            optimizer.step()
+        except torch.OutOfMemoryError as error:
+            # Its moments come with the first step, and stay.
+            raise name_batch_that_fits(error, None, images=len(images)) from None
         optimizer.zero_grad(set_to_none=True)
         if recipe.ema is not None:
             follow(average, network, decay=recipe.ema, step=epoch * steps + step)
@@ -246,4 +250,5 @@ def compile_on_gpu(networks: Iterable[nn.Module], device: torch.device) -> None:
     if device.type == "cuda":
         torch._dynamo.config.suppress_errors = True
         for network in networks:
-            network.compile()
+            # One graph for each size of batch: which one runs must not depend on what ran before.
+            network.compile(dynamic=False)

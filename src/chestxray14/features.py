@@ -1,6 +1,7 @@
 """What a frozen trunk says of an image is always the same: computed once, kept, reused."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 from chestxray14.augmentation import normalize, view_centre
 from chestxray14.batches import Part, count_steps, ordered_batches
 from chestxray14.engine import autocast
+from chestxray14.memory import name_batch_that_fits
 from chestxray14.progress import track
 from chestxray14.recipes import Augmentation, Recipe
 
@@ -56,7 +58,8 @@ def skip_frozen(
 
     Both are returned as they are where the first layer is trainable, the last one is not, or the
     features would take more than `AT_MOST`. Features are those of images seen plainly, by their
-    centre, in the precision in which the front leaves them.
+    centre, in the precision in which the front leaves them. Raises `InputError` naming a batch that
+    fits when memory is too small.
     """
     front, rest = split_frozen(network)
     if not len(front) or not len(rest):
@@ -69,7 +72,11 @@ def skip_frozen(
     # Not inference_mode: what comes out is learned from.
     with torch.no_grad(), autocast(device, precision):
         for images, _ in track(batches, what=what, unit="batches", total=steps):
-            features = front(normalize(view_centre(images, recipe)))
+            look = partial(_look, front, images, recipe)
+            try:
+                features = look(len(images))
+            except torch.OutOfMemoryError as error:
+                raise name_batch_that_fits(error, look, images=len(images)) from None
             if kept is None:
                 if len(part) * features[:1].nbytes > AT_MOST:
                     return network, part
@@ -78,6 +85,11 @@ def skip_frozen(
             done += len(features)
     assert kept is not None
     return rest, replace(part, images=kept, rows=np.arange(len(part)))
+
+
+def _look(front: nn.Module, images: torch.Tensor, recipe: Recipe, count: int) -> torch.Tensor:
+    features: torch.Tensor = front(normalize(view_centre(images[:count], recipe)))
+    return features
 
 
 def _list_layers(module: nn.Module) -> list[nn.Module]:

@@ -70,6 +70,10 @@ def make_deterministic() -> None:
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # Imported here: no CPU needs torch's compiler.
+    import torch._inductor.config as compiler
+
+    compiler.deterministic = True
     # Nothing here reads memory before it is written, so that filling it first would be for nothing.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 

@@ -39,6 +39,12 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(_one_line(f"error: {reason}"))
     except MemoryError as error:
         sys.exit(_one_line(f"error: too little memory: {error}"))
+    except RuntimeError as error:
+        # Torch has an error of its own for a GPU's memory, and none for the computer's.
+        short = ("out of memory", "can't allocate memory")
+        if not any(words in str(error) for words in short):
+            raise
+        sys.exit(_one_line(f"error: too little memory: {error}"))
     except KeyboardInterrupt:
         print("stopped; nothing finished is lost, the same command goes on", file=sys.stderr)
         sys.exit(130)
@@ -68,7 +74,7 @@ def _alone() -> Iterator[None]:
     The processes of one torchrun are the same run.
     """
     checkout = Path(".dvc")
-    if not checkout.is_dir() or "RANK" in os.environ:
+    if not checkout.is_dir() or "LOCAL_RANK" in os.environ:
         yield
         return
     command = [Path(sys.argv[0]).name, *sys.argv[1:]]

@@ -13,8 +13,8 @@ Writes  models/<recipe>/model.safetensors   weights, with all that prediction ne
         metrics/<recipe>/train.json
         plots/<recipe>/history.csv          losses, AUROC and learning rate by epoch
 
-Killed at any point, the same command goes on after the last whole epoch and ends in the same bytes,
-on a GPU where compute.deterministic asks for them: the state lies in checkpoints/ (or
+Killed at any point, the same command goes on after the last whole epoch and, on a CPU, ends in the
+same bytes; compute.deterministic asks a GPU for them. The state lies in checkpoints/ (or
 $CHESTXRAY14_CHECKPOINTS) until the run is finished.
 """
 
