@@ -15,6 +15,17 @@ def test_the_readme_has_every_recipe_with_what_it_reached_on_the_demo() -> None:
         assert told[name] == f"{auroc['macro']:.3f}"
 
 
+def test_heatmaps_of_the_demo_beat_both_baselines_by_what_the_readme_says() -> None:
+    found = json.loads((ROOT / "metrics/best/localization.json").read_text())
+    at = found["iobb"]["0.25"]
+    assert at["accuracy"] > max(at["random"], at["centre"]) + 0.05
+    text = " ".join((ROOT / "README.md").read_text().split())
+    assert (
+        f"`best` finds {at['accuracy']:.3f} of {found['boxes']} drawn boxes at IoBB above 0.25, "
+        f"noise {at['random']:.3f}, the centre {at['centre']:.3f}"
+    ) in text
+
+
 def test_the_tables_of_the_results_are_those_of_the_noted_measurements() -> None:
     assert write_tables() in (ROOT / "docs/results.md").read_text()
 
