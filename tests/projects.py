@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -112,7 +113,8 @@ def start(
 ) -> psutil.Popen:
     """Start a command that prints to the file `log`, in a process group of its own.
 
-    A pipe would stay open as long as a process that outlives the command.
+    A pipe would stay open as long as a process that outlives the command. It hears SIGINT also
+    where tests run in the background, whose processes ignore it.
     """
     with log.open("wb") as output:
         return psutil.Popen(
@@ -122,7 +124,12 @@ def start(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=_hear_interrupts,
         )
+
+
+def _hear_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def script(name: str) -> tuple[str, ...]:
