@@ -129,6 +129,7 @@ def start(
 
 
 def _hear_interrupts() -> None:
+    """Undo what a shell does to processes that it starts in the background."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

@@ -47,8 +47,10 @@ EARLIER = MIB + 5
 
 # Waits are printed and not waited.
 DOWNLOAD = """
-import resource, sys, time
+import resource, signal, sys, time
 from pathlib import Path
+# A shell has what it starts in the background ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
 time.sleep = lambda seconds: print(f"waited {seconds:g} s")
 from chestxray14 import kaggle_dataset, stage

@@ -372,7 +372,9 @@ def test_half_precision_gives_nearly_the_same_maps() -> None:
 )
 def test_cam_of_another_head_or_layer_is_refused(head: str, stride: Stride) -> None:
     recipe = tiny_recipe(head=head)
-    with pytest.raises(InputError, match=f"found head {head} and stride {stride}; take auto, grad_cam"):
+    with pytest.raises(
+        InputError, match=f"found head {head} and stride {stride}; take auto, grad_cam"
+    ):
         next(
             draw(
                 build_network(recipe),
