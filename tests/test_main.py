@@ -20,9 +20,10 @@ from chestxray14.__main__ import main
 from chestxray14.backbones import build_network
 from chestxray14.checkpoint import write_tensors
 from chestxray14.images import pack
+from chestxray14.overlays import NOTICE
 from chestxray14.params import read_yaml
 from chestxray14.predictions import read_predictions
-from chestxray14.single_image import DRAWN_NOTICE, NOTICE
+from chestxray14.single_image import DRAWN_NOTICE
 
 PX = 48
 RECIPE = tiny_recipe(

@@ -16,8 +16,9 @@ from chestxray14.augmentation import normalize, view_centre
 from chestxray14.errors import InputError
 from chestxray14.findings import FINDINGS
 from chestxray14.onnx_export import OPSET, describe, export_onnx
+from chestxray14.overlays import NOTICE
 from chestxray14.recipes import Recipe
-from chestxray14.single_image import DRAWN_NOTICE, NOTICE
+from chestxray14.single_image import DRAWN_NOTICE
 
 PX = 48
 

@@ -16,8 +16,8 @@ from chestxray14.evaluation import Evaluation
 from chestxray14.findings import FINDINGS
 from chestxray14.heatmaps import Method, Stride, draw_heatmaps
 from chestxray14.images import pack
+from chestxray14.overlays import NOTICE
 from chestxray14.single_image import (
-    NOTICE,
     Answer,
     as_record,
     caption,

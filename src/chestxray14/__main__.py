@@ -25,14 +25,13 @@ from chestxray14.errors import InputError
 from chestxray14.evaluation import Evaluation
 from chestxray14.onnx_export import export_onnx
 from chestxray14.outputs import write_bytes
-from chestxray14.overlays import draw_overlay, encode
+from chestxray14.overlays import NOTICE, draw_overlay, encode
 from chestxray14.params import Params, Phantom, load_params
 from chestxray14.radiographs import list_radiographs, show_path
 from chestxray14.recipes import Recipe
 from chestxray14.reproducibility import choose_device, choose_precision
 from chestxray14.single_image import (
     DRAWN_NOTICE,
-    NOTICE,
     Answer,
     as_record,
     caption,

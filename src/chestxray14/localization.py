@@ -108,6 +108,11 @@ class Localization(_Record):
     holds_centre: Pointing
     shown: list[Shown]
 
+    @property
+    def overlaps(self) -> dict[Kind, dict[str, Overlap]]:
+        """The scores by kind of overlap, then by threshold."""
+        return {"IoBB": self.iobb, "IoU": self.iou}
+
 
 def summarise(localization: Localization) -> dict[str, Any]:
     """Return what fits in a diff: counts, median areas, means over the findings at `HEADLINES`.
@@ -153,7 +158,7 @@ def tabulate(localization: Localization) -> pd.DataFrame:
             "boxes": boxes[finding],
             **{name: values.get(finding) for name, values in scores},
         }
-        for overlap, at in (("IoBB", localization.iobb), ("IoU", localization.iou))
+        for overlap, at in localization.overlaps.items()
         for threshold, scores in at.items()
         for finding in scores.accuracy
     ]

@@ -40,8 +40,8 @@ def draw_accuracy(
     colour, marker = look(names.index(name))
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 2.9), layout="constrained")
-        panels = dict(zip(("IoBB", "IoU"), figure.subplots(1, 2, sharey=True), strict=True))
-        for kind, scored in (("IoBB", localization.iobb), ("IoU", localization.iou)):
+        panels = dict(zip(localization.overlaps, figure.subplots(1, 2, sharey=True), strict=True))
+        for kind, scored in localization.overlaps.items():
             axes = panels[kind]
             thresholds = [float(threshold) for threshold in scored]
             axes.plot(
@@ -63,14 +63,9 @@ def draw_accuracy(
             axes.grid()
             axes.tick_params(length=0)
         for number, table in enumerate(references):
-            panels[table.overlap].plot(
-                list(table.scores),
-                [scores.mean_accuracy for scores in table.scores.values()],
-                color=MUTED,
-                linestyle="",
-                marker=REFERENCE_MARKERS[number % len(REFERENCE_MARKERS)],
-            )
             mark = {"linestyle": "", "marker": REFERENCE_MARKERS[number % len(REFERENCE_MARKERS)]}
+            means = [scores.mean_accuracy for scores in table.scores.values()]
+            panels[table.overlap].plot(list(table.scores), means, color=MUTED, **mark)
             panels["IoBB"].plot([], [], color=MUTED, **mark, label=table.title)
         figure.supxlabel("overlap that counts as found, more than", color=MUTED, fontsize="medium")
         figure.supylabel("share of boxes found", color=MUTED, fontsize="medium")

@@ -6,6 +6,7 @@ from chestxray14.boxes import iobb
 from chestxray14.findings import BOXED_FINDINGS
 from chestxray14.localization import HEADLINES, Shown
 from chestxray14.localization_scoring import Case
+from chestxray14.overlays import NOTICE
 from chestxray14.reproducibility import generator
 from chestxray14.scores import DIGITS
 
@@ -47,5 +48,5 @@ def caption(shown: Shown, *, recipe: str, drawn: bool) -> tuple[str, str, str]:
     return (
         f"{shown.finding} {shown.probability:.3f} raw, {recipe}: {result}, IoBB {shown.iobb:.2f}",
         f"{shown.image}; cyan: box {whose}, white: predicted",
-        f"Research software, not for diagnosis. {origin}",
+        f"{NOTICE} {origin}",
     )

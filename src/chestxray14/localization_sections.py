@@ -222,7 +222,7 @@ def _tell_apart(reasons: Mapping[str, str | None]) -> Iterator[str]:
 def _title_figure(run: Run, localization: Localization) -> str:
     """Return what the figure shows, with the ends of its lines and where the rest is."""
     ends = []
-    for kind, at in (("IoBB", localization.iobb), ("IoU", localization.iou)):
+    for kind, at in localization.overlaps.items():
         (low, most), *_, (high, least) = at.items()
         ends.append(
             f"{kind} from {share_text(most.accuracy[MEAN])} above {low} to "

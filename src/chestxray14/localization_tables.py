@@ -34,7 +34,7 @@ def tabulate_runs(scored: Sequence[tuple[Run, Localization]], *, splits: str) ->
     columns += [
         (
             Column(f"{kind} > {HEADLINES[kind]}", note),
-            [_scores_cell(_overlaps(record, kind)[HEADLINES[kind]], MEAN) for record in records],
+            [_scores_cell(record.overlaps[kind][HEADLINES[kind]], MEAN) for record in records],
         )
         for kind in THRESHOLDS
     ]
@@ -53,10 +53,6 @@ def tabulate_runs(scored: Sequence[tuple[Run, Localization]], *, splits: str) ->
     ]
     caption = f"Boxes found, {splits}: means over each network's findings"
     return join_columns(caption, columns, tones=[""] * len(scored))
-
-
-def _overlaps(localization: Localization, kind: Kind) -> dict[str, Overlap]:
-    return localization.iobb if kind == "IoBB" else localization.iou
 
 
 def tabulate_findings(run: Run, localization: Localization) -> Table:
@@ -126,7 +122,7 @@ def tabulate_overlaps(
     findings = list(localization.findings)
     boxes = [localization.findings[finding].boxes for finding in findings]
     rows = [Row((Cell("Boxes"), *(Cell(f"{n:,}") for n in [*boxes, localization.boxes])))]
-    for threshold, scores in _overlaps(localization, kind).items():
+    for threshold, scores in localization.overlaps[kind].items():
         above = f"> {threshold}"
         names = [*findings, MEAN]
         afp = [f"AFP {_false_text(scores, name)}" for name in names]

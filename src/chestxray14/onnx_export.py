@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from chestxray14.augmentation import normalize
 from chestxray14.errors import InputError
 from chestxray14.evaluation import Evaluation
+from chestxray14.overlays import NOTICE
 from chestxray14.recipes import Recipe
-from chestxray14.single_image import DRAWN_NOTICE, NOTICE
+from chestxray14.single_image import DRAWN_NOTICE
 
 if TYPE_CHECKING:
     from onnx import ModelProto

@@ -11,6 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 from chestxray14.annotations import IMAGE_PX
 from chestxray14.boxes import NO_BOXES, Boxes
 
+NOTICE = "Research software, not for diagnosis."
+
 SMALLEST_SIDE = 512
 """Side in pixels to which smaller radiographs are enlarged."""
 

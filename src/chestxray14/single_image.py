@@ -20,11 +20,11 @@ from chestxray14.errors import InputError
 from chestxray14.evaluation import Evaluation
 from chestxray14.heatmaps import choose_method, choose_stride, draw_heatmaps
 from chestxray14.images import pack
+from chestxray14.overlays import NOTICE
 from chestxray14.progress import track
 from chestxray14.radiographs import ends_as_dicom, read_radiograph
 from chestxray14.recipes import Recipe
 
-NOTICE = "Research software, not for diagnosis."
 DRAWN_NOTICE = (
     "The model was trained on drawn images: its answers about a real radiograph mean nothing."
 )
