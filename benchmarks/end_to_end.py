@@ -36,7 +36,7 @@ from scipy.special import expit
 from chestxray14.augmentation import view
 from chestxray14.backbones import build_network
 from chestxray14.batches import Part, sample_part, select_part
-from chestxray14.engine import build_optimizer, predict, train_one_epoch
+from chestxray14.engine import build_optimizer, compile_on_gpu, predict, train_one_epoch
 from chestxray14.findings import FINDINGS
 from chestxray14.losses import build_loss
 from chestxray14.memory import keep_on_device
@@ -98,9 +98,7 @@ def main() -> None:
     )
     network = build_network(recipe).to(device)
     average, optimizer = copy.deepcopy(network), build_optimizer(network, recipe)
-    if device.type == "cuda":
-        network.compile()
-        average.compile()
+    compile_on_gpu([network, average], device)
     phases: list[Phase] = []
 
     @contextmanager

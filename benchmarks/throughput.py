@@ -45,7 +45,14 @@ from torchvision import transforms
 from chestxray14.augmentation import IMAGENET_MEAN, IMAGENET_STD, view
 from chestxray14.backbones import build_network
 from chestxray14.batches import Part
-from chestxray14.engine import autocast, build_optimizer, predict, set_train_mode, train_one_epoch
+from chestxray14.engine import (
+    autocast,
+    build_optimizer,
+    compile_on_gpu,
+    predict,
+    set_train_mode,
+    train_one_epoch,
+)
 from chestxray14.losses import build_loss
 from chestxray14.memory import keep_on_device
 from chestxray14.params import Compute, Phantom, load_params
@@ -114,8 +121,7 @@ def main() -> None:
 
     network = build_network(recipe).to(device)
     flops = count_flops(network, recipe)
-    if device.type == "cuda":
-        network.compile()
+    compile_on_gpu([network], device)
     results: dict[str, Rates] = {}
     with TemporaryDirectory() as folder:
         images = steps * recipe.batch
