@@ -66,14 +66,7 @@ def test_a_resumed_run_ends_in_the_bits_of_an_undisturbed_one() -> None:
 def test_another_key_never_finds_the_checkpoint() -> None:
     network, optimizer = build()
     with checkpoint.lock_folder("recipe a", "data") as folder:
-        checkpoint.save(
-            folder,
-            checkpoint.Progress(),
-            network=network,
-            average=network,
-            optimizer=optimizer,
-            best={},
-        )
+        save_one(folder)
     with checkpoint.lock_folder("recipe b", "data") as folder:
         assert checkpoint.load(folder, network=network, average=network, optimizer=optimizer) == (
             checkpoint.Progress(),

@@ -1,6 +1,6 @@
 import copy
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -278,35 +278,10 @@ def test_a_loss_that_is_not_finite_stops_with_epoch_step_and_rate() -> None:
         train(network, tiny_part(), tiny_recipe(), epochs=1)
 
 
-@pytest.mark.parametrize("looked_at", ["every step", "the end"])
-def test_the_first_loss_that_is_not_finite_is_named_whenever_it_is_looked_at(
-    looked_at: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Ten images, batches of 4, 3 and 3: the loss of the second is infinite, the third's is NaN.
-    costs = iter([0.7, float("inf"), float("nan")])
-    recipe = tiny_recipe(schedule={"name": "cosine", "warmup": 0.0}, epochs=1)
+def train_at(costs: Iterator[float], recipe: Recipe) -> float:
+    """Train for an epoch in which the losses of the batches are `costs`."""
     network = tiny_network()
-    if looked_at == "the end":
-        monkeypatch.setitem(CHECK_EVERY, "cpu", 50)
-    with pytest.raises(
-        InputError, match=r"loss is inf in epoch 1, step 2, at learning rate 0\.0007"
-    ):
-        train_one_epoch(
-            *(network, tiny_part(), build_optimizer(network, recipe), recipe),
-            average=network,
-            loss=lambda logits, labels: logits.mean() * 0 + next(costs),
-            epoch=0,
-            val_losses=(),
-            device=CPU,
-            precision="fp32",
-        )
-
-
-def test_the_loss_of_an_epoch_is_the_mean_over_its_images() -> None:
-    # Batches of 4, 3 and 3 images whose mean losses are 1, 2 and 3.
-    costs = iter([1.0, 2.0, 3.0])
-    network, recipe = tiny_network(), tiny_recipe()
-    mean = train_one_epoch(
+    return train_one_epoch(
         *(network, tiny_part(), build_optimizer(network, recipe), recipe),
         average=network,
         loss=lambda logits, labels: logits.mean() * 0 + next(costs),
@@ -315,6 +290,27 @@ def test_the_loss_of_an_epoch_is_the_mean_over_its_images() -> None:
         device=CPU,
         precision="fp32",
     )
+
+
+@pytest.mark.parametrize("looked_at", ["every step", "the end"])
+def test_the_first_loss_that_is_not_finite_is_named_whenever_it_is_looked_at(
+    looked_at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Ten images, batches of 4, 3 and 3: the loss of the second is infinite, the third's is NaN.
+    costs = iter([0.7, float("inf"), float("nan")])
+    recipe = tiny_recipe(schedule={"name": "cosine", "warmup": 0.0}, epochs=1)
+    if looked_at == "the end":
+        monkeypatch.setitem(CHECK_EVERY, "cpu", 50)
+    with pytest.raises(
+        InputError, match=r"loss is inf in epoch 1, step 2, at learning rate 0\.0007"
+    ):
+        train_at(costs, recipe)
+
+
+def test_the_loss_of_an_epoch_is_the_mean_over_its_images() -> None:
+    # Batches of 4, 3 and 3 images whose mean losses are 1, 2 and 3.
+    costs = iter([1.0, 2.0, 3.0])
+    mean = train_at(costs, tiny_recipe())
     assert mean == pytest.approx((4 * 1 + 3 * 2 + 3 * 3) / 10)
 
 

@@ -24,6 +24,7 @@ from conftest import ROOT
 from dvc.repo import Repo
 from fake_kaggle import KEY, USER, FakeKaggle, serve
 from PIL import Image
+from projects import commit, make_checkout
 from safetensors.torch import load_file, save_file
 from torchxrayvision.models import DenseNet
 
@@ -84,30 +85,12 @@ def tiny_params(weights: Path) -> dict[str, Any]:
 
 def make_project(folder: Path, weights: Path = Path("none"), **changes: object) -> Path:
     """Make a checkout of the project, with tiny params, in a new git repository."""
-    copied = ("src", "data/published", ".dvc/config", ".dvc/plots", ".dvcignore", ".gitignore")
-    for name in (*copied, "dvc.yaml"):
-        source, target = ROOT / name, folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.egg*"))
-        else:
-            shutil.copy(source, target)
-    params = tiny_params(weights) | changes
-    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    run("git", "init", "-q", cwd=folder)
-    commit(folder)
-    return folder
+    return make_checkout(folder, tiny_params(weights) | changes)
 
 
 def drawn(project: Path) -> Path:
     """Return the folder of the drawn cohort."""
     return next((project / "data/raw/phantom").glob("*/PHANTOM.json")).parent
-
-
-def commit(folder: Path) -> None:
-    run("git", "add", "-A", cwd=folder)
-    author = ("-c", "user.name=a", "-c", "user.email=a@example.org")
-    run("git", *author, "commit", "-qm", "State", cwd=folder)
 
 
 @pytest.fixture(scope="session")
