@@ -1,8 +1,10 @@
 import io
 import shutil
 import struct
+import sys
 import tracemalloc
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,22 @@ def test_files_are_found_by_basename_in_zip_and_folder(tmp_path: Path, make) -> 
     assert {name: archive.read(name) for name in archive.members} == {
         Path(name).name: content for name, content in FILES.items()
     }
+
+
+@pytest.mark.parametrize("make", [make_folder, make_zip])
+def test_threads_that_read_at_once_get_the_bytes_they_asked_for(tmp_path: Path, make) -> None:
+    files = {f"images/{i}.png": bytes([i]) * (i << 8) for i in range(200)}
+    archive = open_archive(make(tmp_path / "raw", files))
+    before = sys.getswitchinterval()
+    try:
+        sys.setswitchinterval(1e-6)
+        with ThreadPoolExecutor(8) as pool:
+            for _ in range(5):
+                assert list(pool.map(archive.read, archive.members)) == [
+                    files[f"images/{name}"] for name in archive.members
+                ]
+    finally:
+        sys.setswitchinterval(before)
 
 
 @pytest.mark.parametrize("make", [make_folder, make_zip])

@@ -66,10 +66,23 @@ class Archive:
         try:
             if self._zip is None:
                 return (self.path / member.path).read_bytes()
-            with self._lock:
-                return _unpack(self._zip, member)
+            return self._unpack(self._zip, member)
         except (*DAMAGED, zlib.error, EOFError) as error:
             raise InputError(f"{member.path!r} in {self.path} cannot be read: {error}") from None
+
+    def _unpack(self, archive: zipfile.ZipFile, member: Member) -> bytes:
+        method = archive.getinfo(member.path).compress_type
+        if method not in METHODS:
+            raise zipfile.BadZipFile(f"compression method {method}, expected one of {METHODS}")
+        # zipfile lets several threads read at once, but counts its open members unguarded.
+        with self._lock:
+            file = archive.open(member.path)
+        try:
+            # Unpacks no more than asked for, however much the compressed bytes would give.
+            return file.read(member.size + 1)
+        finally:
+            with self._lock:
+                file.close()
 
     def describe(self) -> dict[str, object]:
         """Return what identifies the content, the same on every machine and at every path.
@@ -169,12 +182,3 @@ def _equal(first: Member, second: Member, *, folder: Path) -> bool:
     if first.crc is not None:
         return True
     return filecmp.cmp(folder / first.path, folder / second.path, shallow=False)
-
-
-def _unpack(archive: zipfile.ZipFile, member: Member) -> bytes:
-    method = archive.getinfo(member.path).compress_type
-    if method not in METHODS:
-        raise zipfile.BadZipFile(f"compression method {method}, expected one of {METHODS}")
-    with archive.open(member.path) as file:
-        # Unpacks no more than asked for, however much the compressed bytes would give.
-        return file.read(member.size + 1)
