@@ -19,6 +19,7 @@ from chestxray14.engine import (
     build_optimizer,
     compile_on_gpu,
     follow,
+    pair_floats,
     predict,
     set_train_mode,
     train_one_epoch,
@@ -175,7 +176,7 @@ def test_the_average_of_weights_is_that_of_the_formula() -> None:
     average.weight.data.fill_(expected)
     for step in range(12):
         network.weight.data.fill_(float(step + 1))
-        follow(average, network, decay=0.5, step=step)
+        follow(*pair_floats(average, network), decay=0.5, step=step)
         decay = min(0.5, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * (step + 1)
     assert average.weight.item() == pytest.approx(expected, rel=1e-5)

@@ -75,6 +75,7 @@ def train_one_epoch(
     rate = partial(learning_rate, recipe, epoch=epoch, steps=steps, val_losses=val_losses)
     check_every = CHECK_EVERY.get(device.type, 1)
     losses = torch.zeros(steps, device=device)
+    averaged = pair_floats(average, network)
     batches = shuffled_batches(
         part,
         batch=recipe.batch,
@@ -110,7 +111,7 @@ def train_one_epoch(
             raise name_batch_that_fits(error, None, images=len(images)) from None
         optimizer.zero_grad(set_to_none=True)
         if recipe.ema is not None:
-            follow(average, network, decay=recipe.ema, step=epoch * steps + step)
+            follow(*averaged, decay=recipe.ema, step=epoch * steps + step)
         if (step + 1) % check_every == 0 or step + 1 == steps:
             _require_finite(distributed.total(losses), epoch=epoch, rate=rate)
     means = distributed.total(losses).tolist()
@@ -172,17 +173,22 @@ def set_train_mode(network: nn.Module) -> None:
             module.eval()
 
 
+def pair_floats(average: nn.Module, network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the weights and running statistics of both, in one order."""
+    pairs = zip(average.state_dict().values(), network.state_dict().values(), strict=True)
+    floats = [pair for pair in pairs if pair[0].is_floating_point()]
+    return [kept for kept, _ in floats], [new for _, new in floats]
+
+
 @torch.no_grad()
-def follow(average: nn.Module, network: nn.Module, *, decay: float, step: int) -> None:
-    """Move averaged weights and statistics towards those of `network`, steps counted from 0.
+def follow(average: list[Tensor], current: list[Tensor], *, decay: float, step: int) -> None:
+    """Move averaged weights and statistics towards the current ones, steps counted from 0.
 
     An exponential moving average whose decay rises as (1 + step) / (10 + step) up to `decay`, so
     that a short training is not held at its random start.
     """
-    pairs = zip(average.state_dict().values(), network.state_dict().values(), strict=True)
-    floats = [pair for pair in pairs if pair[0].is_floating_point()]
     update = get_ema_multi_avg_fn(min(decay, (1 + step) / (10 + step)))  # type: ignore[no-untyped-call]
-    update([kept for kept, _ in floats], [new for _, new in floats], 0)
+    update(average, current, 0)
 
 
 @torch.inference_mode()
