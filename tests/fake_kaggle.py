@@ -72,6 +72,8 @@ class FakeKaggle:
     storage: str = "http://localhost/storage"
     changes_to: bytes | None = None
     """The archive from the next transfer on."""
+    silent: list[str] = field(default_factory=list)
+    """Calls, by name, that get no answer, once each."""
     api: list[Answer] = field(default_factory=list)
     """Answers to the next requests for the dataset."""
     transfers: list[Answer | Hold | int] = field(default_factory=list)
@@ -132,7 +134,10 @@ def _handler(kaggle: FakeKaggle) -> type[BaseHTTPRequestHandler]:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             call = self.path.rpartition("/")[2]
             kaggle.requests.append(call)
-            if call == "IntrospectToken":
+            if call in kaggle.silent:
+                kaggle.silent.remove(call)
+                self.rfile.read(1)  # until the client hangs up
+            elif call == "IntrospectToken":
                 active = body["token"] == TOKEN and self._still_good()
                 self._say_json(200, {"active": active, "username": USER if active else None})
             elif call == "GenerateAccessToken":

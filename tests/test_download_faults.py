@@ -203,6 +203,13 @@ CASES = {
     ),
     "hung up without a word": ends({"api": [Answer(0)], "transfers": [Answer(0)]}, "failed"),
     "silence": Case({"transfers": [Hold(MIB + 9)]}, timeout=0.5, prints=("failed",)),
+    "silence of Kaggle": Case({"silent": ["DownloadDataset"]}, timeout=2, prints=("failed",)),
+    "silence at signing in": Case(
+        {"silent": ["IntrospectToken"] * 3},
+        credentials={"KAGGLE_API_TOKEN": TOKEN},
+        timeout=2,
+        prints=("failed",),
+    ),
     "cut in the middle": ends({"transfers": [MIB + 9]}, "waited 2 s"),
     "cut again and again": ends({"transfers": [9, 0, MIB + 9, 9]}, "waited 5 s"),
     "address expires in the middle": ends({"transfers": [MIB + 9, EXPIRED]}, "answered 400"),
@@ -430,7 +437,7 @@ def test_a_zip_that_another_process_completes_meanwhile_is_left_alone(
         lock(part)
 
     monkeypatch.setattr(kaggle_dataset, "_lock", complete_and_lock)
-    monkeypatch.setattr(kaggle_dataset, "_locate", lambda slug: pytest.fail("asked Kaggle"))
+    monkeypatch.setattr(kaggle_dataset, "locate", lambda *_, **__: pytest.fail("asked Kaggle"))
     assert kaggle_dataset.download_dataset(SLUG, raw) == raw / NAME
     assert (raw / NAME).read_bytes() == FIRST
 

@@ -1,30 +1,25 @@
 """Bring a dataset from Kaggle as one zip, going on where an earlier attempt ended.
 
-Kaggle's client signs in and asks for the dataset; the answer is a signed address that lives for
-a while. The transfer itself is done here, because client 2.2.4 restarts a resumed download from
+Kaggle's client says where it lies; the transfer itself is done here, because client 2.2.4 restarts a resumed download from
 nothing whenever the storage answers it with an error (an expired address, a passing 503).
 """
 
-import base64
-import contextlib
 import fcntl
 import hashlib
-import io
 import logging
 import math
 import os
-import re
 import shutil
 import time
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import requests
 
 from chestxray14.errors import InputError
+from chestxray14.kaggle_api import NotTheFile, Remote, locate, stop_where_hopeless, validator
 from chestxray14.progress import track
 
 log = logging.getLogger(__name__)
@@ -39,25 +34,6 @@ LONGEST_WAIT = 3600
 """Seconds a server's own wish to wait is followed for; it is asked again then."""
 
 MIB = 2**20
-
-NO_CREDENTIALS = (
-    "Kaggle credentials are missing or rejected: put an API token from"
-    " https://www.kaggle.com/settings in KAGGLE_API_TOKEN, or kaggle.json in ~/.kaggle (see README)"
-)
-
-
-class _NotTheFile(requests.RequestException):
-    """An answer that is not the dataset's zip, in words of ours: they hold no signed address."""
-
-
-@dataclass(frozen=True)
-class _Remote:
-    """A dataset's zip as the server announces it: `length` in bytes, what it can be checked by."""
-
-    url: str
-    length: int
-    validator: str
-    md5: str | None
 
 
 def download_dataset(slug: str, folder: Path) -> Path:
@@ -108,7 +84,7 @@ def _lock(part: BinaryIO) -> None:
     part.seek(0, os.SEEK_END)  # another process may have written since `open`
 
 
-def _transfer(slug: str, *, part: BinaryIO, marker: Path) -> _Remote:
+def _transfer(slug: str, *, part: BinaryIO, marker: Path) -> Remote:
     """Bring `part` to its full length, in as many attempts as make progress."""
     fruitless = 0
     while True:
@@ -116,13 +92,13 @@ def _transfer(slug: str, *, part: BinaryIO, marker: Path) -> _Remote:
         asked_wait = 0.0
         try:
             # A fresh address each time: the last one may be what expired.
-            remote = _locate(slug)
+            remote = locate(slug, within=TIMEOUT)
             _fetch(remote, slug=slug, part=part, marker=marker)
             if part.tell() == remote.length:
                 return remote
             reason = f"came to {part.tell():,} bytes, expected {remote.length:,}"
         except requests.RequestException as error:
-            _stop_where_hopeless(error, slug)
+            stop_where_hopeless(error, slug)
             reason = _reason(error)
             asked_wait = _asked_wait(error)
         if part.tell() > before:
@@ -139,53 +115,7 @@ def _transfer(slug: str, *, part: BinaryIO, marker: Path) -> _Remote:
         time.sleep(wait)
 
 
-def _locate(slug: str) -> _Remote:
-    """Ask Kaggle for a signed address of the dataset and look at what is there."""
-    owner, name, version = slug.split("/")
-    # The client prints twenty lines of help to stdout where it has no credentials.
-    with contextlib.redirect_stdout(io.StringIO()):
-        try:
-            # Importing it signs in and makes a settings folder.
-            from kaggle.api.kaggle_api_extended import KaggleApi
-            from kagglesdk.datasets.types.dataset_api_service import ApiDownloadDatasetRequest
-
-            api = KaggleApi()
-            api.authenticate()
-            request = ApiDownloadDatasetRequest()
-            request.owner_slug = owner
-            request.dataset_slug = name
-            request.dataset_version_number = int(version)
-            with api.build_kaggle_client() as client:
-                response = client.datasets.dataset_api_client.download_dataset(request)
-        except requests.RequestException:
-            raise
-        except (SystemExit, AttributeError, TypeError, ValueError):
-            # Settings the client trips over, a token that is no HTTP header: its text is in there.
-            raise InputError(NO_CREDENTIALS) from None
-        except OSError as error:
-            # Never its file name: the client takes a token for one, and a long one cannot be.
-            raise InputError(
-                f"Kaggle's client cannot read its settings ({error.strerror}): check "
-                "KAGGLE_API_TOKEN and ~/.kaggle, or name a folder in KAGGLE_CONFIG_DIR"
-            ) from None
-    with response:
-        headers = response.headers
-        if not headers.get("Content-Length", "").isdecimal():
-            raise _NotTheFile("the server does not say how long the file is")
-        md5 = re.search(r"md5=([A-Za-z0-9+/]{22}==)", headers.get("x-goog-hash", ""))
-        return _Remote(
-            url=response.url,
-            length=int(headers["Content-Length"]),
-            validator=_validator(headers),
-            md5=base64.b64decode(md5[1]).hex() if md5 else None,
-        )
-
-
-def _validator(headers: Mapping[str, str]) -> str:
-    return headers.get("ETag") or headers.get("Last-Modified") or ""
-
-
-def _fetch(remote: _Remote, *, slug: str, part: BinaryIO, marker: Path) -> None:
+def _fetch(remote: Remote, *, slug: str, part: BinaryIO, marker: Path) -> None:
     """Append what is missing; bytes of another file give way once the new ones come."""
     here = part.tell()
     known = marker.read_text(encoding="utf-8", errors="replace") if marker.exists() else ""
@@ -216,7 +146,7 @@ def _fetch(remote: _Remote, *, slug: str, part: BinaryIO, marker: Path) -> None:
         if not have:
             first = next(blocks, b"")
             if not first.startswith(b"PK"):
-                raise _NotTheFile("the server sent something else than a zip")
+                raise NotTheFile("the server sent something else than a zip")
             part.truncate(0)
             part.seek(0)
             marker.write_text(remote.validator, encoding="utf-8")
@@ -224,17 +154,17 @@ def _fetch(remote: _Remote, *, slug: str, part: BinaryIO, marker: Path) -> None:
         part.writelines(_without(blocks, leading=have - start))
 
 
-def _first_byte(response: requests.Response, remote: _Remote, *, have: int) -> int:
+def _first_byte(response: requests.Response, remote: Remote, *, have: int) -> int:
     """Return where in the file an answer starts: at `have`, or at 0 if ranges are unknown there."""
     headers = response.headers
     start = have if response.status_code == requests.codes.partial_content else 0
     if start and not headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-        raise _NotTheFile("the server sent another range than asked for")
-    if not start and _validator(headers) != remote.validator:
-        raise _NotTheFile("the file on the server changed between two requests")
+        raise NotTheFile("the server sent another range than asked for")
+    if not start and validator(headers) != remote.validator:
+        raise NotTheFile("the file on the server changed between two requests")
     expected = str(remote.length - start)
     if headers.get("Content-Length", expected) != expected:
-        raise _NotTheFile(f"the server sends {headers['Content-Length']} bytes, not {expected}")
+        raise NotTheFile(f"the server sends {headers['Content-Length']} bytes, not {expected}")
     return start
 
 
@@ -245,7 +175,7 @@ def _without(blocks: Iterable[bytes], *, leading: int) -> Iterator[bytes]:
         leading = max(0, leading - len(block))
 
 
-def _verify(path: Path, remote: _Remote) -> None:
+def _verify(path: Path, remote: Remote) -> None:
     """Check a complete download against the server's md5; remove it where it is not the zip."""
     log.info("%s: checking it", path)
     with path.open("rb") as file:
@@ -257,31 +187,8 @@ def _verify(path: Path, remote: _Remote) -> None:
     raise InputError(f"{path}: {problem}; removed, run the same command again")
 
 
-def _stop_where_hopeless(error: requests.RequestException, slug: str) -> None:
-    """Raise `InputError` where Kaggle's answer will be the same the next time.
-
-    Only calls of its API are posts; what the storage says may pass with a fresh address.
-    """
-    response = error.response
-    if response is None or response.request.method != "POST":
-        return
-    status = response.status_code
-    if not 400 <= status < 500 or status in (408, 429):  # a timeout, too many requests
-        return
-    signing_in = not str(response.request.url).endswith("/DownloadDataset")
-    if signing_in or status == 401:
-        raise InputError(NO_CREDENTIALS) from None
-    page = f"https://www.kaggle.com/datasets/{slug.rpartition('/')[0]}"
-    refusals = {
-        403: f"gives no access (403); sign in at {page} and accept its terms",
-        404: f"has no such dataset or version (404); see {page}",
-    }
-    refusal = refusals.get(status, f"refuses the request ({status}); see {page}")
-    raise InputError(f"{slug}: Kaggle {refusal}") from None
-
-
 def _reason(error: requests.RequestException) -> str:
-    if isinstance(error, _NotTheFile):
+    if isinstance(error, NotTheFile):
         return str(error)
     # Never a foreign error's own text: it may hold a signed address.
     if error.response is not None:
