@@ -5,8 +5,10 @@
 
 Radiographs of 1024 pixels are drawn into a temporary folder, linked under as
 many names as there are to be images, and put into a zip as Kaggle's. Each size is packed from the
-folder and from the zip by a process of its own. What is aimed at: 0.9 of (images a second that
-one core decodes and resizes) x (cores), and memory that does not grow with the number of images.
+folder and from the zip by a process of its own, all in turns, and one core's decoding and resizing
+is timed before and after each, so that a machine whose speed changes slows both. What is aimed at:
+0.9 of (images a second of one core) x (cores), and memory that does not grow with the number of
+images. Rates and shares are medians over rounds.
 """
 
 import argparse
@@ -24,7 +26,7 @@ from dataclasses import asdict, dataclass
 from itertools import cycle, islice
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from tempfile import TemporaryDirectory
 from typing import cast
 
@@ -44,24 +46,26 @@ OF_CORES, GROWTH = 0.9, 1.1
 
 @dataclass(frozen=True)
 class Packed:
-    """One packing: images a second, and the process's peak memory in MB."""
+    """One packing: images a second, their share of the cores, and peak memory in MB."""
 
     source: str
     images: int
     rate: float
+    share: float
     memory: float
 
 
 def main() -> None:
-    """Draw, time one core and all of them in turns, print."""
+    """Draw, time one core and packing in turns, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--images", type=int, nargs=2, default=(500, 2000), metavar="N")
     parser.add_argument("--png-px", type=int, default=1024)
     parser.add_argument("--packed-px", type=int, default=512)
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="threads that pack")
     parser.add_argument(
-        "--seconds", type=float, default=3.0, help="to time one core, and all, before each packing"
+        "--seconds", type=float, default=3.0, help="to time one core, and all, beside each packing"
     )
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--output", type=Path, help="a JSON file for what is printed")
     arguments = parser.parse_args()
     workers, px, seconds = arguments.workers, arguments.packed_px, arguments.seconds
@@ -72,11 +76,19 @@ def main() -> None:
     with TemporaryDirectory() as name, redirect_stdout(sys.stderr):
         folder = Path(name)
         files = draw(folder / "drawn", px=arguments.png_px)
-        for images in sorted(arguments.images):
-            for source in list_sources(folder / str(images), files, images=images):
-                single.append(time_decoding(files, px=px, workers=1, seconds=seconds))
-                every.append(time_decoding(files, px=px, workers=workers, seconds=seconds))
-                packed.append(pack_alone(source, images=images, px=px, workers=workers))
+        sources = [
+            (images, source)
+            for images in sorted(arguments.images)
+            for source in list_sources(folder / str(images), files, images=images)
+        ]
+        single.append(time_decoding(files, px=px, workers=1, seconds=seconds))
+        for images, source in sources * arguments.rounds:
+            every.append(time_decoding(files, px=px, workers=workers, seconds=seconds))
+            rate, memory = pack_alone(source, images=images, px=px, workers=workers)
+            single.append(time_decoding(files, px=px, workers=1, seconds=seconds))
+            kind = "zip" if source.suffix else "folder"
+            share = rate / (mean(single[-2:]) * workers)
+            packed.append(Packed(kind, images, rate=rate, share=share, memory=memory))
         size = sum(file.stat().st_size for file in files) / len(files)
 
     one = median(single)
@@ -88,23 +100,28 @@ def main() -> None:
         f"all of them decoding from memory {median(every):.1f} images/s, "
         f"{median(every) / (one * workers):.3f} of that, the most that any way of packing could reach"
     )
-    print("\nsource  images  images/s  of the cores  memory MB")
-    for row in packed:
-        share = row.rate / (one * workers)
-        print(f"{row.source:7} {row.images:6,} {row.rate:9.1f} {share:13.3f} {row.memory:10.0f}")
+    print("\nsource  images  images/s  of the cores  lowest to highest  memory MB")
+    few, many = sorted(arguments.images)
     for kind in ("folder", "zip"):
-        few, many = (row for row in packed if row.source == kind)
-        share = many.rate / (one * workers)
+        peaks = {}
+        for images in (few, many):
+            rows = [row for row in packed if (row.source, row.images) == (kind, images)]
+            shares = [row.share for row in rows]
+            share, spread = median(shares), f"{min(shares):.3f} to {max(shares):.3f}"
+            peaks[images] = max(row.memory for row in rows)
+            print(
+                f"{kind:7} {images:6,} {median(row.rate for row in rows):9.1f} {share:13.3f} "
+                f"{spread:>18} {peaks[images]:10.0f}"
+            )
         print(f"{kind}: {share:.3f} of the cores, {judge(share >= OF_CORES)} ({OF_CORES})")
-        growth = many.memory / few.memory
+        growth = peaks[many] / peaks[few]
         print(
-            f"{kind}: memory grows {growth:.3f} times for {many.images / few.images:g} times the "
-            f"images, {judge(growth <= GROWTH)} (at most {GROWTH})"
+            f"{kind}: memory grows {growth:.3f} times for {many / few:g} times the images, "
+            f"{judge(growth <= GROWTH)} (at most {GROWTH})"
         )
     if arguments.output:
-        rows = [asdict(row) for row in packed]
-        report = {"hardware": hardware, "one_core": single, "all_cores": every}
-        report |= {"cores": workers, "packed": rows}
+        report = {"hardware": hardware, "cores": workers, "one_core": single}
+        report |= {"all_cores": every, "packed": [asdict(row) for row in packed]}
         arguments.output.write_text(json.dumps(report, indent=1) + "\n")
 
 
@@ -125,6 +142,8 @@ def list_sources(folder: Path, files: list[Path], *, images: int) -> list[Path]:
             link = inside / f"{i:08d}_000.png"
             link.hardlink_to(file)
             archive.write(link, f"images_001/images/{link.name}")
+    # What is still on its way to the disk would be waited for by the packing.
+    os.sync()
     return [folder / "raw", path]
 
 
@@ -145,14 +164,17 @@ def time_decoding(files: list[Path], *, px: int, workers: int, seconds: float) -
         return images / (time.perf_counter() - began)
 
 
-def pack_alone(source: Path, *, images: int, px: int, workers: int) -> Packed:
+def pack_alone(source: Path, *, images: int, px: int, workers: int) -> tuple[float, float]:
     """Pack in a new process, whose memory is nobody else's."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(pack_all, source, images=images, px=px, workers=workers).result()
 
 
-def pack_all(source: Path, *, images: int, px: int, workers: int) -> Packed:
-    """Pack every image of a source as `prepare` does; return its rate and this process's peak."""
+def pack_all(source: Path, *, images: int, px: int, workers: int) -> tuple[float, float]:
+    """Pack every image of a source as `prepare` does; return its rate and this process's peak.
+
+    Images a second, and MB.
+    """
     labels = pd.DataFrame({"image": [f"{i:08d}_000.png" for i in range(images)]})
     output = source.with_name("images.npy")
     began = time.perf_counter()
@@ -162,12 +184,7 @@ def pack_all(source: Path, *, images: int, px: int, workers: int) -> Packed:
     output.unlink()
     # Kilobytes on Linux, bytes on a Mac.
     unit = 1e6 if sys.platform == "darwin" else 1e3
-    return Packed(
-        source="zip" if source.suffix else "folder",
-        images=images,
-        rate=images / seconds,
-        memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit,
-    )
+    return images / seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def judge(reached: bool) -> str:
