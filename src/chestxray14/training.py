@@ -79,7 +79,9 @@ def train(
     train, val = keep_on_device(train, device), keep_on_device(val, device)
     compile_on_gpu({learner, judged}, device)
     if distributed.count() > 1 and recipe.trainable != "none":
-        learner = nn.parallel.DistributedDataParallel(learner, broadcast_buffers=False)
+        learner = nn.parallel.DistributedDataParallel(learner)
+        # Each keeps its own statistics; torch 2.15 warns of this as an argument.
+        learner.broadcast_buffers = False
     while not is_finished(recipe, progress):
         epoch = len(progress.history)
         if recipe.trainable == "none":
