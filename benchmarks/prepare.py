@@ -98,7 +98,7 @@ def main() -> None:
     print(f"one core {one:.1f} images/s ({min(single):.1f} to {max(single):.1f}), times {workers}")
     print(
         f"all of them decoding from memory {median(every):.1f} images/s, "
-        f"{median(every) / (one * workers):.3f} of that, the most that any way of packing could reach"
+        f"{median(every) / (one * workers):.3f} of that, about the most that any way of packing could reach"
     )
     print("\nsource  images  images/s  of the cores  lowest to highest  memory MB")
     few, many = sorted(arguments.images)

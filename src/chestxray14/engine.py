@@ -174,7 +174,10 @@ def set_train_mode(network: nn.Module) -> None:
 
 
 def pair_floats(average: nn.Module, network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the weights and running statistics of both, in one order."""
+    """Return the weights and running statistics of both, in one order.
+
+    They share the networks' memory, and so hold what later steps make of them.
+    """
     pairs = zip(average.state_dict().values(), network.state_dict().values(), strict=True)
     floats = [pair for pair in pairs if pair[0].is_floating_point()]
     return [kept for kept, _ in floats], [new for _, new in floats]

@@ -29,7 +29,10 @@ class NotTheFile(requests.RequestException):
 
 @dataclass(frozen=True)
 class Remote:
-    """A dataset's zip as the server announces it: `length` in bytes, what it can be checked by."""
+    """A dataset's zip as the server announces it: `length` in bytes, and what it is checked by.
+
+    `validator` is its ETag or date, empty where it has neither; `md5` is in hex, where one is told.
+    """
 
     url: str
     length: int
@@ -41,8 +44,8 @@ def locate(slug: str, *, within: float) -> Remote:
     """Ask Kaggle for a signed address of version `owner/name/version` and look at what is there.
 
     Raises `InputError` for settings or credentials that cannot be used, and
-    `requests.RequestException` for any other answer, or none in `within` seconds. To be called
-    from the main thread, where alone signals arrive.
+    `requests.RequestException` for any other answer. No wait for one lasts longer than `within`
+    seconds. To be called from the main thread, where alone signals arrive.
     """
     from kagglesdk.datasets.types.dataset_api_service import ApiDownloadDatasetRequest
 
@@ -87,9 +90,10 @@ def locate(slug: str, *, within: float) -> Remote:
 
 @contextlib.contextmanager
 def _deadline(seconds: float) -> Iterator[None]:
-    """Interrupt what takes longer: the client itself waits for a silent server for ever.
+    """Interrupt each wait that lasts longer: the client waits for a silent server for ever.
 
-    Again and again, since the client signs in when imported and passes over what stops it then.
+    Again and again, since the client signs in when imported and passes over what stops it then,
+    and urllib3 goes on with a host's next address.
     """
 
     def interrupt(number: int, frame: FrameType | None) -> None:

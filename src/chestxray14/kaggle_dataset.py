@@ -1,7 +1,8 @@
 """Bring a dataset from Kaggle as one zip, going on where an earlier attempt ended.
 
-Kaggle's client says where it lies; the transfer itself is done here, because client 2.2.4 restarts a resumed download from
-nothing whenever the storage answers it with an error (an expired address, a passing 503).
+Kaggle's client says where it lies; the transfer itself is done here, because client 2.2.4 restarts
+a resumed download from nothing whenever the storage answers it with an error (an expired address,
+a passing 503).
 """
 
 import fcntl
@@ -28,7 +29,7 @@ WAITS: tuple[float, ...] = (2, 5, 15, 30, 60, 120, 300)
 """Seconds before each further attempt; what brings new bytes starts over at the first."""
 
 TIMEOUT = 60
-"""Seconds of silence after which a connection counts as lost."""
+"""Seconds of silence after which a connection counts as lost, and Kaggle's answer as none."""
 
 LONGEST_WAIT = 3600
 """Seconds a server's own wish to wait is followed for; it is asked again then."""
