@@ -373,9 +373,10 @@ def test_a_network_is_compiled_in_place_and_on_a_gpu_alone(
         asked.append(network)
 
     monkeypatch.setattr(nn.Module, "compile", compile_)
-    monkeypatch.setattr("torch._dynamo.config.suppress_errors", False)
     network, other = tiny_network(), tiny_network()
-    compile_on_gpu([network, other], CPU)
-    assert not asked
-    compile_on_gpu([network, other], torch.device("cuda"))
-    assert asked == [network, other]
+    # Not monkeypatch: undone by it, a setting of torch's exists no more.
+    with torch._dynamo.config.patch(suppress_errors=False):
+        compile_on_gpu([network, other], CPU)
+        assert not asked
+        compile_on_gpu([network, other], torch.device("cuda"))
+        assert asked == [network, other]
