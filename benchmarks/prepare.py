@@ -98,7 +98,8 @@ def main() -> None:
     print(f"one core {one:.1f} images/s ({min(single):.1f} to {max(single):.1f}), times {workers}")
     print(
         f"all of them decoding from memory {median(every):.1f} images/s, "
-        f"{median(every) / (one * workers):.3f} of that, about the most that any way of packing could reach"
+        f"{median(every) / (one * workers):.3f} of that, about the most that any way of packing "
+        "could reach"
     )
     print("\nsource  images  images/s  of the cores  lowest to highest  memory MB")
     few, many = sorted(arguments.images)
@@ -171,10 +172,7 @@ def pack_alone(source: Path, *, images: int, px: int, workers: int) -> tuple[flo
 
 
 def pack_all(source: Path, *, images: int, px: int, workers: int) -> tuple[float, float]:
-    """Pack every image of a source as `prepare` does; return its rate and this process's peak.
-
-    Images a second, and MB.
-    """
+    """Pack every image of a source as `prepare` does; return images a second and peak MB."""
     labels = pd.DataFrame({"image": [f"{i:08d}_000.png" for i in range(images)]})
     output = source.with_name("images.npy")
     began = time.perf_counter()
