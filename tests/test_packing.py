@@ -1,5 +1,6 @@
 import shutil
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from chestxray14 import packing
 from chestxray14.archive import open_archive
 from chestxray14.errors import InputError
 from chestxray14.packed import open_images
@@ -55,6 +57,24 @@ def test_an_absent_and_a_truncated_image_are_left_out_with_a_reason(tmp_path: Pa
     images = open_images(tmp_path / "i.npy")
     assert not images[1].any()
     np.testing.assert_array_equal(images[3], drawn["2.png"])
+
+
+def test_what_waits_does_not_grow_with_the_number_of_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = make_raw(tmp_path / "raw", images=30)
+    submitted = []
+
+    class Counting(ThreadPoolExecutor):
+        def submit(self, work, row):  # type: ignore[no-untyped-def]
+            submitted.append(row)
+            return super().submit(work, row)
+
+    monkeypatch.setattr(packing, "ThreadPoolExecutor", Counting)
+    archive, labels = open_archive(tmp_path / "raw"), pd.DataFrame({"image": list(drawn)})
+    told = pack_images(archive, labels, path=tmp_path / "i.npy", px=32, workers=2)
+    assert max(len(submitted) - taken for taken, _ in enumerate(told)) == 8
+    assert submitted == list(range(30))
 
 
 def test_the_file_is_the_one_that_numpy_saves(tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ import math
 import os
 import shutil
 import zlib
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -52,9 +54,11 @@ def pack_images(
 
         # Pillow decodes and resizes without the interpreter lock, so threads use every core.
         with ThreadPoolExecutor(workers) as pool:
-            chunk = 64 * workers  # bounds what waits in the queue, and so memory
-            for start in range(0, len(names), chunk):
-                yield from pool.map(pack_row, range(start, min(start + chunk, len(names))))
+            submitted = (pool.submit(pack_row, row) for row in range(len(names)))
+            ahead = deque(islice(submitted, 4 * workers))  # bounds the queue, and so memory
+            while ahead:
+                yield ahead.popleft().result()
+                ahead.extend(islice(submitted, 1))
         os.fsync(file.fileno())
 
 
