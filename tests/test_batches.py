@@ -77,3 +77,9 @@ def test_a_split_of_other_data_is_refused() -> None:
     strange = pd.DataFrame({"image": ["strange.png"], "part": ["train"]})
     with pytest.raises(InputError, match="names 1 images that the packed data lacks"):
         select_part(IMAGES, INDEX, strange, part="train")
+
+
+def test_an_index_of_other_images_is_refused() -> None:
+    last = len(INDEX) - 1
+    with pytest.raises(InputError, match=rf"names row {last} of {last} packed images"):
+        select_part(IMAGES[:last], INDEX, SPLIT, part="test")

@@ -14,7 +14,7 @@ import pytest
 import torch
 from tiny import CPU, tiny_part, tiny_recipe
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 from torch.testing import assert_close
 
 from chestxray14 import batches, engine
@@ -131,7 +131,17 @@ def test_streamed_batches_are_waited_for_and_kept_until_they_are_used(
     monkeypatch.setattr("torch.cuda.current_stream", lambda device: computing)
     monkeypatch.setattr("torch.cuda.stream", lambda stream: contextlib.nullcontext())
     pinned: list[Tensor] = []
-    monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: pinned.append(tensor) or tensor)
+    pin, empty = batches._pin, torch.empty
+
+    def pin_real(source: np.ndarray | Tensor, rows: np.ndarray) -> Tensor:
+        with unset_fake_temporarily():
+            pinned.append(pin(source, rows))
+        return pinned[-1]
+
+    # Only what drives a GPU can pin memory.
+    monkeypatch.setattr(torch, "empty", lambda *a, pin_memory=False, **k: empty(*a, **k))
+    monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: tensor)
+    monkeypatch.setattr(batches, "_pin", pin_real)
     monkeypatch.setattr(
         Tensor, "record_stream", lambda tensor, stream: told.append(("kept", id(tensor), stream))
     )
@@ -147,7 +157,9 @@ def test_streamed_batches_are_waited_for_and_kept_until_they_are_used(
         assert images.dtype == torch.uint8
         assert images.shape[1:] == part.images.shape[1:]
         assert labels.shape == (len(images), part.labels.shape[1])
-    assert [len(tensor) for tensor in pinned] == [3, 3, 2, 2, 2, 2]
+    with unset_fake_temporarily():
+        np.testing.assert_array_equal(torch.cat(pinned[0::2]), part.images[part.rows])
+    assert [len(labels) for labels in pinned[1::2]] == [3, 2, 2]
 
 
 @pytest.mark.slow

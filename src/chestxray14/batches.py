@@ -50,7 +50,7 @@ def select_part(
 ) -> Part:
     """Return the images that a split assigns to `part`, in the order of the index.
 
-    Raises `InputError` when the split was made for another index.
+    Raises `InputError` when the split was made for another index, or the index for other images.
     """
     names = set(split.loc[split["part"] == part, "image"])
     chosen = index[index["image"].isin(names)]
@@ -59,9 +59,15 @@ def select_part(
             f"the split names {len(names) - len(chosen):,} images that the packed data lacks; "
             "run the split stage again"
         )
+    rows = chosen["row"].to_numpy(np.int64)
+    if (strange := rows[(rows < 0) | (rows >= len(images))]).size:
+        raise InputError(
+            f"the index names row {strange[0]:,} of {len(images):,} packed images; "
+            "run the prepare stage again"
+        )
     return Part(
         images=images,
-        rows=chosen["row"].to_numpy(np.int64),
+        rows=rows,
         names=chosen["image"].tolist(),
         labels=torch.from_numpy(chosen[list(findings)].to_numpy(np.float32, copy=True)),
     )
@@ -171,12 +177,12 @@ def _stream(
     beside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def copy(chosen: Chosen) -> tuple[Tensor, Tensor, torch.Event]:
-        images, labels = _gather(part, chosen)
+        images, labels = _pin(part.images, part.rows[chosen]), _pin(part.labels, chosen)
         # The stream says on which GPU, too: a new thread begins on the first one.
         with torch.cuda.stream(beside):
             return (
-                images.pin_memory().to(device, non_blocking=True),
-                labels.pin_memory().to(device, non_blocking=True),
+                images.to(device, non_blocking=True),
+                labels.to(device, non_blocking=True),
                 beside.record_event(),
             )
 
@@ -187,6 +193,16 @@ def _stream(
             # Its memory must not go to the next copy before this stream has used it.
             tensor.record_stream(computing)
         yield images, labels
+
+
+def _pin(source: NDArray[np.uint8] | Tensor, rows: Chosen) -> Tensor:
+    """Return rows of what lies in the host's memory, pinned."""
+    if isinstance(source, Tensor):
+        return _pick(source, rows).pin_memory()
+    pinned = torch.empty((len(rows), *source.shape[1:]), dtype=torch.uint8, pin_memory=True)
+    # A pixel moves once; with mode "raise" numpy would put an array of its own in between.
+    np.take(source, rows, axis=0, out=pinned.numpy(), mode="clip")
+    return pinned
 
 
 def _gather(part: Part, chosen: Chosen) -> tuple[Tensor, Tensor]:
