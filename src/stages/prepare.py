@@ -71,6 +71,8 @@ def main() -> None:
         for name, reason in rejected[:10]:
             log.warning("left out: %s (%s)", name, reason)
         _check_rejected(rejected, of=len(labels), most=dataset.max_rejected)
+        # New images are never found beside an old index, wherever this is cut off.
+        (folder / "index.csv").unlink(missing_ok=True)
         partial.replace(folder / "images.npy")
     finally:
         partial.unlink(missing_ok=True)
