@@ -417,6 +417,22 @@ def test_bad_images_above_the_share_stop_prepare_and_keep_earlier_output(
     assert files[0].name in error
 
 
+def test_a_preparation_cut_off_after_its_images_leaves_no_older_index(
+    folder_project: Path,
+) -> None:
+    packed = folder_project / "data/packed/folder"
+    stage("download", cwd=folder_project)
+    stage("prepare", cwd=folder_project)
+    earlier = (packed / "images.npy").read_bytes()
+    first, second, *_ = sorted((folder_project / "mine").rglob("*.png"))
+    shutil.copy(second, first)
+    stage("download", cwd=folder_project)
+    (packed / "index.csv.partial").mkdir()  # where the index would be written
+    stage("prepare", cwd=folder_project, status=1)
+    assert (packed / "images.npy").read_bytes() != earlier
+    assert not (packed / "index.csv").exists()
+
+
 def test_a_few_bad_images_are_left_out_and_listed(folder_project: Path) -> None:
     files = sorted((folder_project / "mine").rglob("*.png"))
     files[0].unlink()
