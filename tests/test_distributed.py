@@ -240,8 +240,8 @@ def test_params_alone_start_two_processes_that_stop_and_go_on_as_one(tmp_path: P
 
 
 FAILS = {
-    "InputError": "sys.exit('error: no such thing')",
-    "SystemExit": "raise RuntimeError('a mistake of ours')",
+    "InputError": "InputError('no such thing')",
+    "SystemExit": "RuntimeError('a mistake of ours')",
 }
 
 
@@ -251,7 +251,13 @@ def test_what_ends_the_processes_is_told_by_the_one_that_started_them(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = tmp_path / "script.py"
-    script.write_text(f"import sys\n{FAILS[kind]}\n")
+    script.write_text(f"""
+from chestxray14.errors import InputError
+from chestxray14.stage import run
+def main():
+    raise {FAILS[kind]}
+run(main)
+""")
     monkeypatch.setattr(sys, "argv", [str(script)])
     with pytest.raises((InputError, SystemExit)) as told:
         distributed.launch(2)

@@ -1,5 +1,7 @@
 import os
 import signal
+import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,6 +66,23 @@ def test_an_endless_line_is_cut() -> None:
 
     with pytest.raises(SystemExit, match=r"^error: x{793}\.\.\.$"):
         run(fail)
+
+
+def test_a_line_of_error_leaves_in_one_piece_also_unbuffered(tmp_path: Path) -> None:
+    # Lines of several processes on one terminal would else mix.
+    script = """
+from chestxray14.stage import run
+from test_stage import fail
+run(fail)
+"""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with ours, theirs:
+        command = [sys.executable, "-u", "-c", script]
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+        ended = subprocess.run(command, stderr=theirs, cwd=tmp_path, env=environment, check=False)
+        assert ended.returncode == 1
+        # Of such a socket a write is a packet.
+        assert ours.recv(1000, socket.MSG_DONTWAIT) == b"error: params.yaml: unknown key x\n"
 
 
 def test_a_programmers_mistake_crashes_loudly() -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import fcntl
+import io
 import logging
 import os
 import signal
@@ -29,6 +30,9 @@ def run(main: Callable[[], None]) -> None:
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     signal.signal(signal.SIGTERM, _stop)
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        # A line leaves in one piece: torchrun's processes share a terminal, and are unbuffered.
+        sys.stderr.reconfigure(line_buffering=True, write_through=False)
     try:
         with _alone():
             main()
