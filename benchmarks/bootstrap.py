@@ -19,8 +19,8 @@ import sklearn
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from chestxray14.bootstrap import bootstrap_auroc, bootstrap_findings, draw_patients
-from chestxray14.findings import FINDINGS
+from chestxray14.base.findings import FINDINGS
+from chestxray14.scoring.bootstrap import bootstrap_auroc, bootstrap_findings, draw_patients
 
 IMAGES, PATIENTS, DRAWS = 22_433, 6_187, 1_000
 LOOPED = 5

@@ -33,19 +33,22 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from chestxray14.augmentation import view
-from chestxray14.backbones import build_network
-from chestxray14.batches import Part, sample_part, select_part
-from chestxray14.engine import build_optimizer, compile_on_gpu, predict, train_one_epoch
-from chestxray14.findings import FINDINGS
-from chestxray14.losses import build_loss
-from chestxray14.memory import keep_on_device
-from chestxray14.packed import open_images
-from chestxray14.params import load_params
-from chestxray14.predictions import Predicted, match
-from chestxray14.reproducibility import choose_algorithms, choose_device, choose_precision
-from chestxray14.scoring import score
-from chestxray14.training import assess
+from chestxray14.base.findings import FINDINGS
+from chestxray14.base.params import load_block
+from chestxray14.files.packed import open_images
+from chestxray14.files.predictions import Predicted, match
+from chestxray14.model.backbones import build_network
+from chestxray14.model.batches import Part, keep_on_device, sample_part, select_part
+from chestxray14.model.device import choose_algorithms, choose_device, choose_precision
+from chestxray14.model.params import Compute
+from chestxray14.model.predicting import compile_on_gpu, predict
+from chestxray14.model.recipe import WholeRecipe
+from chestxray14.model.views import view
+from chestxray14.scoring.params import Evaluate
+from chestxray14.scoring.score import score
+from chestxray14.training.epoch import build_optimizer, train_one_epoch
+from chestxray14.training.fit import assess
+from chestxray14.training.losses import build_loss
 
 IMAGES, PATIENTS, EPOCHS = 112_120, 30_805, 10
 SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
@@ -80,14 +83,13 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0, help="that a fraction may take")
     parser.add_argument("--output", type=Path, help="a JSON file for what is printed")
     arguments = parser.parse_args()
-    params = load_params()
     asked = {"device": arguments.device, "threads": arguments.threads}
-    compute = params.compute.model_copy(update=asked)
+    compute = load_block("compute", Compute).model_copy(update=asked)
     device = choose_device(compute)
     choose_algorithms(compute, device)
     precision = choose_precision(compute, device)
     px, batch = arguments.px, arguments.batch
-    recipe = params.recipes["best"].model_copy(
+    recipe = load_block("recipes.best", WholeRecipe).model_copy(
         update={
             "weights": "random",
             "input_px": px,
@@ -124,7 +126,7 @@ def main() -> None:
 
     def look(part: Part) -> NDArray[np.float32]:
         return predict(
-            *(average, part, lambda images: view(images, recipe)),
+            *(average, part, lambda images: view(images, recipe, recipe.views)),
             batch=batch,
             device=device,
             precision=precision,
@@ -180,7 +182,7 @@ def main() -> None:
                 predicted["test"],
                 val=predicted["val"],
                 train=predicted["train"],
-                params=params.evaluate,
+                params=load_block("evaluate", Evaluate),
                 label_version="made up",
             )
     whole = extrapolate(phases, times=IMAGES / images)

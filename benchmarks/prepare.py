@@ -28,17 +28,17 @@ from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean, median
 from tempfile import TemporaryDirectory
-from typing import cast
 
 import numpy as np
 import pandas as pd
 import PIL
 
-from chestxray14.archive import open_archive
-from chestxray14.images import decode, pack
-from chestxray14.packing import pack_images
-from chestxray14.params import Phantom, load_params
-from chestxray14.phantom import draw_cohort
+from chestxray14.base.params import load_block
+from chestxray14.data.images import decode, pack
+from chestxray14.data.packing import pack_images
+from chestxray14.phantom.cohort import draw_cohort
+from chestxray14.raw.archive import open_archive
+from chestxray14.raw.params import Phantom
 
 OF_CORES, GROWTH = 0.9, 1.1
 """The least share of all cores' rate, and the most that memory may grow, that are aimed at."""
@@ -128,7 +128,7 @@ def main() -> None:
 
 def draw(folder: Path, *, px: int) -> list[Path]:
     """Draw a few radiographs and return their files."""
-    cohort = cast(Phantom, load_params().datasets["phantom"])
+    cohort = load_block("datasets.phantom", Phantom)
     draw_cohort(cohort.model_copy(update={"patients": 10, "image_px": px}), folder, workers=1)
     return sorted(folder.rglob("*.png"))
 

@@ -25,8 +25,8 @@ import pandas as pd
 import torch
 from sklearn.metrics import brier_score_loss
 
-from chestxray14.findings import FINDINGS
-from chestxray14.params import load_params, read_yaml
+from chestxray14.base.findings import FINDINGS
+from chestxray14.base.params import load_block, read_yaml
 
 NOTES = Path(__file__).parent / "recipes"
 EPOCHS = 10
@@ -127,7 +127,7 @@ def describe_hardware() -> str:
         model = re.findall(r"model name\s*: (.+)", cpu.read_text())[0]
     if torch.cuda.is_available():
         model = torch.cuda.get_device_name()
-    threads = load_params().compute.threads
+    threads = load_block("compute.threads", int)
     return f"{model}, {threads} threads, torch {torch.__version__.split('+')[0]}"
 
 

@@ -42,23 +42,18 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
-from chestxray14.augmentation import IMAGENET_MEAN, IMAGENET_STD, view
-from chestxray14.backbones import build_network
-from chestxray14.batches import Part
-from chestxray14.engine import (
-    autocast,
-    build_optimizer,
-    compile_on_gpu,
-    predict,
-    set_train_mode,
-    train_one_epoch,
-)
-from chestxray14.losses import build_loss
-from chestxray14.memory import keep_on_device
-from chestxray14.params import Compute, Phantom, load_params
-from chestxray14.phantom import draw_cohort
-from chestxray14.recipes import Recipe
-from chestxray14.reproducibility import choose_algorithms, choose_device, choose_precision
+from chestxray14.base.params import load_block
+from chestxray14.model.backbones import build_network
+from chestxray14.model.batches import Part, keep_on_device
+from chestxray14.model.device import choose_algorithms, choose_device, choose_precision
+from chestxray14.model.params import Compute
+from chestxray14.model.predicting import autocast, compile_on_gpu, predict
+from chestxray14.model.recipe import Recipe, WholeRecipe
+from chestxray14.model.views import IMAGENET_MEAN, IMAGENET_STD, view
+from chestxray14.phantom.cohort import draw_cohort
+from chestxray14.raw.params import Phantom
+from chestxray14.training.epoch import build_optimizer, set_train_mode, train_one_epoch
+from chestxray14.training.losses import build_loss
 
 BARE, OURS, STREAMED, FILES = "(a) bare", "(b) ours", "(b) ours, streamed", "(c) PNG files"
 PEAK = {"NVIDIA H100 80GB HBM3": 989e12, "NVIDIA H200": 989e12}
@@ -77,7 +72,7 @@ class Bench:
     """What is timed: our network and recipe, the packed part, the PNG files, and where it runs."""
 
     network: nn.Module
-    recipe: Recipe
+    recipe: WholeRecipe
     part: Part
     files: list[Path]
     device: torch.device
@@ -94,13 +89,12 @@ Rates = dict[str, list[float]]
 def main() -> None:
     """Measure training, then prediction of one view and of ten."""
     arguments = parse_arguments()
-    params = load_params()
     asked = {"device": arguments.device, "threads": arguments.threads}
-    compute = params.compute.model_copy(update=asked)
+    compute = load_block("compute", Compute).model_copy(update=asked)
     device = choose_device(compute)
     choose_algorithms(compute, device)
     precision = choose_precision(compute, device)
-    recipe = params.recipes["best"].model_copy(
+    recipe = load_block("recipes.best", WholeRecipe).model_copy(
         update={
             "backbone": arguments.backbone,
             "weights": "random",
@@ -125,7 +119,7 @@ def main() -> None:
     results: dict[str, Rates] = {}
     with TemporaryDirectory() as folder:
         images = steps * recipe.batch
-        cohort = cast(Phantom, params.datasets["phantom"])
+        cohort = load_block("datasets.phantom", Phantom)
         few = cohort.model_copy(update={"patients": 10, "image_px": arguments.png_px})
         with redirect_stdout(sys.stderr):
             draw_cohort(few, Path(folder) / "raw", workers=1)
@@ -265,7 +259,7 @@ def list_predictions(bench: Bench) -> dict[str, Action]:
 
     def ours(part: Part) -> int:
         predict(
-            *(network, part, lambda images: view(images, recipe)),
+            *(network, part, lambda images: view(images, recipe, recipe.views)),
             batch=recipe.batch,
             device=device,
             precision=bench.precision,

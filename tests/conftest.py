@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from chestxray14.findings import FINDINGS
-from chestxray14.packed import INDEX_COLUMNS
+from chestxray14.base.findings import FINDINGS
+from chestxray14.files.packed import INDEX_COLUMNS
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"

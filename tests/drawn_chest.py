@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from chestxray14.anatomy import lay_out
-from chestxray14.body import Body, draw_body
-from chestxray14.film import Pose, draw_pose, expose
-from chestxray14.lesions import Box, draw_study
-from chestxray14.sites import Lesion, Site, draw_site
+from chestxray14.phantom.anatomy import lay_out
+from chestxray14.phantom.body import Body, draw_body
+from chestxray14.phantom.film import Pose, draw_pose, expose
+from chestxray14.phantom.lesions import Box, draw_study
+from chestxray14.phantom.sites import Lesion, Site, draw_site
 
 PX = 128
 

@@ -9,8 +9,25 @@ import pandas as pd
 from conftest import ROOT
 from PIL import Image
 
-from chestxray14.comparison import Comparison, compare
-from chestxray14.evaluation import (
+from chestxray14.base.findings import BOXED_FINDINGS, FINDINGS, NO_FINDING
+from chestxray14.base.params import Limits, load_params
+from chestxray14.files.metrics import Part, Prepared, SplitFacts, Trained
+from chestxray14.localization.record import (
+    THRESHOLDS,
+    FindingBoxes,
+    Localization,
+    Overlap,
+    Pointing,
+    Shown,
+)
+from chestxray14.model.recipe import Recipe
+from chestxray14.report.comparison import Comparison, compare
+from chestxray14.report.examples import Example
+from chestxray14.report.localization_examples import Overlay, show_overlay
+from chestxray14.report.published import System, read_decisions, read_published
+from chestxray14.report.published_localization import read_localization
+from chestxray14.report.results import Curves, Epoch, Floor, Run, Training
+from chestxray14.scoring.evaluation import (
     AVERAGES,
     RULES,
     Attribute,
@@ -24,33 +41,7 @@ from chestxray14.evaluation import (
     LookAlikes,
     OperatingPoint,
 )
-from chestxray14.examples import Example
-from chestxray14.findings import BOXED_FINDINGS, FINDINGS, NO_FINDING
-from chestxray14.localization import (
-    THRESHOLDS,
-    FindingBoxes,
-    Localization,
-    Overlap,
-    Pointing,
-    Shown,
-)
-from chestxray14.localization_examples import Overlay, show_overlay
-from chestxray14.params import load_params
-from chestxray14.published import System, read_decisions, read_published
-from chestxray14.published_localization import read_localization
-from chestxray14.recipes import Limits, Recipe
-from chestxray14.results import (
-    Curves,
-    Epoch,
-    Floor,
-    FloorScores,
-    Part,
-    Prepared,
-    Run,
-    SplitFacts,
-    Trained,
-    Training,
-)
+from chestxray14.scoring.metadata_floor import FloorScores
 
 PUBLISHED = read_published(ROOT / "data/published")
 DECISIONS = read_decisions(ROOT / "data/published")

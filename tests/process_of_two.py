@@ -8,9 +8,9 @@ import torch
 import torch.distributed as dist
 from tiny import CPU, plain, tiny_part, tiny_recipe
 
-from chestxray14 import distributed
-from chestxray14.recipes import Recipe
-from chestxray14.training import Trained, train
+from chestxray14.model.recipe import Recipe
+from chestxray14.training import distributed
+from chestxray14.training.fit import Trained, train
 
 # Of the head alone, so that no statistics differ; with everything that is drawn for an image.
 RECIPE = tiny_recipe(

@@ -16,7 +16,7 @@ import psutil
 import yaml
 from conftest import ROOT
 
-from chestxray14.params import read_yaml
+from chestxray14.base.params import read_yaml
 
 LONG = os.environ.get("CHESTXRAY14_LONG") == "1"
 """Whether to run the long versions: minutes, more kills, more seeds."""

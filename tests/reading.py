@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from chestxray14.sections import Section
-from chestxray14.tables import Cell, Table
+from chestxray14.report.sections import Section
+from chestxray14.report.tables import Cell, Table
 
 
 def find(sections: Sequence[Section], anchor: str) -> Section:

@@ -7,10 +7,10 @@ import torch
 from conftest import ROOT, make_index
 from torch import nn
 
-from chestxray14.backbones import build_network
-from chestxray14.batches import Part
-from chestxray14.params import load_params
-from chestxray14.recipes import Recipe
+from chestxray14.base.params import load_params
+from chestxray14.model.backbones import build_network
+from chestxray14.model.batches import Part
+from chestxray14.model.recipe import Recipe
 
 CPU = torch.device("cpu")
 RECIPES = load_params(ROOT / "params.yaml").recipes

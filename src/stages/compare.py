@@ -22,35 +22,28 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from chestxray14.comparison import compare
-from chestxray14.errors import InputError
-from chestxray14.evaluation import Evaluation
-from chestxray14.examples import Example, choose_examples, show_example
-from chestxray14.findings import FINDINGS
-from chestxray14.images import UNREADABLE
-from chestxray14.localization import Localization
-from chestxray14.localization_examples import Overlay, choose_overlays, show_overlay
-from chestxray14.outputs import write_text
-from chestxray14.packed import open_images, read_index
-from chestxray14.params import External, load_params
-from chestxray14.predictions import match, read_predictions
-from chestxray14.published import read_decisions, read_published
-from chestxray14.published_localization import read_localization
-from chestxray14.recipes import Recipe
-from chestxray14.records import parse_record, read_record, read_written
-from chestxray14.report import write_report
-from chestxray14.results import (
-    Curves,
-    Epoch,
-    Floor,
-    FloorScores,
-    Prepared,
-    Run,
-    SplitFacts,
-    Trained,
-    Training,
-)
-from chestxray14.stage import run
+from chestxray14.base.errors import InputError
+from chestxray14.base.findings import FINDINGS
+from chestxray14.base.params import load_block
+from chestxray14.base.stage import run
+from chestxray14.data.images import UNREADABLE
+from chestxray14.files.metrics import Prepared, SplitFacts, Trained
+from chestxray14.files.outputs import write_text
+from chestxray14.files.packed import open_images, read_index
+from chestxray14.files.predictions import match, read_predictions
+from chestxray14.files.records import parse_record, read_record, read_written
+from chestxray14.localization.record import Localization
+from chestxray14.model.recipe import WholeRecipe
+from chestxray14.report.comparison import compare
+from chestxray14.report.examples import Example, choose_examples, show_example
+from chestxray14.report.localization_examples import Overlay, choose_overlays, show_overlay
+from chestxray14.report.published import read_decisions, read_published
+from chestxray14.report.published_localization import read_localization
+from chestxray14.report.report import write_report
+from chestxray14.report.results import Curves, Epoch, Floor, Pretrained, Run, Training
+from chestxray14.scoring.evaluation import Evaluation
+from chestxray14.scoring.metadata_floor import FloorScores
+from chestxray14.scoring.params import Evaluate
 
 METRICS = Path("metrics")
 EVALUATIONS = Path("evaluations")
@@ -76,16 +69,20 @@ log = logging.getLogger("compare")
 
 def main() -> None:
     """Read what ran and what was published, compare, write."""
-    params = load_params()
+    dataset = load_block("dataset", str)
+    scoring = load_block("evaluate", Evaluate)
     path = METRICS / "prepare.json"
     prepared = read_record(path, Prepared, by="prepare")
-    if prepared.dataset != params.dataset:
+    if prepared.dataset != dataset:
         raise InputError(
-            f"{path} is of dataset {prepared.dataset!r}, params.yaml says {params.dataset!r}; "
+            f"{path} is of dataset {prepared.dataset!r}, params.yaml says {dataset!r}; "
             "run prepare again"
         )
-    entries: dict[str, Recipe | External] = {**params.recipes, **params.external}
-    draws = params.evaluate.draws
+    entries: dict[str, WholeRecipe | Pretrained] = {
+        **load_block("recipes", dict[str, WholeRecipe]),
+        **load_block("external", dict[str, Pretrained]),
+    }
+    draws = scoring.draws
     runs = [
         _read_run(name, entry, draws=draws, labels=prepared.label_version)
         for name, entry in entries.items()
@@ -102,21 +99,21 @@ def main() -> None:
         localization=read_localization(PUBLISHED),
     )
     leader = comparison.honest[0].leader
-    examples = _read_examples(leader, dataset=params.dataset, seed=params.evaluate.seed)
+    examples = _read_examples(leader, dataset=dataset, seed=scoring.seed)
     report = write_report(comparison, examples=examples, overlays=_read_overlays(leader))
     write_text(MARKDOWN, report.markdown)
     write_text(PAGE, report.html)
     log.info("report: %s", PAGE)
 
 
-def _read_run(name: str, entry: Recipe | External, *, draws: int, labels: str) -> Run:
+def _read_run(name: str, entry: WholeRecipe | Pretrained, *, draws: int, labels: str) -> Run:
     """Return what the stages wrote about one recipe or pretrained network."""
     split = read_record(METRICS / f"split/{entry.split}.json", SplitFacts, by="split")
     path = EVALUATIONS / name / "detail.json"
     evaluation = read_record(path, Evaluation, by="evaluate")
     _check_origin(path, evaluation, split=split, protocol=entry.split, labels=labels)
     localization = None
-    if isinstance(entry, Recipe):
+    if isinstance(entry, WholeRecipe):
         path = EVALUATIONS / name / "localization.json"
         localization = read_record(path, Localization, by="localize")
         _check_origin(path, localization, split=split, protocol=entry.split, labels=labels)
@@ -130,9 +127,9 @@ def _read_run(name: str, entry: Recipe | External, *, draws: int, labels: str) -
             EVALUATIONS / name / "draws.npy", shape=(draws, len(scored)), by="evaluate"
         ),
         curves=Curves(**{kind: _read_curves(name, kind) for kind in CURVES}),
-        training=_read_training(name, entry) if isinstance(entry, Recipe) else None,
+        training=_read_training(name, entry) if isinstance(entry, WholeRecipe) else None,
         localization=localization,
-        pretrained="" if isinstance(entry, Recipe) else entry.start,
+        pretrained="" if isinstance(entry, WholeRecipe) else entry.start,
     )
 
 
@@ -224,7 +221,7 @@ def _read_overlays(leader: Run) -> list[Overlay]:
     return overlays
 
 
-def _read_training(name: str, recipe: Recipe) -> Training:
+def _read_training(name: str, recipe: WholeRecipe) -> Training:
     trained = read_record(METRICS / name / "train.json", Trained, by="train")
     path = PLOTS / name / "history.csv"
     rows = csv.DictReader(read_written(path, by="train").splitlines())

@@ -13,24 +13,25 @@ import logging
 import os
 from pathlib import Path
 
-from chestxray14.archive import open_archive
-from chestxray14.errors import InputError
-from chestxray14.kaggle_dataset import download_dataset
-from chestxray14.outputs import write_json
-from chestxray14.params import KaggleDataset, Phantom, load_params
-from chestxray14.phantom import draw_cohort
-from chestxray14.raw import locate
-from chestxray14.stage import run
+from chestxray14.base.errors import InputError
+from chestxray14.base.params import load_block
+from chestxray14.base.stage import run
+from chestxray14.files.outputs import write_json
+from chestxray14.phantom.cohort import draw_cohort
+from chestxray14.raw.archive import open_archive
+from chestxray14.raw.kaggle_dataset import download_dataset
+from chestxray14.raw.params import DATASET, KaggleDataset, Phantom
+from chestxray14.raw.place import locate
 
 log = logging.getLogger("download")
 
 
 def main() -> None:
     """Bring, verify, describe."""
-    params = load_params()
-    dataset = params.active
-    path = locate(params.dataset, dataset)
-    manifest = Path(f"data/raw/{params.dataset}.json")
+    name = load_block("dataset", str)
+    dataset = load_block(f"datasets.{name}", DATASET)
+    path = locate(name, dataset)
+    manifest = Path(f"data/raw/{name}.json")
 
     if isinstance(dataset, KaggleDataset):
         download_dataset(dataset.slug, path.parent)

@@ -25,21 +25,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from chestxray14.difference import subtract
-from chestxray14.errors import InputError
-from chestxray14.evaluation import Difference
-from chestxray14.findings import FINDINGS, NO_FINDING
-from chestxray14.metadata import detect_label_version, name_some, read_labels, read_list
-from chestxray14.outputs import write_bytes, write_json, write_text
-from chestxray14.packed import read_index
-from chestxray14.params import External, Params, load_params
-from chestxray14.predictions import Predicted, match, read_predictions
-from chestxray14.recipes import Recipe
-from chestxray14.records import read_record
-from chestxray14.results import SplitFacts
-from chestxray14.scoring import Scoring, score, summarise
-from chestxray14.splits import hash_names
-from chestxray14.stage import run
+from chestxray14.base.errors import InputError, name_some
+from chestxray14.base.findings import FINDINGS, NO_FINDING
+from chestxray14.base.params import list_names, load_block
+from chestxray14.base.stage import run
+from chestxray14.data.labels import detect_label_version, read_labels, read_list
+from chestxray14.files.metrics import SplitFacts
+from chestxray14.files.names import hash_names
+from chestxray14.files.outputs import write_bytes, write_json, write_text
+from chestxray14.files.packed import read_index
+from chestxray14.files.predictions import Predicted, match, read_predictions
+from chestxray14.files.records import read_record
+from chestxray14.scoring.difference import subtract
+from chestxray14.scoring.evaluation import Difference
+from chestxray14.scoring.params import Evaluate
+from chestxray14.scoring.score import Scoring, score, summarise
 
 log = logging.getLogger("evaluate")
 
@@ -47,26 +47,28 @@ log = logging.getLogger("evaluate")
 def main() -> None:
     """Match predictions with labels, score, write."""
     arguments = _parse_arguments()
-    params = load_params()
+    params = load_block("evaluate", Evaluate)
     if arguments.recipe:
         _evaluate(arguments.recipe, params)
     else:
         _evaluate_foreign(arguments, params)
 
 
-def _evaluate(name: str, params: Params) -> None:
+def _evaluate(name: str, params: Evaluate) -> None:
     """Score one recipe or pretrained network of params.yaml."""
-    entries: dict[str, Recipe | External] = {**params.recipes, **params.external}
-    if name not in entries:
+    blocks = {name: block for block in ("external", "recipes") for name in list_names(block)}
+    if name not in blocks:
         raise InputError(
-            f"params.yaml: neither recipes nor external has {name!r}; found {sorted(entries)}"
+            f"params.yaml: neither recipes nor external has {name!r}; found {sorted(blocks)}"
         )
-    path = Path(f"metrics/split/{entries[name].split}.json")
-    split = read_record(path, SplitFacts, by="split")
-    index = read_index(Path(f"data/packed/{params.dataset}/index.csv"))
+    protocol = load_block(f"{blocks[name]}.{name}.split", str)
+    split = read_record(Path(f"metrics/split/{protocol}.json"), SplitFacts, by="split")
+    dataset = load_block("dataset", str)
+    index = read_index(Path(f"data/packed/{dataset}/index.csv"))
     folder = Path(f"predictions/{name}")
     # A network that was trained elsewhere has not seen the training part.
-    parts = ("train", "val", "test") if name in params.recipes else ("val", "test")
+    trained_here = blocks[name] == "recipes"
+    parts = ("train", "val", "test") if trained_here else ("val", "test")
     predicted = {}
     for part in parts:
         path = folder / f"{part}.csv"
@@ -78,14 +80,14 @@ def _evaluate(name: str, params: Params) -> None:
     for part, described in (("val", split.val), ("test", split.test)):
         if hash_names(predicted[part].known["image"]) != described.sha256:
             raise InputError(
-                f"{folder}/{part}.csv is not of the {part} part of split {entries[name].split}; "
+                f"{folder}/{part}.csv is not of the {part} part of split {protocol}; "
                 "run predict again"
             )
     scoring = score(
         predicted["test"],
         val=predicted["val"],
         train=predicted.get("train"),
-        params=params.evaluate,
+        params=params,
         label_version=split.label_version,
     )
     _write(
@@ -96,7 +98,7 @@ def _evaluate(name: str, params: Params) -> None:
     )
 
 
-def _evaluate_foreign(arguments: argparse.Namespace, params: Params) -> None:
+def _evaluate_foreign(arguments: argparse.Namespace, params: Evaluate) -> None:
     """Score anybody's file; say what it lacks and what it has too much of."""
     labels = read_labels(_read_bytes(arguments.labels), name=str(arguments.labels))
     version = detect_label_version(labels)
@@ -109,9 +111,9 @@ def _evaluate_foreign(arguments: argparse.Namespace, params: Params) -> None:
     if val is not None:
         _check_apart(test, val, path=arguments.validation)
     output = arguments.output
-    scoring = score(test, val=val, params=params.evaluate, label_version=version)
+    scoring = score(test, val=val, params=params, label_version=version)
     if other is not None:
-        told = subtract(scoring, score(other, params=params.evaluate, label_version=version))
+        told = subtract(scoring, score(other, params=params, label_version=version))
         write_text(
             output / "difference.json", told.model_dump_json(indent=1, exclude_none=True) + "\n"
         )

@@ -17,29 +17,30 @@ from pathlib import Path
 
 import numpy as np
 
-from chestxray14.bootstrap import bootstrap_findings, draw_patients, estimate
-from chestxray14.errors import InputError
-from chestxray14.findings import FINDINGS
-from chestxray14.metadata_floor import predict_from_metadata
-from chestxray14.outputs import read_table, write_bytes, write_json, write_text
-from chestxray14.packed import read_index
-from chestxray14.params import load_params
-from chestxray14.records import read_record
-from chestxray14.results import FloorScores, SplitFacts
-from chestxray14.rounding import round_record
-from chestxray14.scores import DIGITS, auroc
-from chestxray14.splits import hash_names
-from chestxray14.stage import choose, run
+from chestxray14.base.errors import InputError
+from chestxray14.base.findings import FINDINGS
+from chestxray14.base.params import load_block
+from chestxray14.base.scores import DIGITS, auroc, round_record
+from chestxray14.base.stage import choose, run
+from chestxray14.files.metrics import SplitFacts
+from chestxray14.files.names import hash_names
+from chestxray14.files.outputs import read_table, write_bytes, write_json, write_text
+from chestxray14.files.packed import read_index
+from chestxray14.files.records import read_record
+from chestxray14.scoring.bootstrap import bootstrap_findings, draw_patients, estimate
+from chestxray14.scoring.metadata_floor import FloorScores, predict_from_metadata
+from chestxray14.scoring.params import Evaluate
 
 log = logging.getLogger("fit_metadata")
 
 
 def main() -> None:
     """Fit, score, write."""
-    params = load_params()
-    name, _ = choose(params.splits, of="splits", doc=__doc__)
-    index = read_index(Path(f"data/packed/{params.dataset}/index.csv"))
-    path = Path(f"data/splits/{params.dataset}/{name}.csv")
+    name = choose(of="splits", doc=__doc__)
+    dataset = load_block("dataset", str)
+    params = load_block("evaluate", Evaluate)
+    index = read_index(Path(f"data/packed/{dataset}/index.csv"))
+    path = Path(f"data/splits/{dataset}/{name}.csv")
     split = read_table(path, by="split", columns=("image", "part"))
     if unknown := len(set(split["image"]) - set(index["image"])):
         raise InputError(
@@ -53,7 +54,7 @@ def main() -> None:
         raise InputError(
             f"{path} has other test images than metrics/split/{name}.json; run the split stage again"
         )
-    predicted = predict_from_metadata(train, test, seed=params.evaluate.seed)
+    predicted = predict_from_metadata(train, test, seed=params.seed)
     values = auroc(test[list(FINDINGS)], predicted)
     if not values:
         raise InputError(f"{path}: no finding is both present and absent in the test part")
@@ -62,9 +63,7 @@ def main() -> None:
     draws = bootstrap_findings(
         test[scored].to_numpy(np.uint8),
         predicted[scored].to_numpy(),
-        draw_patients(
-            test["patient"].to_numpy(), draws=params.evaluate.draws, seed=params.evaluate.seed
-        ),
+        draw_patients(test["patient"].to_numpy(), draws=params.draws, seed=params.seed),
     )
     # A draw that lacks one of the findings has no mean: NaN, which the interval leaves out.
     estimates = {"macro": estimate(values["macro"], draws.mean(axis=1))} | {

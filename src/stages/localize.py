@@ -2,9 +2,9 @@
 
     python src/stages/localize.py densenet121_step
 
-Reads   models/<recipe>/model.safetensors, evaluations/<recipe>/detail.json
+Reads   predictions/<recipe>/{heatmaps.safetensors,test.csv}, evaluations/<recipe>/detail.json
         data/packed/<dataset>/{images.npy,index.csv,boxes.csv}, data/splits/<dataset>/<split>.csv
-        params.yaml: dataset, compute, evaluate.seed, localize
+        params.yaml: dataset, evaluate.seed, localize.shown, the recipe's split
 Writes  metrics/<recipe>/localization.json       what fits in a diff
         evaluations/<recipe>/localization.json   everything else
         evaluations/<recipe>/overlays/*.jpg      a few hits and misses of each finding
@@ -18,25 +18,25 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from scipy.special import expit
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
-from chestxray14.annotations import BOX_COLUMNS, IMAGE_PX, check_boxes, choose_boxes
-from chestxray14.batches import select_part
-from chestxray14.evaluation import Evaluation
-from chestxray14.findings import BOXED_FINDINGS
-from chestxray14.heatmaps import choose_method, choose_stride, draw_heatmaps
-from chestxray14.localization import HEADLINES, MEAN, Localization, summarise, tabulate
-from chestxray14.localization_pictures import caption, choose_shown
-from chestxray14.localization_scoring import make_cases, score_cases
-from chestxray14.metadata import name_some
-from chestxray14.outputs import read_table, write_bytes, write_json, write_text
-from chestxray14.overlays import draw_overlay, encode
-from chestxray14.packed import open_images, read_index
-from chestxray14.params import load_params
-from chestxray14.records import read_record
-from chestxray14.reproducibility import choose_algorithms, choose_device, choose_precision
-from chestxray14.stage import choose, run
-from chestxray14.trained_models import read_model
+from chestxray14.base.errors import InputError, name_some
+from chestxray14.base.findings import BOXED_FINDINGS
+from chestxray14.base.params import load_block
+from chestxray14.base.stage import choose, run
+from chestxray14.data.boxes import BOX_COLUMNS, check_boxes, choose_boxes
+from chestxray14.files.heatmaps import Heatmaps, lay_out, read_heatmaps
+from chestxray14.files.outputs import read_table, write_bytes, write_json, write_text
+from chestxray14.files.packed import IMAGE_PX, open_images, read_index
+from chestxray14.files.predictions import read_predictions
+from chestxray14.files.records import read_record
+from chestxray14.localization.overlays import draw_overlay, encode
+from chestxray14.localization.params import Shown
+from chestxray14.localization.pictures import caption, choose_shown
+from chestxray14.localization.record import HEADLINES, MEAN, Localization, summarise, tabulate
+from chestxray14.localization.score import make_cases, score_cases
+from chestxray14.scoring.evaluation import Evaluation
 
 CELLS = 128
 """Cells a side of a heatmap of the whole image: 8 pixels of 1024 each."""
@@ -45,73 +45,59 @@ log = logging.getLogger("localize")
 
 
 def main() -> None:
-    """Choose the boxes that count, draw heatmaps, score, write."""
-    params = load_params()
-    name, _ = choose(params.recipes, of="recipes", doc=__doc__)
-    device = choose_device(params.compute)
-    choose_algorithms(params.compute, device)
-    network, recipe = read_model(Path(f"models/{name}/model.safetensors"))
+    """Choose the boxes that count, lay out their heatmaps, score, write."""
+    name = choose(of="recipes", doc=__doc__)
+    dataset = load_block("dataset", str)
+    protocol = load_block(f"recipes.{name}.split", str)
+    seed = load_block("evaluate.seed", int)
+    heatmaps = read_heatmaps(Path(f"predictions/{name}/heatmaps.safetensors"))
     details = Path(f"evaluations/{name}/detail.json")
     evaluation = read_record(details, Evaluation, by="evaluate")
 
-    packed = Path(f"data/packed/{params.dataset}")
+    packed = Path(f"data/packed/{dataset}")
     images, index = open_images(packed / "images.npy"), read_index(packed / "index.csv")
     boxes_file = packed / "boxes.csv"
     listed = read_table(boxes_file, by="prepare", columns=BOX_COLUMNS)
     listed = check_boxes(listed, name=str(boxes_file))
-    split_file = Path(f"data/splits/{params.dataset}/{recipe.split}.csv")
+    split_file = Path(f"data/splits/{dataset}/{protocol}.csv")
     split = read_table(split_file, by="split", columns=("image", "part"))
     part_of = dict(zip(split["image"], split["part"], strict=True))
-    boxes, left_out = choose_boxes(listed, part_of=part_of, findings=recipe.findings)
-    annotated = split[split["image"].isin(boxes["image"])]
-    part = select_part(images, index, annotated, part="test", findings=recipe.findings)
+    boxes, left_out = choose_boxes(listed, part_of=part_of, findings=heatmaps.findings)
 
-    findings = [finding for finding in BOXED_FINDINGS if finding in recipe.findings]
-    stride = choose_stride(recipe.input_px, cells=params.localize.cells)
-    asked = params.localize.method
-    method = choose_method(recipe, stride) if asked == "auto" else asked
-    probabilities = np.empty((len(part), len(recipe.findings)))
-    maps = np.empty((len(part), len(findings), CELLS, CELLS), dtype=np.float32)
-    done = 0
-    for logits, heatmaps in draw_heatmaps(
-        network.to(device), part, recipe,
-        findings=findings, method=method, stride=stride, cells=CELLS,
-        device=device, precision=choose_precision(params.compute, device), what="heatmaps",
-    ) if len(part) else ():  # fmt: skip
-        batch = slice(done, done := done + len(logits))
-        probabilities[batch] = expit(logits.cpu().numpy()).mean(axis=1)
-        maps[batch] = heatmaps.cpu().numpy()
-
-    columns = [recipe.findings.index(finding) for finding in findings]
+    findings = [finding for finding in BOXED_FINDINGS if finding in heatmaps.findings]
+    boxed = index[index["image"].isin(boxes["image"])].set_index("image")
+    names = boxed.index.tolist()
+    probabilities, _ = read_predictions(Path(f"predictions/{name}/test.csv"))
+    maps = _lay_out(heatmaps, names, findings=findings)
     cases = make_cases(
         maps,
-        images=part.names,
+        images=names,
         findings=findings,
         boxes=boxes,
-        probabilities=probabilities[:, columns],
+        probabilities=probabilities.loc[names, findings].to_numpy(),
         thresholds=[evaluation.youden.get(finding) for finding in findings],
-        labelled=part.labels[:, columns].numpy() > 0,
+        labelled=boxed[findings].to_numpy() > 0,
     )
-    chosen = choose_shown(cases, each=params.localize.shown, seed=params.evaluate.seed)
+    shown_each = load_block("localize.shown", TypeAdapter[int](Shown))
+    chosen = choose_shown(cases, each=shown_each, seed=seed)
     localization = score_cases(
         cases,
-        method=method,
+        method=heatmaps.geometry.method,
         label_version=evaluation.label_version,
         split_sha256=evaluation.split_sha256,
-        grid_px=IMAGE_PX * stride / recipe.resize_px,
+        grid_px=IMAGE_PX * heatmaps.geometry.stride / heatmaps.geometry.resize_px,
         resolution=CELLS,
         left_out=left_out,
-        seed=params.evaluate.seed,
+        seed=seed,
         shown=[shown for _, shown in chosen],
     )
     overlays = Path(f"evaluations/{name}/overlays")
     shutil.rmtree(overlays, ignore_errors=True)
     overlays.mkdir(parents=True)
     for case, shown in chosen:
-        row = part.names.index(case.image)
         picture = draw_overlay(
-            images[part.rows[row]],
-            maps[row, findings.index(case.finding)],
+            images[boxed["row"][case.image]],
+            maps[names.index(case.image), findings.index(case.finding)],
             captions=caption(shown, recipe=name, drawn=evaluation.label_version == "phantom"),
             drawn=case.drawn,
             found=case.found,
@@ -127,6 +113,25 @@ def main() -> None:
                 "%d images boxed for %s lack this label: %s", len(odd), finding, name_some(odd)
             )
     log.info("%s", _tell(localization))
+
+
+def _lay_out(heatmaps: Heatmaps, names: list[str], *, findings: list[str]) -> NDArray[np.float32]:
+    """Return the maps (n, k, CELLS, CELLS) of k findings in n named images.
+
+    Raises `InputError` when `predict` drew none of an image.
+    """
+    places = {image: i for i, image in enumerate(heatmaps.images)}
+    if missing := [name for name in names if name not in places]:
+        raise InputError(
+            f"no heatmap of {len(missing):,} annotated test images: {name_some(missing)}; "
+            "run the predict stage again"
+        )
+    columns = [heatmaps.findings.index(finding) for finding in findings]
+    maps = np.empty((len(names), len(findings), CELLS, CELLS), dtype=np.float32)
+    for i, name in enumerate(names):
+        coarse = heatmaps.maps[places[name]][:, columns]
+        maps[i] = lay_out(coarse, heatmaps.geometry, cells=CELLS)
+    return maps
 
 
 def _tell(localization: Localization) -> str:

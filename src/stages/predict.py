@@ -1,71 +1,142 @@
-"""Write the probabilities of one trained recipe for the validation and test images.
+"""Write the probabilities of one trained recipe, and coarse heatmaps of the images people look at.
 
 Of the training images as many as the test part has are predicted too: what a network says of
 images it learned is one of the numbers that are mistaken for its score. Where the recipe has
-several test-time views, an image's probabilities are their mean.
+several test-time views, an image's probabilities are their mean. Heatmaps are of the test images
+with a radiologist's box, the most confident mistakes and a few drawn by seed: no later stage runs
+the network.
 
     python src/stages/predict.py densenet121_step
 
 Reads   models/<recipe>/model.safetensors
-        data/packed/<dataset>/{images.npy,index.csv}, data/splits/<dataset>/<split>.csv
-        params.yaml: dataset, compute
+        data/packed/<dataset>/{images.npy,index.csv,boxes.csv}, data/splits/<dataset>/<split>.csv
+        params.yaml: dataset, compute, recipes.<recipe>.views, localize.{method,cells}
 Writes  predictions/<recipe>/{train,val,test}.csv
+        predictions/<recipe>/views.json             what the network saw of each image
+        predictions/<recipe>/heatmaps.safetensors
 """
 
 import logging
 from pathlib import Path
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
 from scipy.special import expit
+from torch import nn
 
-from chestxray14.augmentation import view
-from chestxray14.batches import read_parts, sample_part
-from chestxray14.engine import compile_on_gpu, predict
-from chestxray14.params import load_params
-from chestxray14.predictions import write_predictions
-from chestxray14.reproducibility import choose_algorithms, choose_device, choose_precision
-from chestxray14.stage import choose, run
-from chestxray14.trained_models import read_model
+from chestxray14.base.params import load_block
+from chestxray14.base.stage import choose, run
+from chestxray14.files.heatmaps import Heatmaps, write_heatmaps
+from chestxray14.files.outputs import read_table, write_json
+from chestxray14.files.predictions import write_predictions
+from chestxray14.model.batches import Part, read_parts, sample_part, take_images
+from chestxray14.model.device import choose_algorithms, choose_device, choose_precision
+from chestxray14.model.maps import (
+    choose_mapped,
+    choose_method,
+    choose_stride,
+    describe_maps,
+    draw_maps,
+)
+from chestxray14.model.params import Compute, MapMethod
+from chestxray14.model.predicting import compile_on_gpu, predict
+from chestxray14.model.recipe import Recipe, Views
+from chestxray14.model.trained import read_model
+from chestxray14.model.views import view
 
 log = logging.getLogger("predict")
 
 
 def main() -> None:
-    """Load the model as it was trained, predict, write."""
-    params = load_params()
-    name, _ = choose(params.recipes, of="recipes", doc=__doc__)
-    device = choose_device(params.compute)
-    choose_algorithms(params.compute, device)
-    precision = choose_precision(params.compute, device)
+    """Load the model as it was trained, predict, draw maps, write."""
+    name = choose(of="recipes", doc=__doc__)
+    dataset = load_block("dataset", str)
+    views = load_block(f"recipes.{name}.views", TypeAdapter[Views](Views))
+    compute = load_block("compute", Compute)
+    device = choose_device(compute)
+    choose_algorithms(compute, device)
+    precision = choose_precision(compute, device)
 
     network, recipe = read_model(Path(f"models/{name}/model.safetensors"))
     network.to(device)
     compile_on_gpu([network], device)
 
+    packed = Path(f"data/packed/{dataset}")
     parts = read_parts(
-        Path(f"data/packed/{params.dataset}"),
-        Path(f"data/splits/{params.dataset}/{recipe.split}.csv"),
+        packed,
+        Path(f"data/splits/{dataset}/{recipe.split}.csv"),
         parts=("train", "val", "test"),
         findings=recipe.findings,
     )
     parts["train"] = sample_part(parts["train"], at_most=len(parts["test"]), seed=recipe.seed)
     output = Path(f"predictions/{name}")
+    probabilities = {}
     for part_name, part in parts.items():
         logits = predict(
             network,
             part,
-            lambda images: view(images, recipe),
+            lambda images: view(images, recipe, views),
             batch=recipe.batch,
             device=device,
             precision=precision,
             what=f"predict {part_name}",
         )
+        probabilities[part_name] = expit(logits).mean(axis=1)
         write_predictions(
             output / f"{part_name}.csv",
             part.names,
-            expit(logits).mean(axis=1),
+            probabilities[part_name],
             findings=recipe.findings,
         )
-    log.info("%s: train.csv, val.csv and test.csv", output)
+    write_json(output / "views.json", {"views": views})
+
+    boxes = read_table(packed / "boxes.csv", by="prepare", columns=("image", "finding"))
+    boxed = boxes.loc[boxes["finding"].isin(recipe.findings), "image"]
+    chosen = choose_mapped(
+        probabilities["test"],
+        parts["test"].labels.numpy(),
+        boxed=np.isin(parts["test"].names, boxed.tolist()),
+        seed=recipe.seed,
+    )
+    heatmaps = _draw(
+        *(network, take_images(parts["test"], chosen), recipe, views),
+        device=device,
+        precision=precision,
+    )
+    write_heatmaps(output / "heatmaps.safetensors", heatmaps)
+    log.info(
+        "%s: train.csv, val.csv, test.csv and heatmaps of %d images", output, len(heatmaps.images)
+    )
+
+
+def _draw(
+    network: nn.Module,
+    part: Part,
+    recipe: Recipe,
+    views: Views,
+    *,
+    device: torch.device,
+    precision: str,
+) -> Heatmaps:
+    """Return the maps of all findings in the images of a part."""
+    asked = load_block("localize.method", TypeAdapter[MapMethod](MapMethod))
+    stride = choose_stride(recipe.input_px, cells=load_block("localize.cells", int))
+    method = choose_method(recipe, stride) if asked == "auto" else asked
+    maps = draw_maps(
+        *(network, part, recipe),
+        views=views,
+        findings=recipe.findings,
+        method=method,
+        stride=stride,
+        device=device,
+        precision=precision,
+        what="heatmaps",
+    )
+    stacked: NDArray[np.float32] = np.stack(list(maps))
+    geometry = describe_maps(recipe, views=views, method=method, stride=stride)
+    return Heatmaps(tuple(part.names), recipe.findings, geometry, stacked)
 
 
 if __name__ == "__main__":

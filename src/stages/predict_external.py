@@ -14,27 +14,30 @@ be among the test images; src/chestxray14/torchxrayvision_model.py says which.
 import logging
 from pathlib import Path
 
-from chestxray14.batches import read_parts
-from chestxray14.errors import InputError
-from chestxray14.findings import FINDINGS
-from chestxray14.params import load_params
-from chestxray14.predictions import write_predictions
-from chestxray14.reproducibility import choose_device
-from chestxray14.stage import choose, run
-from chestxray14.torchxrayvision_model import load_external, match_findings, predict_external
+from chestxray14.base.errors import InputError
+from chestxray14.base.findings import FINDINGS
+from chestxray14.base.params import load_block
+from chestxray14.base.stage import choose, run
+from chestxray14.external.params import External
+from chestxray14.external.torchxrayvision import load_external, match_findings, predict_external
+from chestxray14.files.predictions import write_predictions
+from chestxray14.model.batches import read_parts
+from chestxray14.model.device import choose_device
+from chestxray14.model.params import Compute
 
 log = logging.getLogger("predict_external")
 
 
 def main() -> None:
     """Load the network, predict, write."""
-    params = load_params()
-    name, external = choose(params.external, of="external", doc=__doc__)
-    device = choose_device(params.compute)
+    name = choose(of="external", doc=__doc__)
+    external = load_block(f"external.{name}", External)
+    dataset = load_block("dataset", str)
+    device = choose_device(load_block("compute", Compute))
 
     parts = read_parts(
-        Path(f"data/packed/{params.dataset}"),
-        Path(f"data/splits/{params.dataset}/{external.split}.csv"),
+        Path(f"data/packed/{dataset}"),
+        Path(f"data/splits/{dataset}/{external.split}.csv"),
         parts=("val", "test"),
     )
     pretrained = load_external(external.weights, name=name)

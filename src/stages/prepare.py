@@ -17,18 +17,20 @@ from pathlib import Path
 
 import pandas as pd
 
-from chestxray14.annotations import BOX_COLUMNS, read_boxes
-from chestxray14.archive import Archive, is_image, open_archive
-from chestxray14.errors import InputError
-from chestxray14.findings import FINDINGS
-from chestxray14.metadata import detect_label_version, read_labels, read_list
-from chestxray14.outputs import read_json, write_json, write_text
-from chestxray14.packed import INDEX_COLUMNS
-from chestxray14.packing import pack_images
-from chestxray14.params import Params, Phantom, load_params
-from chestxray14.progress import track
-from chestxray14.raw import RAW_VARIABLE, locate
-from chestxray14.stage import run
+from chestxray14.base.errors import InputError
+from chestxray14.base.findings import FINDINGS
+from chestxray14.base.params import load_block
+from chestxray14.base.progress import track
+from chestxray14.base.stage import run
+from chestxray14.data.boxes import BOX_COLUMNS, read_boxes
+from chestxray14.data.labels import detect_label_version, read_labels, read_list
+from chestxray14.data.packing import pack_images
+from chestxray14.files.names import is_image
+from chestxray14.files.outputs import read_json, write_json, write_text
+from chestxray14.files.packed import INDEX_COLUMNS
+from chestxray14.raw.archive import Archive, open_archive
+from chestxray14.raw.params import DATASET, AnyDataset, Phantom
+from chestxray14.raw.place import RAW_VARIABLE, locate
 
 LISTS = {"train_val": "train_val_list.txt", "test": "test_list.txt"}
 BOXES = "BBox_List_2017.csv"
@@ -38,10 +40,10 @@ log = logging.getLogger("prepare")
 
 def main() -> None:
     """Open, parse, decode, write."""
-    params = load_params()
-    dataset = params.active
-    folder = Path(f"data/packed/{params.dataset}")
-    archive = _open_verified(params)
+    source = load_block("dataset", str)
+    dataset = load_block(f"datasets.{source}", DATASET)
+    folder = Path(f"data/packed/{source}")
+    archive = _open_verified(source, dataset)
     labels = read_labels(archive.read(dataset.labels), name=dataset.labels)
     lists = {
         part: read_list(archive.read(name), name=name)
@@ -88,23 +90,25 @@ def main() -> None:
     tables = {"index": index, "rejected": left_out, "lists": listed, "boxes": boxes}
     for name, rows in tables.items():
         write_text(folder / f"{name}.csv", rows.to_csv(index=False, lineterminator="\n"))
-    write_json(Path("metrics/prepare.json"), _describe(params, labels, index))
+    write_json(
+        Path("metrics/prepare.json"), _describe(source, dataset, labels=labels, index=index)
+    )
     log.info("%s: %s images packed, %s rejected", folder, f"{len(index):,}", len(left_out))
 
 
-def _open_verified(params: Params) -> Archive:
+def _open_verified(name: str, dataset: AnyDataset) -> Archive:
     """Return the raw data, sure that it is what the manifest describes."""
-    path = locate(params.dataset, params.active)
-    manifest = read_json(Path(f"data/raw/{params.dataset}.json"), by="download")
+    path = locate(name, dataset)
+    manifest = read_json(Path(f"data/raw/{name}.json"), by="download")
     if not path.exists():
         raise InputError(
             f"{path} is not here, though its manifest is: run `python src/stages/download.py`, "
-            f"or set {RAW_VARIABLE} to the folder that holds {params.dataset}/"
+            f"or set {RAW_VARIABLE} to the folder that holds {name}/"
         )
     archive = open_archive(path)
-    if {"source": params.active.source, **archive.describe()} != manifest:
+    if {"source": dataset.source, **archive.describe()} != manifest:
         raise InputError(
-            f"{path} is not what data/raw/{params.dataset}.json describes: run "
+            f"{path} is not what data/raw/{name}.json describes: run "
             "`dvc repro --force --single-item download`"
         )
     return archive
@@ -123,16 +127,18 @@ def _check_rejected(rejected: list[tuple[str, str]], *, of: int, most: float) ->
         )
 
 
-def _describe(params: Params, labels: pd.DataFrame, index: pd.DataFrame) -> dict[str, object]:
-    drawn = isinstance(params.active, Phantom)
+def _describe(
+    name: str, dataset: AnyDataset, *, labels: pd.DataFrame, index: pd.DataFrame
+) -> dict[str, object]:
+    drawn = isinstance(dataset, Phantom)
     return {
-        "source": params.active.source,
-        "dataset": params.dataset,
+        "source": dataset.source,
+        "dataset": name,
         "label_version": "phantom" if drawn else detect_label_version(labels),
         "images": len(index),
         "patients": int(index["patient"].nunique()),
         "rejected": len(labels) - len(index),
-        "packed_px": params.active.packed_px,
+        "packed_px": dataset.packed_px,
         "prevalence": {f: round(float(index[f].mean()), 6) for f in FINDINGS},
     }
 

@@ -14,15 +14,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from chestxray14.outputs import read_json, read_table, write_json, write_text
-from chestxray14.packed import read_index
-from chestxray14.params import (
-    ListSplit,
-    OfficialSplit,
-    RandomSplit,
-    load_params,
-)
-from chestxray14.splits import (
+from chestxray14.base.params import load_block
+from chestxray14.base.stage import choose, run
+from chestxray14.data.params import SPLIT, ListSplit, OfficialSplit, RandomSplit
+from chestxray14.data.splits import (
     PARTS,
     check_parts,
     describe_split,
@@ -30,16 +25,18 @@ from chestxray14.splits import (
     split_by_lists,
     split_officially,
 )
-from chestxray14.stage import choose, run
+from chestxray14.files.outputs import read_json, read_table, write_json, write_text
+from chestxray14.files.packed import read_index
 
 log = logging.getLogger("split")
 
 
 def main() -> None:
     """Read, assign, check, write."""
-    params = load_params()
-    name, protocol = choose(params.splits, of="splits", doc=__doc__)
-    packed = Path(f"data/packed/{params.dataset}")
+    name = choose(of="splits", doc=__doc__)
+    protocol = load_block(f"splits.{name}", SPLIT)
+    dataset = load_block("dataset", str)
+    packed = Path(f"data/packed/{dataset}")
 
     index = read_index(packed / "index.csv")
     # Rejected images are drawn too, so that one unreadable file moves nobody else.
@@ -61,7 +58,7 @@ def main() -> None:
     }
 
     table = pd.DataFrame({"image": index["image"], "part": parts}).dropna().sort_values("image")
-    output = Path(f"data/splits/{params.dataset}/{name}.csv")
+    output = Path(f"data/splits/{dataset}/{name}.csv")
     write_text(output, table.to_csv(index=False, lineterminator="\n"))
     write_json(Path(f"metrics/split/{name}.json"), metrics)
     sizes = ", ".join(f"{part} {(parts == part).sum():,}" for part in PARTS)

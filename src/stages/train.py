@@ -27,43 +27,53 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from chestxray14 import checkpoint, distributed
-from chestxray14.batches import read_parts
-from chestxray14.outputs import read_json, write_json, write_text
-from chestxray14.params import Params, load_params
-from chestxray14.recipes import Recipe
-from chestxray14.reproducibility import (
+from chestxray14.base.draws import hash_file
+from chestxray14.base.params import Limits, load_block
+from chestxray14.base.scores import DIGITS
+from chestxray14.base.stage import choose, run
+from chestxray14.files.outputs import read_json, write_json, write_text
+from chestxray14.model.batches import read_parts
+from chestxray14.model.device import (
     choose_algorithms,
     choose_device,
     choose_precision,
     describe_processor,
-    hash_code,
-    hash_file,
 )
-from chestxray14.scores import DIGITS
-from chestxray14.stage import choose, run
-from chestxray14.training import Trained, train
+from chestxray14.model.params import Compute
+from chestxray14.model.recipe import Recipe, WholeRecipe
+from chestxray14.model.trained import write_model
+from chestxray14.training import checkpoint, distributed
+from chestxray14.training.checkpoint import hash_code
+from chestxray14.training.fit import Trained, train
+
+ROOMS = ("base", "files", "model", "training")
+"""Whose code the trained bytes depend on: the same that dvc.yaml lists."""
 
 log = logging.getLogger("train")
 
 
 def main() -> None:
     """Load, train, write; in several processes where params or torchrun say so."""
-    params = load_params()
-    name, recipe = choose(params.recipes, of="recipes", doc=__doc__)
-    if params.compute.processes > 1 and not distributed.is_launched():
-        distributed.launch(params.compute.processes)
+    name = choose(of="recipes", doc=__doc__)
+    dataset = load_block("dataset", str)
+    limits = load_block(f"datasets.{dataset}.limits", Limits)
+    recipe = load_block(f"recipes.{name}", WholeRecipe).trained.limited(limits)
+    compute = load_block("compute", Compute)
+    if compute.processes > 1 and not distributed.is_launched():
+        distributed.launch(compute.processes)
         return
-    device = choose_device(params.compute)
-    choose_algorithms(params.compute, device)
+    device = choose_device(compute)
+    choose_algorithms(compute, device)
     with distributed.join(device):
-        _run(params, name, recipe.limited(params.active.limits), device=device)
+        _run(name, recipe, compute, dataset=dataset, device=device)
 
 
-def _run(params: Params, name: str, recipe: Recipe, *, device: torch.device) -> None:
-    precision = choose_precision(params.compute, device)
-    packed = Path(f"data/packed/{params.dataset}")
-    split_file = Path(f"data/splits/{params.dataset}/{recipe.split}.csv")
+def _run(
+    name: str, recipe: Recipe, compute: Compute, *, dataset: str, device: torch.device
+) -> None:
+    precision = choose_precision(compute, device)
+    packed = Path(f"data/packed/{dataset}")
+    split_file = Path(f"data/splits/{dataset}/{recipe.split}.csv")
     split = read_json(Path(f"metrics/split/{recipe.split}.json"), by="split")
     parts = read_parts(packed, split_file, parts=("train", "val"), findings=recipe.findings)
     if (packed_px := parts["train"].images.shape[1]) < recipe.input_px:
@@ -71,23 +81,23 @@ def _run(params: Params, name: str, recipe: Recipe, *, device: torch.device) -> 
             "images packed at %d pixels are enlarged to the %d that %s asks for",
             *(packed_px, recipe.input_px, name),
         )
-    compute = {
+    where = {
         "device": device.type,
         "processor": describe_processor(device),
         "precision": precision,
-        "threads": params.compute.threads,
+        "threads": compute.threads,
         "processes": distributed.count(),
     }
     if device.type == "cuda":
-        compute["deterministic"] = params.compute.deterministic
-        compute["sync_batch_norm"] = params.compute.sync_batch_norm
-    elif params.compute.sync_batch_norm and distributed.count() > 1:
+        where["deterministic"] = compute.deterministic
+        where["sync_batch_norm"] = compute.sync_batch_norm
+    elif compute.sync_batch_norm and distributed.count() > 1:
         log.warning("compute.sync_batch_norm needs GPUs: each process normalises over its share")
     key = (
         recipe.model_dump_json(),
-        json.dumps(compute),
+        json.dumps(where),
         torch.__version__,
-        hash_code(),
+        hash_code(Path(__file__), rooms=ROOMS),
         hash_file(packed / "index.csv"),
         hash_file(split_file),
     )
@@ -103,7 +113,7 @@ def _run(params: Params, name: str, recipe: Recipe, *, device: torch.device) -> 
             folder=folder,
             device=device,
             precision=precision,
-            sync_batch_norm=bool(compute.get("sync_batch_norm")),
+            sync_batch_norm=bool(where.get("sync_batch_norm")),
         )
         if not distributed.is_first():
             return
@@ -111,18 +121,14 @@ def _run(params: Params, name: str, recipe: Recipe, *, device: torch.device) -> 
         # Of a recipe of which nothing is trained, epoch 0 is kept: the network as it started.
         first = min(1, recipe.epochs)
         best_epoch = trained.best_epoch + first
-        checkpoint.write_tensors(
-            model,
-            trained.weights,
-            record={"recipe": recipe.model_dump(), "best_epoch": best_epoch},
-        )
+        write_model(model, trained.weights, recipe, best_epoch=best_epoch)
         _write_history(Path(f"plots/{name}/history.csv"), trained, first=first)
         metrics = _describe(trained, recipe) | {
             "best_epoch": best_epoch,
             "train_images": len(parts["train"]),
             "split_sha256": split["train"]["sha256"],
             "label_version": split["label_version"],
-            **compute,
+            **where,
         }
         write_json(Path(f"metrics/{name}/train.json"), metrics)
         checkpoint.remove(folder)

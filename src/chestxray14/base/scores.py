@@ -1,0 +1,50 @@
+"""How well probabilities rank images, and the digits in which scores are written."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import BaseModel
+from sklearn.metrics import roc_auc_score
+
+from chestxray14.base.findings import FINDINGS
+
+Record = TypeVar("Record", bound=BaseModel)
+
+DIGITS = 5
+"""Decimals in metrics files: finer than any interval, coarse enough to read a diff."""
+
+
+def auroc(
+    labels: ArrayLike, scores: ArrayLike, *, findings: tuple[str, ...] = FINDINGS
+) -> dict[str, float]:
+    """Return the AUROC of each finding, their mean as `macro`, and of all pooled as `micro`.
+
+    `labels` are zeros and ones and `scores` any numbers that grow with the finding, both
+    (n, len(findings)). A finding of which only one class occurs has no AUROC and is left out,
+    also of `macro` and `micro`; where all are, so are those.
+    """
+    truth: NDArray[np.uint8] = np.asarray(labels).astype(np.uint8)
+    given = np.asarray(scores, dtype=np.float64)
+    scored = [i for i in range(len(findings)) if 0 < truth[:, i].sum() < len(truth)]
+    if not scored:
+        return {}
+    single = {findings[i]: float(roc_auc_score(truth[:, i], given[:, i])) for i in scored}
+    micro = roc_auc_score(truth[:, scored].ravel(), given[:, scored].ravel())
+    macro = float(np.mean(list(single.values())))
+    return {"macro": macro, "micro": float(micro), **single}
+
+
+def round_record(record: Record) -> Record:
+    """Return a record with its floats rounded to `DIGITS` decimals, but for thresholds.
+
+    A rounded threshold could call the very image it was chosen at.
+    """
+    return type(record).model_validate(_round(record.model_dump()))
+
+
+def _round(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {k: v if k == "thresholds" else _round(v) for k, v in content.items()}
+    return round(content, DIGITS) if isinstance(content, float) else content

@@ -1,0 +1,45 @@
+"""CSV files that somebody else wrote, read cell by cell so that nothing is guessed."""
+
+import csv
+import io
+
+import pandas as pd
+
+from chestxray14.base.errors import InputError
+
+
+def decode(content: bytes, *, name: str) -> str:
+    """Return UTF-8 text, with or without a byte order mark, or raise `InputError`."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name} is not UTF-8 text (byte {error.start})") from None
+
+
+def read_cells(content: bytes, *, name: str) -> pd.DataFrame:
+    """Return a CSV file as a table of stripped text; row i is the file's row i + 2.
+
+    A trailing comma, of the header or of rows, makes no column. Raises `InputError` naming the
+    row that has another number of cells than the header, or the column that occurs twice.
+    """
+    try:
+        rows = list(csv.reader(io.StringIO(decode(content, name=name), newline="")))
+    except csv.Error as error:
+        raise InputError(f"{name} is not a table: {error}") from None
+    while rows and not rows[-1]:
+        rows.pop()
+    if not rows:
+        raise InputError(f"{name} is not a table: it is empty")
+    header = [cell.strip() for cell in rows[0]]
+    while header and not header[-1]:
+        header.pop()
+    if twice := [column for i, column in enumerate(header) if column in header[:i]]:
+        raise InputError(f"{name} has two columns named {twice[0]!r}")
+    width = len(header)
+    for number, row in enumerate(rows[1:], start=2):
+        if len(row) < width or any(row[width:]):
+            raise InputError(f"{name} row {number}: found {len(row)} cells, expected {width}")
+    return pd.DataFrame(
+        {column: [row[i].strip() for row in rows[1:]] for i, column in enumerate(header)},
+        dtype=str,
+    )

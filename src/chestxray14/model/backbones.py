@@ -1,0 +1,132 @@
+"""Networks: a trunk of torchvision's that sees, a head that names findings."""
+
+import re
+import urllib.error
+from collections import OrderedDict
+from typing import Literal
+
+import torch
+from torch import nn
+from torchvision.models import DenseNet121_Weights, ResNet50_Weights, get_model
+
+from chestxray14.base.errors import InputError
+from chestxray14.model.recipe import Recipe, WeightsFile
+from chestxray14.model.weights import read_weights
+
+IMAGENET = {
+    "densenet121": DenseNet121_Weights.IMAGENET1K_V1,
+    "resnet50": ResNet50_Weights.IMAGENET1K_V1,
+}
+
+LAST_BLOCK = {
+    "densenet121": ("features.denseblock4", "features.norm5"),
+    "resnet50": ("layer4",),
+}
+"""What `trainable: last_block` trains of a trunk, the head always included."""
+
+
+def build_network(recipe: Recipe) -> nn.Module:
+    """Return the recipe's network, (B, 3, H, W) -> logits (B, findings), frozen where it says so.
+
+    It has two parts: `trunk`, (B, 3, H, W) -> features (B, C, H / 32, W / 32), and `head`. Weights
+    are loaded into the trunk; the head, and without weights everything, starts from draws that
+    depend on the recipe's seed alone. Raises `InputError` when weights cannot be downloaded,
+    read, or do not fit.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        trunk, features = _build_trunk(recipe)
+        head = _build_head(recipe.head, features=features, logits=len(recipe.findings))
+    network = nn.Sequential(OrderedDict(trunk=trunk, head=head))
+    if isinstance(recipe.weights, WeightsFile):
+        _load_file(trunk, recipe.weights)
+    _freeze(network, recipe)
+    return network.to(memory_format=torch.channels_last)
+
+
+def _build_trunk(recipe: Recipe) -> tuple[nn.Module, int]:
+    """Return torchvision's network without pooling and classifier, and its number of features."""
+    weights = IMAGENET[recipe.backbone] if recipe.weights == "imagenet" else None
+    try:
+        whole = get_model(recipe.backbone, weights=weights)
+    except (urllib.error.URLError, OSError, RuntimeError) as error:
+        assert weights is not None
+        raise InputError(
+            f"ImageNet weights cannot be downloaded ({error}); bring {weights.url} to "
+            f"{torch.hub.get_dir()}/checkpoints, or set the dataset's limits.weights to random"
+        ) from None
+    parts = OrderedDict(whole.named_children())
+    if recipe.backbone == "densenet121":
+        return nn.Sequential(OrderedDict(features=parts["features"])), parts[
+            "classifier"
+        ].in_features
+    features = parts.pop("fc").in_features
+    del parts["avgpool"]
+    return nn.Sequential(parts), features
+
+
+def _build_head(
+    name: Literal["linear", "fully_connected", "convolutional"], *, features: int, logits: int
+) -> nn.Module:
+    """Return the layers from features (B, C, h, w) to logits.
+
+    `linear`: mean over the image, one linear layer. `fully_connected`: that of resnet50_frozen's
+    source, 256 hidden units between batch normalisations. `convolutional`: that of
+    custom_densenet121's source, two 3x3 convolutions to 256 channels and a transition to 128.
+    """
+    # DenseNet's trunk ends before its last ReLU; ResNet's ends with one, where another does nothing.
+    pool = [nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    if name == "linear":
+        return nn.Sequential(*pool, nn.Linear(features, logits))
+    if name == "fully_connected":
+        return nn.Sequential(
+            *(*pool, nn.BatchNorm1d(features), nn.Linear(features, 256), nn.ReLU()),
+            *(nn.BatchNorm1d(256), nn.Linear(256, logits)),
+        )
+    return nn.Sequential(
+        *(nn.BatchNorm2d(features), nn.ReLU(), nn.Conv2d(features, 256, 3, padding=1)),
+        *(nn.BatchNorm2d(256), nn.ReLU(), nn.Conv2d(256, 256, 3, padding=1)),
+        *(nn.BatchNorm2d(256), nn.ReLU(), nn.Conv2d(256, 128, 1)),
+        # ceil_mode lets inputs below 64 pixels through, whose features are a single pixel.
+        *(nn.AvgPool2d(2, ceil_mode=True), nn.BatchNorm2d(128)),
+        *(*pool, nn.Linear(128, logits)),
+    )
+
+
+def _load_file(trunk: nn.Module, file: WeightsFile) -> None:
+    """Load a trunk out of a whole network's weights, torchvision's or ours."""
+    tensors = {_rename(name): tensor for name, tensor in read_weights(file).items()}
+    own = trunk.state_dict()
+    unfit = [
+        name
+        for name, tensor in own.items()
+        if name not in tensors or tensors[name].shape != tensor.shape
+    ]
+    if unfit:
+        problem = "has another shape" if unfit[0] in tensors else "is missing"
+        raise InputError(
+            f"weights.path: {file.path} does not fit the network: {unfit[0]} {problem}, as "
+            f"{len(unfit)} of {len(own)} tensors"
+        )
+    trunk.load_state_dict({name: tensors[name] for name in own})
+
+
+def _rename(name: str) -> str:
+    """Return the name torchvision has today for a tensor of a trunk."""
+    # torchvision's first DenseNets called `norm1` `norm.1`; nn.DataParallel put `module.` before,
+    # our own model files have `trunk.` there.
+    name = name.removeprefix("module.").removeprefix("trunk.")
+    return re.sub(r"\.(norm|conv)\.([12])\.", r".\1\2.", name)
+
+
+def _freeze(network: nn.Sequential, recipe: Recipe) -> None:
+    """Leave a gradient to the trainable parts alone.
+
+    Nothing before the first of them needs a graph, so a frozen trunk costs a forward pass only.
+    """
+    network.requires_grad_(recipe.trainable == "all")
+    if recipe.trainable in ("head", "last_block"):
+        network.get_submodule("head").requires_grad_(True)
+    if recipe.trainable == "last_block":
+        for name in LAST_BLOCK[recipe.backbone]:
+            network.get_submodule(f"trunk.{name}").requires_grad_(True)

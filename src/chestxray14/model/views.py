@@ -1,0 +1,154 @@
+"""From packed grey bytes to what a network sees, a whole batch at once on its device."""
+
+import math
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+from torchvision.transforms.functional import center_crop, ten_crop
+
+from chestxray14.model.recipe import Augmentation, Recipe, Views
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Channel statistics that torchvision's ImageNet weights were trained with."""
+
+
+def augment(images: Tensor, recipe: Recipe, rng: np.random.Generator) -> Tensor:
+    """Return uint8 images (B, P, P) as (B, 1, input_px, input_px), each with its own changes.
+
+    Values are from 0 to 1. Crop, zoom, rotation and flip are one antialiased sampling of the
+    packed pixels; what lies outside the image is black.
+    """
+    augmentation = recipe.augmentation
+    flips = rng.random(len(images)) < augmentation.horizontal_flip
+    share = recipe.input_px / recipe.resize_px
+    if share < 1 or augmentation.crop_area < 1 or augmentation.zoom or augmentation.rotation:
+        windows = draw_windows(augmentation, flips=flips, share=share, rng=rng)
+        grey = sample(images, windows, px=recipe.input_px)
+    else:
+        mask = _send(flips, images.device)[:, None, None]
+        grey = view_centre(torch.where(mask, images.flip(-1), images), recipe)
+    return _change_tones(grey, augmentation, rng)
+
+
+def draw_windows(
+    augmentation: Augmentation,
+    *,
+    flips: NDArray[np.bool_],
+    share: float,
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    """Return the window each image is seen through, (B, 2, 3), as torch's affine_grid takes it.
+
+    With `crop_area` below 1 a window has a random share of the area and a random ratio of its
+    sides, as in torchvision's RandomResizedCrop (but a side longer than the image is cut to it);
+    else it has `share` of each side, as RandomCrop. Its place is random. Zoom then scales
+    it, rotation turns it about its own centre, and `flips` says which are mirrored.
+    """
+    count = len(flips)
+    if augmentation.crop_area < 1:
+        area = rng.uniform(augmentation.crop_area, 1, count)
+        stretch = math.log(augmentation.crop_ratio)
+        ratio = np.exp(rng.uniform(-stretch, stretch, count))
+        sides = np.minimum(np.sqrt([area * ratio, area / ratio]), 1)
+    else:
+        sides = np.full((2, count), share)
+    x, y = rng.uniform(-1, 1, (2, count)) * (1 - sides)
+    width, height = sides / rng.uniform(1 - augmentation.zoom, 1 + augmentation.zoom, count)
+    width = np.where(flips, -width, width)
+    angle = np.radians(rng.uniform(-augmentation.rotation, augmentation.rotation, count))
+    sine, cosine = np.sin(angle), np.cos(angle)
+    rows = [[cosine * width, -sine * height, x], [sine * width, cosine * height, y]]
+    return np.array(rows, dtype=np.float32).transpose(2, 0, 1)
+
+
+def sample(images: Tensor, windows: NDArray[np.float32], *, px: int) -> Tensor:
+    """Return what is seen through windows, (B, 1, px, px) from 0 to 1.
+
+    Each pixel is the mean of k by k bilinear samples, where k is how many packed pixels
+    fall on one when the whole image is seen: without it fine structures would alias.
+    """
+    k = max(1, round(images.shape[-1] / px))
+    theta = _send(windows, images.device)
+    parts = zip(_split(images), _split(theta), strict=True)
+    return torch.cat([_sample(*part, px=px, k=k) for part in parts])
+
+
+def _sample(images: Tensor, theta: Tensor, *, px: int, k: int) -> Tensor:
+    # F.affine_grid's values; as a product of matrices it takes longer than all the rest.
+    places = (2 * torch.arange(k * px, device=images.device) + 1) / (k * px) - 1
+    x, y = theta[:, :, 0, None] * places, theta[:, :, 1, None] * places
+    grid = x[:, :, None] + (y + theta[:, :, 2, None])[:, :, :, None]
+    seen = F.grid_sample(
+        images[:, None].float() / 255, grid.permute(0, 2, 3, 1), align_corners=False
+    )
+    # As F.avg_pool2d, which is slow on a CPU.
+    corners = [seen[..., i::k, j::k] for i in range(k) for j in range(k)]
+    return torch.stack(corners).mean(0) if k > 1 else seen
+
+
+def _split(batch: Tensor) -> tuple[Tensor, ...]:
+    """Return a batch in parts that its device is fast at: a CPU's each fit its cache."""
+    count = torch.get_num_threads() if batch.device.type == "cpu" else len(batch)
+    return torch.split(batch, count)
+
+
+def _change_tones(grey: Tensor, augmentation: Augmentation, rng: np.random.Generator) -> Tensor:
+    """Change brightness, contrast and gamma as torchvision's adjust_ functions, in this order."""
+
+    def draw(spread: float) -> Tensor:
+        factors = rng.uniform(1 - spread, 1 + spread, len(grey)).astype(np.float32)
+        return _send(factors, grey.device)[:, None, None, None]
+
+    if augmentation.brightness:
+        grey = (grey * draw(augmentation.brightness)).clamp(0, 1)
+    if augmentation.contrast:
+        mean = grey.mean(dim=(1, 2, 3), keepdim=True)
+        grey = (mean + (grey - mean) * draw(augmentation.contrast)).clamp(0, 1)
+    if augmentation.gamma:
+        grey = grey ** draw(augmentation.gamma)
+    return grey
+
+
+def view_centre(images: Tensor, recipe: Recipe) -> Tensor:
+    """Return uint8 images (B, P, P) reduced to `resize_px`, their centre (B, 1, px, px)."""
+    return center_crop(_reduce(images, px=recipe.resize_px), [recipe.input_px])  # type: ignore[no-any-return]
+
+
+def view(images: Tensor, recipe: Recipe, views: Views) -> tuple[Tensor, ...]:
+    """Return uint8 images (B, P, P) as test-time `views`, each (B, 1, px, px).
+
+    `centre`: one; `flip`: it and its mirror image; `ten_crop`: the four corners and the centre
+    of the reduced image, and the mirror images of these five.
+    """
+    if views == "ten_crop":
+        return ten_crop(_reduce(images, px=recipe.resize_px), [recipe.input_px])  # type: ignore[no-any-return]
+    centre = view_centre(images, recipe)
+    return (centre, centre.flip(-1)) if views == "flip" else (centre,)
+
+
+def _reduce(images: Tensor, *, px: int) -> Tensor:
+    if px == images.shape[-1]:
+        return images[:, None].float() / 255
+    resize = partial(F.interpolate, size=px, mode="bilinear", antialias=True, align_corners=False)
+    return torch.cat([resize(part[:, None].float() / 255) for part in _split(images)])
+
+
+def normalize(grey: Tensor) -> Tensor:
+    """Return network input (B, 3, px, px) from grey images (B, 1, px, px) from 0 to 1.
+
+    Repeats grey in three channels and applies ImageNet's mean and standard deviation.
+    """
+    mean = _send(IMAGENET_MEAN, grey.device)[:, None, None]
+    std = _send(IMAGENET_STD, grey.device)[:, None, None]
+    return ((grey - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def _send(values: NDArray[Any] | tuple[float, ...], device: torch.device) -> Tensor:
+    """Return values on a device, without waiting for what it still computes."""
+    return torch.as_tensor(values).to(device, non_blocking=True)

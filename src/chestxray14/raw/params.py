@@ -1,0 +1,61 @@
+"""The datasets that params.yaml names: where raw data comes from."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, model_validator
+
+from chestxray14.base.findings import FINDINGS
+from chestxray14.base.params import FileName, Limits, Pixels, Record, Seed, Share
+
+
+class _Dataset(Record):
+    labels: Annotated[str, Field(pattern=r"^[^/]+\.csv$")]
+    packed_px: Pixels
+    max_rejected: Annotated[float, Field(ge=0, le=1)]
+    limits: Limits
+
+
+class Phantom(_Dataset):
+    """A drawn cohort: what `phantom.draw_cohort` needs to know."""
+
+    source: Literal["phantom"]
+    patients: Annotated[int, Field(ge=10, le=99_999)]
+    follow_ups: Annotated[float, Field(ge=0, le=20)]
+    image_px: Annotated[int, Field(ge=64, le=1024)]
+    prevalence: dict[str, Share]
+    label_noise: Annotated[float, Field(ge=0, lt=0.5)]
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _every_finding(self) -> "Phantom":
+        if set(self.prevalence) != set(FINDINGS):
+            odd = sorted(set(self.prevalence) ^ set(FINDINGS))
+            raise ValueError(f"prevalence must name the 14 findings; missing or unknown: {odd}")
+        return self
+
+    @property
+    def drawing(self) -> dict[str, Any]:
+        """What decides the pictures and their labels."""
+        return self.model_dump(exclude={"source", "labels", *_Dataset.model_fields})
+
+
+class KaggleDataset(_Dataset):
+    """A dataset on Kaggle, pinned to a version: `owner/name/version`."""
+
+    source: Literal["kaggle"]
+    slug: Annotated[str, Field(pattern=r"^[\w-]+/[\w-]+/\d+$")]
+
+
+class Folder(_Dataset):
+    """A tree (or zip) in the Kaggle layout that is already on disk."""
+
+    source: Literal["folder"]
+    path: FileName
+
+
+AnyDataset = Phantom | KaggleDataset | Folder
+
+Dataset = Annotated[AnyDataset, Field(discriminator="source")]
+
+DATASET = TypeAdapter[AnyDataset](Dataset)
+"""Reads one block of `datasets`."""

@@ -1,0 +1,111 @@
+"""What to know before two numbers are compared, and whom to cite for them."""
+
+from chestxray14.report.comparison import Comparison
+from chestxray14.report.published import MICRO, WHOLE_NIH
+from chestxray14.report.results import LABEL_VERSIONS, name_runs
+from chestxray14.report.tables import auroc_text
+
+NIH = "https://nihcc.app.box.com/v/ChestXray-NIHCC"
+"""Where NIH gives the dataset away."""
+
+
+def list_caveats(comparison: Comparison) -> tuple[str, ...]:
+    """Return what a reader must know before comparing two numbers, a paragraph each."""
+    points = [
+        (
+            "Protocol. On NIH's official test list the same method scores lower than on a random "
+            "patient split: 0.807 against 0.841 (Guendel et al. 2018), 0.806 against 0.822 "
+            "(Baltruschat et al. 2019), both as quoted by others. So a difference is printed only "
+            f"for all {WHOLE_NIH:,} images that NIH's label file lists and the same kind of split. "
+            "Two random patient splits still have different test patients."
+        ),
+        (
+            "One seed. Each recipe ran once. Five seeds of one DenseNet-121 on random patient "
+            "splits have macro AUROCs from 0.8377 to 0.8411, by the result files in the repository "
+            "LalehSeyyed/CheXclusion, so read a gap of that size as none."
+        ),
+        (
+            "Intervals. They say what other patients would change, by drawing the test patients with "
+            "replacement, each with all images (percentile bootstrap, Efron & Tibshirani 1993). They "
+            "hold neither the luck of training nor another hospital. A p value is of one pair: of "
+            "many pairs, some fall below 0.05 by luck alone."
+        ),
+        (
+            "Selection. Our epoch, our thresholds and our calibration are chosen on the validation "
+            "part; the test part is scored once. Which recipe leads is decided on the test part, so "
+            "the leader's number is flattered a little. A system marked TEST SET was itself chosen on "
+            "the images it is scored on."
+        ),
+        (
+            "Labels. A program mined NIH's labels from report texts (Wang et al. 2017); a radiologist "
+            "who looked at the images found fewer of them true than documented (Oakden-Rayner 2019). "
+            "An AUROC is agreement with the labels, not with the patient."
+        ),
+        (
+            "Label version. NIH has two, Data_Entry_2017.csv and Data_Entry_2017_v2020.csv. They "
+            "differ on images of the official test list, most of all in pneumonia. This run: "
+            f"{LABEL_VERSIONS[comparison.prepared.label_version]}."
+        ),
+        (
+            "Averages. Macro is the mean of the findings' AUROC, each counted alike. Micro pools all "
+            "decisions, so knowing that Infiltration is common and Hernia rare already earns credit. "
+            "Neither may be set against the other."
+        ),
+    ]
+    systems = {system.source: system for system in comparison.systems}
+    points += [
+        f"Averages of one model. {system.title} reports {auroc_text(system.mean)} macro and "
+        f"{auroc_text(micro.mean)} micro."
+        for system in comparison.systems
+        if (micro := systems.get(system.source + MICRO))
+    ]
+    points += _training_caveats(comparison)
+    return tuple(points)
+
+
+def _training_caveats(comparison: Comparison) -> list[str]:
+    """Return what holds of some ways to come by a network, where this comparison has them."""
+    recipes = [run for run in comparison.runs if run.training]
+    made = [(run, run.training) for run in comparison.runs if run.training]
+    frozen = [
+        run
+        for run, training in made
+        if training.recipe.trainable != "all" and training.trained.weights == "random"
+    ]
+    points = []
+    if frozen:
+        points.append(
+            f"Frozen and random. Layers of {name_runs(frozen, among=recipes)} stay as they were "
+            "drawn at random here, where the recipe has them pretrained. That shows that the "
+            "machinery runs and says nothing about the recipe."
+        )
+    if external := [
+        f"{run.name} ({run.pretrained})" for run in comparison.runs if not run.training
+    ]:
+        points.append(
+            f"Pretrained elsewhere: {', '.join(external)}. TorchXRayVision's weights named all, nih "
+            "and rsna were trained on NIH images (Cohen et al., arXiv:2111.00595), by a split that "
+            "is not published, so they may have seen test images of ours and score too high. Those "
+            "named pc, chex and mimic come from other hospitals."
+        )
+    return points
+
+
+def list_citations(comparison: Comparison) -> tuple[str, ...]:
+    """Return how to cite the dataset, ending with the words that lead on to the systems."""
+    real = (
+        "These radiographs are drawn and need no citation; the dataset they imitate does."
+        if comparison.prepared.source == "phantom"
+        else "The radiographs and labels are NIH ChestX-ray14."
+    )
+    return (
+        real,
+        (
+            "X. Wang, Y. Peng, L. Lu, Z. Lu, M. Bagheri, R. M. Summers: ChestX-ray8: "
+            "Hospital-scale Chest X-ray Database and Benchmarks on Weakly-Supervised "
+            "Classification and Localization of Common Thorax Diseases. CVPR 2017, "
+            "https://arxiv.org/abs/1705.02315 (arXiv:1705.02315)."
+        ),
+        f"Data courtesy of the NIH Clinical Center, {NIH}",
+        "Published numbers (the tables in data/published) are from:",
+    )

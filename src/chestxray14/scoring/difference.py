@@ -1,0 +1,40 @@
+"""Two networks on the same test images: the paired difference of their AUROC."""
+
+import numpy as np
+
+from chestxray14.base.errors import InputError
+from chestxray14.base.findings import FINDINGS
+from chestxray14.base.scores import round_record
+from chestxray14.scoring.bootstrap import compare
+from chestxray14.scoring.evaluation import Differences
+from chestxray14.scoring.score import Scoring
+
+
+def subtract(first: Scoring, second: Scoring) -> Differences:
+    """Return first less second, by finding and as `macro` over those that both score.
+
+    Both are of the same images. Raises `InputError` when no finding is scored in both.
+    """
+    scored = [[f for f in FINDINGS if f in each.evaluation.findings] for each in (first, second)]
+    shared = [finding for finding in scored[0] if finding in scored[1]]
+    if not shared:
+        raise InputError("the two networks have no scored finding in common")
+    values, draws = [], []
+    for each, findings in zip((first, second), scored, strict=True):
+        values.append([each.evaluation.findings[finding].auroc.value for finding in shared])
+        draws.append(each.draws[:, [findings.index(finding) for finding in shared]])
+    value, drawn = np.array(values[0]) - np.array(values[1]), draws[0] - draws[1]
+    differences = {"macro": compare(float(value.mean()), drawn.mean(axis=1))}
+    for i, finding in enumerate(shared):
+        differences[finding] = compare(float(value[i]), drawn[:, i])
+    evaluation = first.evaluation
+    told = Differences(
+        findings=len(shared),
+        images=evaluation.images,
+        patients=evaluation.patients,
+        draws=evaluation.draws,
+        split_sha256=evaluation.split_sha256,
+        label_version=evaluation.label_version,
+        differences=differences,
+    )
+    return round_record(told)

@@ -1,0 +1,296 @@
+"""Everything `evaluate` says of one network, from its predictions alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+
+from chestxray14.base.errors import InputError
+from chestxray14.base.findings import FINDINGS, NO_FINDING
+from chestxray14.base.scores import DIGITS, auroc, round_record
+from chestxray14.files.names import hash_names
+from chestxray14.files.predictions import Predicted
+from chestxray14.scoring.bootstrap import (
+    Drawn,
+    bootstrap_auroc,
+    bootstrap_findings,
+    draw_patients,
+    estimate,
+)
+from chestxray14.scoring.calibration import apply_platt, expected_calibration_error, fit_platt
+from chestxray14.scoring.curves import precision_recall_table, reliability_table, roc_table
+from chestxray14.scoring.decisions import choose_threshold, tabulate
+from chestxray14.scoring.evaluation import (
+    RULES,
+    Calibrated,
+    Estimate,
+    Evaluation,
+    FindingScores,
+    LookAlikes,
+    OperatingPoint,
+    Rule,
+)
+from chestxray14.scoring.params import Evaluate
+from chestxray14.scoring.subgroups import compare_groups
+
+Matrix = NDArray[np.float64]
+Labels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What is written: the record, the AUROC of each bootstrap draw, and three tables of curves.
+
+    `draws` is (draws, findings), the findings that are scored in the order of Wang et al. 2017, NaN
+    as of `bootstrap_auroc`.
+    """
+
+    evaluation: Evaluation
+    draws: Matrix
+    roc: pd.DataFrame
+    precision_recall: pd.DataFrame
+    reliability: pd.DataFrame
+
+
+def score(
+    test: Predicted,
+    *,
+    val: Predicted | None = None,
+    train: Predicted | None = None,
+    params: Evaluate,
+    label_version: str,
+) -> Scoring:
+    """Return every score of one network on the test part, nothing of it chosen there.
+
+    `val` gives thresholds and calibration; `train`, images the network was trained on, gives one of
+    the look-alikes. Raises `InputError` unless a finding is both present and absent in `test`.
+    """
+    columns = test.columns
+    findings = tuple(name for name in columns if name != NO_FINDING)
+    if not findings:
+        raise InputError(
+            "no finding is both present and absent in the predicted test images, nothing to score"
+        )
+    labels, scores = test.labels(columns), test.scores(columns)
+    drawn = draw_patients(test.known["patient"], draws=params.draws, seed=params.seed)
+    draws = bootstrap_findings(labels, scores, drawn)
+    platt = {} if val is None else _fit_platt(val, columns)
+    calibrated = {
+        name: apply_platt(scores[:, columns.index(name)], slope=slope, intercept=intercept)
+        for name, (slope, intercept) in platt.items()
+    }
+    points = _decide(test, val, sensitivity=params.sensitivity)
+    n = len(findings)
+    evaluation = Evaluation(
+        label_version=label_version,
+        split_sha256=hash_names(test.known["image"]),
+        images=len(test.known),
+        patients=int(test.known["patient"].nunique()),
+        draws=params.draws,
+        bins=params.bins,
+        sensitivity=params.sensitivity,
+        at_least=params.at_least,
+        auroc=_average_auroc(labels[:, :n], scores[:, :n], draws=draws[:, :n], drawn=drawn),
+        average_precision={
+            average: float(average_precision_score(labels[:, :n], scores[:, :n], average=average))
+            for average in ("macro", "micro")
+        },
+        findings={
+            name: _score_finding(
+                labels[:, i],
+                scores[:, i],
+                draws=draws[:, i],
+                val_positives=(
+                    int(val.labels([name]).sum()) if val and name in val.probabilities else None
+                ),
+                calibrated=calibrated.get(name),
+                platt=platt.get(name),
+                bins=params.bins,
+            )
+            for i, name in enumerate(columns)
+        },
+        one_class=tuple(finding for finding in test.findings if finding not in findings),
+        operating_points=points,
+        subgroups=compare_groups(
+            test.known,
+            labels[:, :n],
+            scores[:, :n],
+            drawn,
+            findings=findings,
+            thresholds=points["youden"].thresholds if "youden" in points else None,
+            at_least=params.at_least,
+        ),
+        look_alikes=_find_look_alikes(test, train, findings=findings),
+    )
+    series = {"as predicted": scores[:, :n]}
+    if all(finding in calibrated for finding in findings):
+        series["after Platt"] = np.column_stack([calibrated[finding] for finding in findings])
+    return Scoring(
+        evaluation=round_record(evaluation),
+        draws=draws[:, :n],
+        roc=roc_table(labels[:, :n], scores[:, :n], findings=findings),
+        precision_recall=precision_recall_table(labels[:, :n], scores[:, :n], findings=findings),
+        reliability=reliability_table(labels[:, :n], series, bins=params.bins),
+    )
+
+
+def summarise(evaluation: Evaluation) -> dict[str, Any]:
+    """Return what metrics/<name>/test.json holds: few enough numbers to read in a diff.
+
+    Brier score and ECE (bins of equally many images) are means over the findings, and F1 is that of
+    the rules that decide on all of them: a mean over fewer is another number.
+    """
+    scored = [evaluation.findings[name] for name in FINDINGS if name in evaluation.findings]
+    macro = evaluation.auroc["macro"]
+    metrics: dict[str, Any] = {
+        "auroc": {name: estimate.value for name, estimate in evaluation.auroc.items()}
+        | {name: scores.auroc.value for name, scores in evaluation.findings.items()},
+        "auroc_low": {} if macro.low is None else {"macro": macro.low},
+        "auroc_high": {} if macro.high is None else {"macro": macro.high},
+        "average_precision": evaluation.average_precision,
+        "brier": {"as_predicted": _mean([scores.brier for scores in scored])},
+        "ece": {"as_predicted": _mean([scores.ece_mass for scores in scored])},
+        "f1_macro": {
+            rule: point.decisions["macro avg"].f1
+            for rule, point in evaluation.operating_points.items()
+            if len(point.thresholds) == len(scored)
+        },
+        "label_accuracy": evaluation.look_alikes.label_accuracy,
+        "all_negative_accuracy": evaluation.look_alikes.all_negative,
+        "images": evaluation.images,
+        "patients": evaluation.patients,
+        "split_sha256": evaluation.split_sha256,
+        "label_version": evaluation.label_version,
+    }
+    calibrated = [scores.calibrated for scores in scored if scores.calibrated]
+    if len(calibrated) == len(scored):
+        metrics["brier"]["after_platt"] = _mean([scores.brier for scores in calibrated])
+        metrics["ece"]["after_platt"] = _mean([scores.ece_mass for scores in calibrated])
+    return metrics
+
+
+def _fit_platt(val: Predicted, columns: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Return slope and intercept of what validation shows both present and absent."""
+    fitted = [name for name in columns if name in val.columns]
+    return {name: fit_platt(val.labels([name])[:, 0], val.scores([name])[:, 0]) for name in fitted}
+
+
+def _average_auroc(
+    labels: Labels, scores: Matrix, *, draws: Matrix, drawn: Drawn
+) -> dict[str, Estimate]:
+    """Return macro, micro and weighted AUROC; a draw counts where it scores every finding."""
+    single = [float(roc_auc_score(labels[:, i], scores[:, i])) for i in range(labels.shape[1])]
+    positives = labels.sum(axis=0, dtype=np.int64)
+    weights = drawn.counts.T.astype(np.float32) @ labels.astype(np.float32)
+    return {
+        "macro": estimate(float(np.mean(single)), draws.mean(axis=1)),
+        "micro": estimate(
+            float(roc_auc_score(labels.ravel(), scores.ravel())),
+            bootstrap_auroc(labels, scores, drawn),
+        ),
+        "weighted": estimate(
+            float(np.average(single, weights=positives)),
+            (draws * weights).sum(axis=1) / weights.sum(axis=1),
+        ),
+    }
+
+
+def _score_finding(
+    labels: Labels,
+    scores: Matrix,
+    *,
+    draws: Matrix,
+    val_positives: int | None,
+    calibrated: Matrix | None,
+    platt: tuple[float, float] | None,
+    bins: int,
+) -> FindingScores:
+    prevalence = float(labels.mean())
+    precision = float(average_precision_score(labels, scores))
+    fitted = None
+    if calibrated is not None and platt is not None:
+        slope, intercept = platt
+        fitted = Calibrated(
+            slope=slope, intercept=intercept, **_calibration(labels, calibrated, bins=bins)
+        )
+    return FindingScores(
+        positives=int(labels.sum()),
+        val_positives=val_positives,
+        prevalence=prevalence,
+        auroc=estimate(float(roc_auc_score(labels, scores)), draws),
+        average_precision=precision,
+        lift=precision / prevalence,
+        label_accuracy=float(((scores >= 0.5) == labels).mean()),
+        all_negative=1 - prevalence,
+        calibrated=fitted,
+        **_calibration(labels, scores, bins=bins),
+    )
+
+
+def _calibration(labels: Labels, probabilities: Matrix, *, bins: int) -> dict[str, float]:
+    return {
+        "brier": float(brier_score_loss(labels, probabilities)),
+        "ece_width": expected_calibration_error(labels, probabilities, bins=bins, by="width"),
+        "ece_mass": expected_calibration_error(labels, probabilities, bins=bins, by="mass"),
+    }
+
+
+def _decide(
+    test: Predicted, val: Predicted | None, *, sensitivity: float
+) -> dict[Rule, OperatingPoint]:
+    """Return decisions by each rule over the findings for which validation gives a threshold."""
+    points: dict[Rule, OperatingPoint] = {}
+    for rule in RULES:
+        chosen = [name for name in test.columns if name != NO_FINDING]
+        thresholds = dict.fromkeys(chosen, 0.5)
+        if rule != "half":
+            chosen = [name for name in chosen if val is not None and name in val.columns]
+            thresholds = {
+                name: choose_threshold(
+                    val.labels([name])[:, 0],
+                    val.scores([name])[:, 0],
+                    rule=rule,
+                    sensitivity=sensitivity,
+                )
+                for name in chosen
+                if val is not None
+            }
+        if chosen:
+            decisions = test.scores(chosen) >= np.array([thresholds[name] for name in chosen])
+            points[rule] = OperatingPoint(
+                thresholds=thresholds,
+                decisions=tabulate(test.labels(chosen), decisions, findings=chosen),
+            )
+    return points
+
+
+def _find_look_alikes(
+    test: Predicted, train: Predicted | None, *, findings: Sequence[str]
+) -> LookAlikes:
+    """Return what is mistaken for a macro AUROC, over all that is predicted."""
+    labels = test.labels(test.findings)
+    pooled = (*test.findings, NO_FINDING)
+    on_training = {}
+    if train is not None:
+        on_training = auroc(
+            train.labels(findings), train.scores(findings), findings=tuple(findings)
+        )
+    return LookAlikes(
+        label_accuracy=float(((test.scores(test.findings) >= 0.5) == labels).mean()),
+        all_negative=float(1 - labels.mean()),
+        micro_15=(
+            float(roc_auc_score(test.labels(pooled).ravel(), test.scores(pooled).ravel()))
+            if NO_FINDING in test.probabilities
+            else None
+        ),
+        # Over the same findings or not at all: a mean over others is another number.
+        training_images=on_training.get("macro") if set(findings) <= set(on_training) else None,
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return round(float(np.mean(values)), DIGITS)

@@ -1,0 +1,244 @@
+"""One training from its first to its last epoch: select, stop early, go on after a kill."""
+
+import copy
+import logging
+import math
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.special import expit
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from chestxray14.base.errors import InputError
+from chestxray14.base.scores import auroc
+from chestxray14.model.backbones import build_network
+from chestxray14.model.batches import Part, batch_sizes, keep_on_device, take_images
+from chestxray14.model.predicting import compile_on_gpu, predict
+from chestxray14.model.recipe import Recipe
+from chestxray14.model.views import view_centre
+from chestxray14.training import checkpoint, distributed
+from chestxray14.training.epoch import build_optimizer, train_one_epoch
+from chestxray14.training.features import is_plain, skip_frozen, split_frozen
+from chestxray14.training.losses import Loss, build_loss
+
+log = logging.getLogger("train")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The weights of the best epoch, counted from 0, and what happened in every epoch."""
+
+    weights: dict[str, Tensor]
+    best_epoch: int
+    history: list[dict[str, float]]
+
+
+def train(
+    recipe: Recipe,
+    *,
+    train: Part,
+    val: Part,
+    folder: Path,
+    device: torch.device,
+    precision: str,
+    sync_batch_norm: bool = False,
+) -> Trained:
+    """Train a recipe and return its best epoch, best by what its `selection` names.
+
+    A network of which nothing is trainable is looked at once, as it is. After every epoch the
+    whole state is saved to `folder`, from where the same call goes on after a kill; of several
+    processes the first one reads and writes there. With `sync_batch_norm` they normalise over
+    the whole batch, on GPUs, else each over its share. Raises `InputError` when a loss is not
+    finite, or the parts lack what learning or selection needs.
+    """
+    _check_findings(train, val, recipe)
+    network = build_network(recipe).to(device)
+    _check_shares(train, val, recipe, network)
+    if sync_batch_norm and distributed.count() > 1:
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+    # What is validated and kept: the averaged weights, or the weights as they are.
+    average = copy.deepcopy(network) if recipe.ema is not None else network
+    optimizer = build_optimizer(network, recipe)
+    loss = build_loss(recipe.loss, train.labels.to(device))
+    progress, best = _load(folder, network=network, average=average, optimizer=optimizer)
+    if progress.history:
+        log.info("resumed after epoch %d", len(progress.history))
+    # What the loops run: all of the network, or what follows features that are kept.
+    learner, follower, judged = network, average, average
+    if recipe.trainable != "all":
+        skip = partial(skip_frozen, recipe=recipe, device=device, precision=precision)
+        judged, val = skip(average, val, what="validation features")
+        if is_plain(recipe):
+            learner, train = skip(network, train, what="training features")
+        if learner is not network:
+            _, follower = split_frozen(average)
+    train, val = keep_on_device(train, device), keep_on_device(val, device)
+    compile_on_gpu({learner, judged}, device)
+    if distributed.count() > 1 and recipe.trainable != "none":
+        learner = nn.parallel.DistributedDataParallel(learner)
+        # Each keeps its own statistics; torch 2.15 warns of this as an argument.
+        learner.broadcast_buffers = False
+    while not is_finished(recipe, progress):
+        epoch = len(progress.history)
+        if recipe.trainable == "none":
+            train_loss, _ = assess(
+                judged, train, recipe, loss=loss, device=device, precision=precision
+            )
+        else:
+            train_loss = train_one_epoch(
+                learner,
+                train,
+                optimizer,
+                recipe,
+                average=follower,
+                loss=loss,
+                epoch=epoch,
+                val_losses=[row["val_loss"] for row in progress.history],
+                device=device,
+                precision=precision,
+            )
+        rate = optimizer.param_groups[0]["lr"]
+        # Each process has its own running statistics by now.
+        distributed.copy_first(network)
+        distributed.copy_first(average)
+        val_loss, val_auroc = assess(
+            judged, val, recipe, loss=loss, device=device, precision=precision
+        )
+        if not math.isfinite(val_loss):
+            raise InputError(
+                f"the validation loss is {val_loss} after epoch {epoch + 1} at learning rate "
+                f"{rate:g}; try a lower optimizer.lr"
+            )
+        score = val_loss if recipe.selection == "val_loss" else -val_auroc
+        progress.history.append(
+            {"train_loss": train_loss, "val_loss": val_loss, "val_auroc": val_auroc, "lr": rate}
+        )
+        log.info(
+            "epoch %d of %d: loss %.4f, validation loss %.4f, AUROC %.4f, rate %g",
+            *(epoch + 1, max(1, recipe.epochs), train_loss, val_loss, val_auroc, rate),
+        )
+        if score < progress.best_score:
+            progress.best_epoch, progress.best_score = epoch, score
+            best = {
+                name: value.detach().cpu().clone() for name, value in average.state_dict().items()
+            }
+        if distributed.is_first():
+            checkpoint.save(
+                folder, progress, network=network, average=average, optimizer=optimizer, best=best
+            )
+    return Trained(weights=best, best_epoch=progress.best_epoch, history=progress.history)
+
+
+def is_finished(recipe: Recipe, progress: checkpoint.Progress) -> bool:
+    """Say whether all epochs are done, or too many since the best one."""
+    done = len(progress.history)
+    if done >= max(1, recipe.epochs):
+        return True
+    waited = done - 1 - progress.best_epoch
+    return recipe.early_stopping is not None and done > 0 and waited >= recipe.early_stopping
+
+
+def assess(
+    network: nn.Module,
+    part: Part,
+    recipe: Recipe,
+    *,
+    loss: Loss,
+    device: torch.device,
+    precision: str,
+) -> tuple[float, float]:
+    """Return the mean loss and macro AUROC of a part seen plainly, by its centre.
+
+    The AUROC is NaN where no finding is both present and absent.
+    """
+    share = np.arange(len(part))[distributed.own_share(len(part))]
+    logits = predict(
+        network,
+        take_images(part, share) if distributed.count() > 1 else part,
+        lambda images: (view_centre(images, recipe),),
+        batch=recipe.batch,
+        device=device,
+        precision=precision,
+        what="assess",
+    )[:, 0]
+    logits, labels = distributed.join_rows(logits), part.labels.cpu()
+    mean = loss(torch.from_numpy(logits).double(), labels.double())
+    scores = auroc(labels, expit(logits), findings=recipe.findings)
+    # Processes on machines of another kind may differ in the last bits, and must decide alike.
+    return distributed.heed_first((float(mean), scores.get("macro", math.nan)))
+
+
+def _load(
+    folder: Path, *, network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer
+) -> tuple[checkpoint.Progress, dict[str, Tensor]]:
+    """Bring all to the saved state; return the progress and the best weights.
+
+    The first process reads; the others get what it has, be the folder on their machine or not.
+    """
+    progress, best = checkpoint.Progress(), dict[str, Tensor]()
+    if distributed.is_first():
+        progress, best = checkpoint.load(
+            folder, network=network, average=average, optimizer=optimizer
+        )
+    if distributed.count() > 1:
+        state = {
+            index: {name: value.cpu() for name, value in moments.items()}
+            for index, moments in optimizer.state_dict()["state"].items()
+        }
+        progress, best, state = distributed.heed_first((progress, best, state))
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": state, "param_groups": groups})
+        distributed.copy_first(network)
+        distributed.copy_first(average)
+    return progress, best
+
+
+def _check_shares(train: Part, val: Part, recipe: Recipe, network: nn.Module) -> None:
+    """Raise `InputError` where a process would get too few images of a batch."""
+    sizes = batch_sizes(train, batch=recipe.batch)
+    # Batch normalisation that is trained needs two.
+    least = 1 + any(
+        isinstance(module, _BatchNorm) and module.weight.requires_grad
+        for module in network.modules()
+    )
+    most = min(min(sizes) // least, len(val))
+    if distributed.count() > max(1, most):
+        raise InputError(
+            f"{distributed.count()} processes are too many: batches of {min(sizes)} training images "
+            f"and {len(val)} validation images are enough for {most}; lower compute.processes"
+        )
+
+
+def _check_findings(train: Part, val: Part, recipe: Recipe) -> None:
+    """Name the findings of which a part has one class alone, before anything is trained.
+
+    Raises `InputError` where that leaves nothing to learn, or nothing to select an epoch by.
+    """
+    told = {
+        "training": (train, "nothing to learn there"),
+        "validation": (val, "no AUROC there"),
+    }
+    lacking = {}
+    for name, (part, consequence) in told.items():
+        positives = part.labels.sum(dim=0).tolist()
+        for lack, count in (("with", 0), ("without", len(part))):
+            found = [f for f, n in zip(recipe.findings, positives, strict=True) if n == count]
+            if found:
+                log.warning(
+                    "the %s part has no image %s %s: %s",
+                    *(name, lack, " or ".join(found), consequence),
+                )
+        lacking[name] = all(n in (0, len(part)) for n in positives)
+    if lacking["training"] and recipe.trainable != "none":
+        raise InputError(
+            "no finding is both present and absent in the training part: there is nothing to learn"
+        )
+    if lacking["validation"] and recipe.selection == "val_auroc":
+        raise InputError(
+            "selection is val_auroc, but no finding is both present and absent in the "
+            "validation part; use val_loss"
+        )

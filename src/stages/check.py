@@ -1,0 +1,81 @@
+"""Check the whole of params.yaml before anything runs.
+
+    python src/stages/check.py
+
+Reads   params.yaml
+Writes  data/checked.txt, whose content never changes: a change of params.yaml that is well-formed
+        runs nothing but the stages that read the changed key
+
+Every other stage checks the blocks that it reads itself.
+"""
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from chestxray14.base.params import Name, Record, load_file
+from chestxray14.base.stage import run
+from chestxray14.data.params import Split
+from chestxray14.external.params import External
+from chestxray14.files.outputs import write_text
+from chestxray14.localization.params import Shown
+from chestxray14.model.params import Compute, Maps
+from chestxray14.model.recipe import WholeRecipe
+from chestxray14.raw.params import Dataset
+from chestxray14.scoring.params import Evaluate
+
+CHECKED = Path("data/checked.txt")
+
+log = logging.getLogger("check")
+
+
+class Localize(Maps):
+    """The block `localize`: what `predict` draws, and what `localize` shows of it."""
+
+    shown: Shown
+
+
+class Params(Record):
+    """The whole of params.yaml."""
+
+    dataset: str
+    datasets: dict[Name, Dataset]
+    splits: dict[Name, Split]
+    compute: Compute
+    evaluate: Evaluate
+    localize: Localize
+    recipes: Annotated[dict[Name, WholeRecipe], Field(min_length=1)]
+    external: dict[Name, External]
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "Params":
+        if self.dataset not in self.datasets:
+            raise ValueError(
+                f"dataset: {self.dataset!r} is not one of datasets: {sorted(self.datasets)}"
+            )
+        if twice := sorted(set(self.recipes) & set(self.external)):
+            raise ValueError(f"external.{twice[0]}: a recipe has this name already")
+        for block, entries in (("recipes", self.recipes), ("external", self.external)):
+            for name, entry in entries.items():
+                if entry.split not in self.splits:
+                    raise ValueError(
+                        f"{block}.{name}.split: {entry.split!r} is not one of splits: "
+                        f"{sorted(self.splits)}"
+                    )
+        return self
+
+
+def main() -> None:
+    """Read every key, or say which is wrong."""
+    params = load_file(Params)
+    write_text(CHECKED, "params.yaml is well-formed.\n")
+    log.info(
+        "params.yaml: dataset %s, %d recipes, %d splits",
+        *(params.dataset, len(params.recipes), len(params.splits)),
+    )
+
+
+if __name__ == "__main__":
+    run(main)

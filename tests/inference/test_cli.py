@@ -1,0 +1,210 @@
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+import yaml
+from conftest import ROOT, make_index
+from fake_run import make_evaluation
+from PIL import Image
+from tiny import snapshot, tiny_recipe
+
+from chestxray14.base.notices import NOTICE
+from chestxray14.base.params import read_yaml
+from chestxray14.data.images import pack
+from chestxray14.files.predictions import read_predictions
+from chestxray14.files.tensors import write_tensors
+from chestxray14.inference.cli import main
+from chestxray14.inference.single_image import DRAWN_NOTICE
+from chestxray14.model.backbones import build_network
+
+PX = 48
+RECIPE = tiny_recipe(
+    backbone="resnet50", views="flip", resize_px=36, findings=["Mass", "Edema", "Hernia"]
+)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a project with a random network `tiny`, evaluated, and its dataset's radiographs."""
+    folder = tmp_path_factory.mktemp("project")
+    params = read_yaml(ROOT / "params.yaml")
+    params["datasets"]["phantom"]["packed_px"] = PX
+    params["recipes"] = {"tiny": RECIPE.model_dump(mode="json")}
+    # Other hardware, other precision: prediction and stage must agree on each.
+    params["compute"] |= {"device": "cpu", "threads": 1}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    torch.manual_seed(0)
+    write_tensors(
+        folder / "models/tiny/model.safetensors",
+        snapshot(build_network(RECIPE)),
+        record={"recipe": RECIPE.model_dump()},
+    )
+    detail = folder / "evaluations/tiny/detail.json"
+    detail.parent.mkdir(parents=True)
+    evaluation = make_evaluation(dict.fromkeys(RECIPE.findings, 0.75), sha256="ab" * 32)
+    detail.write_text(evaluation.model_copy(update={"label_version": "phantom"}).model_dump_json())
+
+    index = make_index(6, studies=1)
+    rng = np.random.default_rng(0)
+    packed = []
+    (folder / "chests").mkdir()
+    for name in index["image"]:
+        image = Image.fromarray(rng.integers(0, 256, (140, 140), dtype=np.uint8))
+        image.save(folder / "chests" / name)
+        packed.append(pack(image, px=PX))
+    dataset = folder / "data/packed/phantom"
+    dataset.mkdir(parents=True)
+    np.save(dataset / "images.npy", np.stack(packed))
+    index.to_csv(dataset / "index.csv", index=False)
+    parts = ["train", "val", "test", "test", "test", "test"]
+    (folder / "data/splits/phantom").mkdir(parents=True)
+    index[["image"]].assign(part=parts).to_csv(
+        folder / "data/splits/phantom/patient.csv", index=False
+    )
+    return folder
+
+
+@pytest.fixture
+def project(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Return a copy of the project, which is the current folder."""
+    copy = Path(shutil.copytree(made, tmp_path / "project"))
+    monkeypatch.chdir(copy)
+    before = signal.getsignal(signal.SIGTERM)
+    yield copy
+    signal.signal(signal.SIGTERM, before)
+
+
+def fail(*arguments: str) -> object:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    return caught.value.code
+
+
+@pytest.mark.slow
+def test_a_radiograph_of_the_dataset_gets_the_probabilities_that_the_predict_stage_wrote(
+    project: Path,
+) -> None:
+    def run(*command: str) -> str:
+        done = subprocess.run(
+            (sys.executable, *command), cwd=project, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run(str(ROOT / "src/stages/predict.py"), "tiny")
+    expected, _ = read_predictions(project / "predictions/tiny/test.csv")
+    # Nothing but the document is on standard output, or this would be no JSON.
+    document = json.loads(
+        run("-m", "chestxray14", "predict", "chests", "--recipe", "tiny", "--json")
+    )
+    found = {Path(entry["image"]).name: entry["findings"] for entry in document["images"]}
+    assert len(expected) == 4
+    assert len(found) == 6
+    for name, row in expected.iterrows():
+        for finding, probability in row.items():
+            assert found[name][finding]["raw"] == pytest.approx(probability, abs=1e-5)
+
+
+def test_the_table_has_a_line_a_finding_below_the_notice(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["predict", "chests/00000001_000.png", "--recipe", "tiny"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{NOTICE} {DRAWN_NOTICE}"
+    assert "chests/00000001_000.png" in lines
+    assert [line.split()[0] for line in lines[-3:]] == list(RECIPE.findings)
+    assert not (project / "heatmaps").exists()
+
+
+def test_bad_files_are_named_the_others_answered_and_the_status_is_1(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "chests/broken.png").write_text("no image")
+    (project / "chests/notes.txt").write_text("no image")
+    status = fail("predict", "chests", "absent.png", "--recipe", "tiny", "--json")
+    assert status == 1
+    printed = capsys.readouterr()
+    document = json.loads(printed.out)
+    assert len(document["images"]) == 6
+    assert [entry["image"] for entry in document["failed"]] == ["chests/broken.png", "absent.png"]
+    errors = [line for line in printed.err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 2
+    assert errors[1] == "error: absent.png not found"
+
+
+def test_where_every_file_is_bad_the_answer_is_empty(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fail("predict", "absent.png", "--recipe", "tiny", "--json") == 1
+    assert json.loads(capsys.readouterr().out)["images"] == []
+
+
+def test_heatmaps_are_written_for_one_finding_or_all(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = "chests/00000001_000.png"
+    main(["predict", image, "--recipe", "tiny", "--heatmap", "Mass"])
+    assert [f.name for f in Path("heatmaps").iterdir()] == ["00000001_000_Mass.png"]
+    capsys.readouterr()
+    main(["predict", image, "--recipe", "tiny", "--heatmap", "all", "--output", "o", "--json"])
+    heatmaps = json.loads(capsys.readouterr().out)["images"][0]["heatmaps"]
+    assert heatmaps == {f: f"o/00000001_000_{f}.png" for f in RECIPE.findings}
+    for path in heatmaps.values():
+        assert Image.open(path).format == "PNG"
+
+
+def test_what_was_not_evaluated_has_raw_probabilities_and_says_so(
+    project: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    (project / "evaluations/tiny/detail.json").unlink()
+    main(["predict", "chests/00000001_000.png", "--recipe", "tiny"])
+    assert "* not calibrated: the raw probability" in capsys.readouterr().out
+    assert "evaluations/tiny/detail.json not found" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["chests", "--recipe", "none"], "models/none/model.safetensors not found"),
+        (["chests", "--recipe", "tiny", "--heatmap", "mass"], "--heatmap: found 'mass', expected"),
+        (["models", "--recipe", "tiny"], "no PNG, JPEG or DICOM file in models"),
+    ],
+)
+def test_a_mistake_is_one_line(project: Path, arguments: list[str], message: str) -> None:
+    line = fail("predict", *arguments)
+    assert isinstance(line, str)
+    assert line.startswith(f"error: {message}")
+    assert "\n" not in line
+
+
+def test_a_model_of_another_dataset_is_refused(project: Path) -> None:
+    params = read_yaml(project / "params.yaml") | {"dataset": "nih"}
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    line = fail("predict", "chests", "--recipe", "tiny")
+    assert str(line).startswith("error: params.yaml: dataset is nih, expected the one that tiny")
+
+
+@pytest.mark.slow
+def test_export_writes_a_model_with_its_thresholds(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["export", "--recipe", "tiny", "--onnx", "out/tiny.onnx"])
+    assert capsys.readouterr().out.startswith("out/tiny.onnx: ")
+    props = {p.key: p.value for p in onnx.load("out/tiny.onnx").metadata_props}
+    assert json.loads(props["thresholds"]) == dict.fromkeys(RECIPE.findings, 0.125)
+    assert DRAWN_NOTICE in props["notice"]
+
+
+def test_help_names_both_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fail("--help") == 0
+    text = capsys.readouterr().out
+    assert "predict" in text
+    assert "export" in text

@@ -1,0 +1,184 @@
+import io
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import ArrayLike, NDArray
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.pixels.processing import apply_voi, apply_windowing
+from pydicom.uid import (
+    CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    generate_uid,
+)
+
+from chestxray14.base.errors import InputError
+from chestxray14.inference.dicom import decode_dicom, is_dicom
+
+TWELVE_BITS = np.random.default_rng(0).integers(100, 4000, (32, 40), dtype=np.uint16)
+EIGHT_BITS = np.random.default_rng(1).integers(20, 200, (32, 40), dtype=np.uint8)
+
+
+def make_dicom(values: ArrayLike, **elements: object) -> Dataset:
+    """Return a radiograph of values (rows, columns) or (rows, columns, 3)."""
+    pixels = np.asarray(values)
+    file = Dataset()
+    file.file_meta = FileMetaDataset()
+    file.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    file.SOPClassUID, file.SOPInstanceUID = CTImageStorage, generate_uid()
+    file.Modality = "DX"
+    file.Rows, file.Columns = pixels.shape[:2]
+    file.SamplesPerPixel = 3 if pixels.ndim == 3 else 1
+    file.PhotometricInterpretation = "RGB" if pixels.ndim == 3 else "MONOCHROME2"
+    if pixels.ndim == 3:
+        file.PlanarConfiguration = 0
+    file.BitsAllocated = 8 * pixels.itemsize
+    file.BitsStored = 8 if pixels.itemsize == 1 else 12
+    file.HighBit = file.BitsStored - 1
+    file.PixelRepresentation = int(pixels.dtype.kind == "i")
+    file.PixelData = pixels.tobytes()
+    for keyword, value in elements.items():
+        setattr(file, keyword, value)
+    return file
+
+
+def encode(file: Dataset) -> bytes:
+    content = io.BytesIO()
+    file.save_as(content, enforce_file_format=True)
+    return content.getvalue()
+
+
+def decode(file: Dataset) -> NDArray[np.uint8]:
+    return np.asarray(decode_dicom(encode(file), name="x.dcm"))
+
+
+def stretch(values: NDArray[Any], low: float, high: float) -> NDArray[np.float64]:
+    shares = (values.astype(np.float64) - low) / (high - low)
+    return shares.clip(0, 1) * 255
+
+
+def test_a_file_is_known_by_its_beginning() -> None:
+    assert is_dicom(encode(make_dicom(EIGHT_BITS)))
+    assert not is_dicom(b"\x89PNG" * 100)
+
+
+def test_eight_bits_without_a_window_stay_as_they_are() -> None:
+    np.testing.assert_array_equal(decode(make_dicom(EIGHT_BITS)), EIGHT_BITS)
+
+
+def test_more_bits_without_a_window_have_their_full_range_spread() -> None:
+    expected = stretch(TWELVE_BITS, TWELVE_BITS.min(), TWELVE_BITS.max())
+    np.testing.assert_allclose(decode(make_dicom(TWELVE_BITS)), expected, atol=0.51)
+
+
+def test_monochrome1_is_the_negative_of_monochrome2() -> None:
+    for values in (EIGHT_BITS, TWELVE_BITS):
+        positive = decode(make_dicom(values)).astype(int)
+        negative = decode(make_dicom(values, PhotometricInterpretation="MONOCHROME1"))
+        np.testing.assert_allclose(255 - negative.astype(int), positive, atol=1)
+
+
+@pytest.mark.parametrize("shape", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
+def test_the_files_window_is_applied_as_pydicom_applies_it(shape: str) -> None:
+    file = make_dicom(TWELVE_BITS, WindowCenter=2000, WindowWidth=1500, VOILUTFunction=shape)
+    expected = stretch(apply_windowing(TWELVE_BITS, file), 0, 4095)
+    np.testing.assert_allclose(decode(file), expected, atol=0.6)
+
+
+def test_of_several_windows_the_first_counts_and_it_is_of_rescaled_values() -> None:
+    rescaled = TWELVE_BITS.astype(float) * 2 - 1000
+    file = make_dicom(
+        TWELVE_BITS,
+        RescaleSlope=2,
+        RescaleIntercept=-1000,
+        VOILUTFunction="LINEAR_EXACT",
+        WindowCenter=[3000, 1],
+        WindowWidth=[2000, 1],
+    )
+    np.testing.assert_allclose(decode(file), stretch(rescaled, 2000, 4000), atol=0.51)
+
+
+@pytest.mark.parametrize("width", [0, -5])
+def test_an_impossible_window_is_as_none(width: int) -> None:
+    file = make_dicom(TWELVE_BITS, WindowCenter=5, WindowWidth=width)
+    np.testing.assert_array_equal(decode(file), decode(make_dicom(TWELVE_BITS)))
+
+
+def test_a_lookup_table_comes_before_a_window() -> None:
+    table = Dataset()
+    table.add_new("LUTDescriptor", "US", [4096, 0, 10])
+    curve = 1023 * np.linspace(0, 1, 4096) ** 2
+    table.add_new("LUTData", "OW", curve.astype(np.uint16).tobytes())
+    file = make_dicom(TWELVE_BITS, VOILUTSequence=[table], WindowCenter=2000, WindowWidth=10)
+    expected = stretch(apply_voi(TWELVE_BITS, file), 0, 1023)
+    np.testing.assert_allclose(decode(file), expected, atol=0.51)
+
+
+def test_an_rgb_capture_is_returned_in_colour() -> None:
+    colour = np.random.default_rng(2).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(decode(make_dicom(colour, Modality="SC")), colour)
+
+
+@pytest.mark.parametrize(
+    ("elements", "message"),
+    [
+        ({"Modality": "CT"}, r"x\.dcm has the modality 'CT', expected CR, DX or RG"),
+        ({"ViewPosition": "LL"}, r"x\.dcm is a lateral view \(LL\)"),
+        ({"NumberOfFrames": 7}, r"x\.dcm has 7 frames, expected one"),
+        ({"Rows": 60_000, "Columns": 60_000}, r"x\.dcm has 60000 x 60000 pixels, too many"),
+        ({"Columns": None}, r"x\.dcm holds no image"),
+        ({"PixelData": b"\0" * 100}, r"x\.dcm is no readable DICOM file: "),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, "interpretation 'PALETTE COLOR'"),
+    ],
+)
+def test_what_is_no_frontal_radiograph_is_refused(
+    elements: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        decode(make_dicom(EIGHT_BITS, **elements))
+
+
+def test_a_deflated_file_is_refused_before_it_inflates() -> None:
+    file = make_dicom(EIGHT_BITS)
+    file.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    with pytest.raises(InputError, match=r"x\.dcm is a deflated DICOM file"):
+        decode(file)
+
+
+def test_without_pydicom_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pydicom.errors", None)
+    with pytest.raises(InputError, match=r"x\.dcm .* pip install -e '\.\[dicom\]'"):
+        decode(make_dicom(EIGHT_BITS))
+
+
+CONTENTS = (
+    encode(make_dicom(TWELVE_BITS[:8, :8], WindowCenter=2000, WindowWidth=1500)),
+    encode(make_dicom(EIGHT_BITS[:8, :8], PhotometricInterpretation="MONOCHROME1")),
+)
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    content=st.sampled_from(CONTENTS),
+    places=st.lists(st.tuples(st.integers(132, 900), st.integers(0, 255)), max_size=12),
+    cut=st.integers(0, 1200),
+)
+def test_any_bytes_give_an_image_or_one_line(
+    content: bytes, places: list[tuple[int, int]], cut: int
+) -> None:
+    damaged = bytearray(content)
+    for place, value in places:
+        damaged[place % len(damaged)] = value
+    said = "x.dcm "
+    try:
+        image = decode_dicom(bytes(damaged[: cut or None]), name="x.dcm")
+    except InputError as error:
+        said = str(error)
+    else:
+        assert image.mode in ("L", "RGB")
+    assert said.startswith("x.dcm ")
+    assert "\n" not in said

@@ -1,0 +1,160 @@
+import hashlib
+import urllib.error
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from tiny import tiny_recipe
+from torch import Tensor, nn
+from torchvision.models import densenet121, resnet50
+
+from chestxray14.base.errors import InputError
+from chestxray14.model.backbones import build_network
+
+WHOLE = {"densenet121": densenet121, "resnet50": resnet50}
+CLASSIFIER = {"densenet121": "classifier", "resnet50": "fc"}
+
+
+def pinned(path: Path) -> dict[str, str]:
+    return {"path": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def trunk(network: nn.Module) -> dict[str, Tensor]:
+    return network.trunk.state_dict()
+
+
+@pytest.mark.parametrize("backbone", WHOLE)
+def test_with_a_linear_head_it_computes_what_torchvisions_network_computes(backbone: str) -> None:
+    network = build_network(tiny_recipe(backbone=backbone)).eval()
+    torch.manual_seed(0)
+    whole = WHOLE[backbone](num_classes=14).eval()
+    state = dict(trunk(network))
+    last = network.head[-1].state_dict()
+    state |= {f"{CLASSIFIER[backbone]}.{name}": tensor for name, tensor in last.items()}
+    whole.load_state_dict(state)
+    images = torch.rand(2, 3, 64, 64)
+    torch.testing.assert_close(network(images), whole(images))
+
+
+@pytest.mark.parametrize("head", ["linear", "fully_connected", "convolutional"])
+@pytest.mark.parametrize("px", [32, 64, 128])
+def test_every_head_gives_a_logit_a_finding_at_any_size(head: str, px: int) -> None:
+    network = build_network(tiny_recipe(head=head, findings=["Mass", "Hernia", "Edema"]))
+    assert network(torch.rand(2, 3, px, px)).shape == (2, 3)
+
+
+def test_heads_have_the_layers_of_their_sources() -> None:
+    fully = build_network(tiny_recipe(backbone="resnet50", head="fully_connected")).head
+    shapes = [tuple(p.shape) for p in fully.parameters()]
+    assert shapes == [(2048,), (2048,), (256, 2048), (256,), (256,), (256,), (14, 256), (14,)]
+    convolutional = build_network(tiny_recipe(head="convolutional")).head
+    shapes = [tuple(p.shape) for p in convolutional.parameters() if p.dim() > 1]
+    assert shapes == [(256, 1024, 3, 3), (256, 256, 3, 3), (128, 256, 1, 1), (14, 128)]
+
+
+def test_weights_depend_on_the_seed_alone_and_leave_torchs_stream_alone() -> None:
+    torch.manual_seed(5)
+    first = build_network(tiny_recipe(seed=1)).state_dict()
+    after = torch.rand(1)
+    torch.manual_seed(5)
+    assert torch.rand(1) == after
+    again = build_network(tiny_recipe(seed=1)).state_dict()
+    other = build_network(tiny_recipe(seed=2)).state_dict()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["head.3.weight"], other["head.3.weight"])
+
+
+@pytest.mark.parametrize("backbone", WHOLE)
+def test_imagenet_weights_are_loaded_into_the_trunk(
+    monkeypatch: pytest.MonkeyPatch, backbone: str
+) -> None:
+    # The download is looked for in torch's cache first, as on a machine that has it.
+    saved = WHOLE[backbone]().state_dict()
+    monkeypatch.setattr(
+        "torchvision.models._api.load_state_dict_from_url", lambda *_, **__: dict(saved)
+    )
+    network = build_network(tiny_recipe(backbone=backbone, weights="imagenet"))
+    for name, tensor in trunk(network).items():
+        assert torch.equal(tensor, saved[name])
+    assert network.head[-1].weight.shape[0] == 14
+
+
+def test_a_failed_download_says_where_to_put_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fail)
+    for backbone, file in (("densenet121", "densenet121-a639ec97"), ("resnet50", "resnet50-0676")):
+        with pytest.raises(InputError, match=rf"{file}.*\.pth to .*limits\.weights"):
+            build_network(tiny_recipe(backbone=backbone, weights="imagenet"))
+
+
+def test_a_file_of_torchvisions_first_names_saved_in_parallel_is_loaded(tmp_path: Path) -> None:
+    saved = densenet121().state_dict()
+    old = {
+        "module." + name.replace(".norm1.", ".norm.1.").replace(".conv2.", ".conv.2."): tensor
+        for name, tensor in saved.items()
+    }
+    assert sum(".norm.1." in name for name in old) == 58 * 5
+    torch.save({"state_dict": old}, tmp_path / "old.pth.tar")
+    network = build_network(tiny_recipe(weights=pinned(tmp_path / "old.pth.tar")))
+    for name, tensor in trunk(network).items():
+        assert torch.equal(tensor, saved[name])
+
+
+def test_of_our_own_file_the_trunk_is_loaded_and_the_head_starts_afresh(tmp_path: Path) -> None:
+    # A head of other findings may have the very same shape.
+    source = build_network(tiny_recipe("chexnet", seed=7)).state_dict()
+    save_file({name: t.contiguous() for name, t in source.items()}, tmp_path / "m.safetensors")
+    recipe = tiny_recipe("densenet121_last_block", weights=pinned(tmp_path / "m.safetensors"))
+    loaded = build_network(recipe).state_dict()
+    for name, tensor in loaded.items():
+        assert torch.equal(tensor, source[name]) == name.startswith("trunk.")
+
+
+def test_a_file_of_another_network_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    save_file(resnet50().state_dict(), path)
+    message = "does not fit the network: features.conv0.weight is missing, as 725 of 725 tensors"
+    with pytest.raises(InputError, match=message):
+        build_network(tiny_recipe(weights=pinned(path)))
+
+
+LAST = {"densenet121": "trunk.features.denseblock4.", "resnet50": "trunk.layer4."}
+
+
+@pytest.mark.parametrize("backbone", WHOLE)
+@pytest.mark.parametrize("trainable", ["head", "last_block", "none"])
+def test_nothing_before_the_first_trainable_part_has_a_graph(
+    backbone: str, trainable: str
+) -> None:
+    epochs = 0 if trainable == "none" else 1
+    network = build_network(tiny_recipe(backbone=backbone, trainable=trainable, epochs=epochs))
+    with_graph: list[str] = []
+
+    def note(name: str, module: nn.Module) -> None:
+        def hook(_: nn.Module, __: object, output: Tensor) -> None:
+            if output.requires_grad:
+                with_graph.append(name)
+
+        module.register_forward_hook(hook)
+
+    for name, module in network.named_modules():
+        if not list(module.children()):
+            note(name, module)
+    network(torch.rand(2, 3, 32, 32))
+    trainable_names = {name for name, p in network.named_parameters() if p.requires_grad}
+    if trainable == "none":
+        assert not with_graph
+        assert not trainable_names
+        return
+    first = "head." if trainable == "head" else LAST[backbone]
+    assert with_graph[0].startswith(first)
+    expected = {
+        name
+        for name, _ in network.named_parameters()
+        if name.startswith((first, "head."))
+        or (trainable == "last_block" and name.startswith("trunk.features.norm5."))
+    }
+    assert trainable_names == expected

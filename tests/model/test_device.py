@@ -1,0 +1,67 @@
+import os
+from collections.abc import Iterator
+
+import pytest
+import torch
+from conftest import ROOT
+
+from chestxray14.base.params import load_params
+from chestxray14.model.device import choose_algorithms, describe_processor, make_deterministic
+from chestxray14.model.params import Compute
+
+CUDA, CPU = torch.device("cuda"), torch.device("cpu")
+COMPUTE = load_params(ROOT / "params.yaml").compute
+
+
+def compute(**changes: object) -> Compute:
+    return Compute.model_validate(COMPUTE.model_dump() | changes)
+
+
+def settings() -> tuple[object, ...]:
+    return (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.backends.cudnn.deterministic,
+        torch.backends.cudnn.benchmark,
+        torch.get_float32_matmul_precision(),
+        os.environ.get("CUBLAS_WORKSPACE_CONFIG"),
+    )
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    before = settings()
+    yield
+    torch.use_deterministic_algorithms(bool(before[0]))
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = before[1:3]  # type: ignore[assignment]
+    torch.set_float32_matmul_precision(str(before[3]))
+
+
+def test_a_gpu_repeats_or_is_quick_as_params_say() -> None:
+    choose_algorithms(compute(deterministic=False), CUDA)
+    assert settings() == (False, False, True, "high", None)
+    choose_algorithms(compute(deterministic=True), CUDA)
+    assert settings()[:3] == (True, True, False)
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+
+
+def test_a_cpu_is_left_as_it_is() -> None:
+    before = settings()
+    for deterministic in (True, False):
+        choose_algorithms(compute(deterministic=deterministic), CPU)
+    assert settings() == before
+
+
+def test_an_algorithm_that_does_not_repeat_is_warned_of() -> None:
+    make_deterministic()
+    # One of the few for which torch has no other algorithm on a CPU either.
+    pooled, places = torch.nn.functional.max_pool2d(torch.rand(1, 1, 4, 4), 2, return_indices=True)
+    with pytest.warns(UserWarning, match="does not have a deterministic implementation"):
+        torch.nn.functional.max_unpool2d(pooled, places, 2)
+
+
+def test_the_processor_is_named_by_what_decides_its_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert describe_processor(CPU) == torch.backends.cpu.get_cpu_capability()
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"a GPU, {device.type}")
+    assert describe_processor(CUDA) == "a GPU, cuda"

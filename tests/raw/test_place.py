@@ -1,0 +1,44 @@
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from chestxray14.base.errors import InputError
+from chestxray14.base.params import load_params
+from chestxray14.raw.place import RAW_VARIABLE, locate
+
+DATASETS = load_params(ROOT / "params.yaml").datasets
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(RAW_VARIABLE, raising=False)
+
+
+def test_raw_data_lies_below_data_raw_or_where_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert locate("nih", DATASETS["nih"]) == Path("data/raw/nih/nih-chest-xrays-data-3.zip")
+    assert locate("phantom", DATASETS["phantom"]).parent == Path("data/raw/phantom")
+    monkeypatch.setenv(RAW_VARIABLE, "/elsewhere")
+    assert locate("nih", DATASETS["nih"]) == Path("/elsewhere/nih/nih-chest-xrays-data-3.zip")
+
+
+def test_kaggle_is_never_downloaded_into_a_temporary_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / ".dvc" / "tmp" / "exps" / "tmp1"
+    copy.mkdir(parents=True)
+    monkeypatch.chdir(copy)
+    with pytest.raises(InputError, match=f"temporary copy of the project: set {RAW_VARIABLE}"):
+        locate("nih", DATASETS["nih"])
+    assert locate("phantom", DATASETS["phantom"]).parent == Path("data/raw/phantom")
+
+
+def test_another_cohort_or_version_lies_elsewhere() -> None:
+    phantom, nih = DATASETS["phantom"], DATASETS["nih"]
+    here = locate("phantom", phantom)
+    assert locate("phantom", phantom.model_copy(update={"seed": 1})) != here
+    assert locate("phantom", phantom.model_copy(update={"packed_px": 64})) == here
+    other = nih.model_copy(update={"slug": "nih-chest-xrays/data/2"})
+    assert locate("nih", other) != locate("nih", nih)

@@ -1,0 +1,91 @@
+import dataclasses
+import re
+
+import pytest
+from fake_run import (
+    PUBLISHED,
+    RECIPES,
+    STEP,
+    Source,
+    compare_runs,
+    make_prepared,
+    make_run,
+    make_training,
+)
+
+from chestxray14.report.caveats import list_caveats, list_citations
+from chestxray14.report.comparison import Comparison
+
+
+def make_comparison(name: str = STEP, *, source: Source = "kaggle") -> Comparison:
+    return compare_runs(make_run(name), prepared=make_prepared(source))
+
+
+def test_every_auroc_stands_beside_the_paper_or_repository_it_is_from() -> None:
+    sources = [system.title for system in PUBLISHED.values()]
+    sources += ["et al. 2018", "et al. 2019", "LalehSeyyed/CheXclusion"]
+    numbers = {
+        point: re.findall(r"0\.\d{3,4}", point) for point in list_caveats(make_comparison())
+    }
+    told = [point for point, found in numbers.items() if found]
+    # Protocol, seeds, two averages of one model.
+    assert len(told) == 3
+    assert all(any(source in point for source in sources) for point in told)
+
+
+def test_the_spread_of_seeds_holds_the_mean_that_is_listed_for_them() -> None:
+    [point] = [point for point in list_caveats(make_comparison()) if "Five seeds" in point]
+    lowest, highest = map(float, re.findall(r"0\.\d{4}", point))
+    assert lowest < PUBLISHED["chexclusion_2021"].mean < highest
+
+
+def test_the_averages_of_one_model_are_those_of_its_source() -> None:
+    [point] = [p for p in list_caveats(make_comparison()) if "Averages of one model" in p]
+    assert f"{PUBLISHED[STEP].title} reports 0.8454 macro and 0.8878 micro" in point
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [("kaggle", "This run: the original labels of 2017."), ("phantom", "This run: phantom")],
+)
+def test_the_label_version_of_the_run_is_named(source: Source, words: str) -> None:
+    assert words in " ".join(list_caveats(make_comparison(source=source)))
+
+
+def test_only_drawn_radiographs_need_no_citation_and_their_model_is_cited_all_the_same() -> None:
+    drawn = list_citations(make_comparison(source="phantom"))
+    real = list_citations(make_comparison())
+    assert "are drawn and need no citation" in drawn[0]
+    assert real[0] == "The radiographs and labels are NIH ChestX-ray14."
+    assert drawn[1:] == real[1:]
+    assert "arXiv:1705.02315" in real[1]
+
+
+def test_frozen_random_layers_are_told_apart_from_frozen_pretrained_ones() -> None:
+    recipe = RECIPES["resnet50_frozen"]
+    run = make_run(recipe=recipe)
+    training = make_training(recipe)
+    trained = training.trained.model_copy(update={"weights": "imagenet"})
+    pretrained = dataclasses.replace(run, training=dataclasses.replace(training, trained=trained))
+    for made, expected in ((run, True), (pretrained, False), (make_run(), False)):
+        points = list_caveats(compare_runs(made))
+        assert any("as they were drawn at random" in point for point in points) == expected
+
+
+def test_a_network_pretrained_elsewhere_may_have_seen_the_test_images() -> None:
+    runs = [make_run(), make_run("far", pretrained="densenet121-res224-nih")]
+    text = " ".join(list_caveats(compare_runs(*runs)))
+    assert "far (densenet121-res224-nih)" in text
+    assert "may have seen test images of ours and score too high" in text
+    assert "Pretrained elsewhere" not in " ".join(list_caveats(make_comparison()))
+
+
+def test_what_an_interval_covers_and_what_was_chosen_where_is_said() -> None:
+    text = " ".join(list_caveats(make_comparison()))
+    assert "by drawing the test patients with replacement" in text
+    assert "Efron & Tibshirani 1993" in text
+    assert "They hold neither the luck of training nor another hospital." in text
+    assert (
+        "Our epoch, our thresholds and our calibration are chosen on the validation part" in text
+    )
+    assert "Which recipe leads is decided on the test part" in text

@@ -1,0 +1,300 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.metrics import recall_score, roc_auc_score
+
+from chestxray14.scoring.bootstrap import (
+    Drawn,
+    bootstrap_auroc,
+    bootstrap_findings,
+    bootstrap_sensitivity,
+    compare,
+    draw_patients,
+    estimate,
+    interval,
+    p_value,
+)
+from chestxray14.scoring.evaluation import Difference, Estimate
+
+Floats = NDArray[np.float64]
+
+
+def reference(labels: NDArray[np.int_], scores: Floats, counts: NDArray[np.uint8]) -> Floats:
+    """Return scikit-learn's weighted AUROC of every draw."""
+    return np.array(
+        [
+            roc_auc_score(labels, scores, sample_weight=weights)
+            if len(np.unique(labels[weights > 0])) == 2
+            else np.nan
+            for weights in counts.T
+        ]
+    )
+
+
+def make_problem(seed: int = 0, *, images: int = 400) -> tuple[NDArray[np.int_], Floats]:
+    """Return labels and scores, many of them tied, of three findings."""
+    rng = np.random.default_rng(seed)
+    labels = (rng.random((images, 3)) < [0.02, 0.2, 0.6]).astype(int)
+    return labels, np.round(rng.normal(size=(images, 3)) + labels, 1)
+
+
+def test_all_images_of_a_patient_are_drawn_together_and_patients_are_as_many_as_there_are() -> (
+    None
+):
+    patients = np.array([7, 3, 7, 7, 1, 3, 9])
+    counts = draw_patients(patients, draws=50, seed=0).counts
+    assert counts.shape == (7, 50)
+    assert counts.dtype == np.uint8
+    _, first = np.unique(patients, return_index=True)
+    for patient in patients:
+        rows = counts[patients == patient]
+        assert (rows == rows[0]).all()
+    assert (counts[first].sum(axis=0) == 4).all()
+
+
+def test_a_patient_is_drawn_as_often_as_with_replacement() -> None:
+    counts = draw_patients(np.arange(200), draws=500, seed=0).counts
+    # Binomial(200, 1/200): the share never drawn is (1 - 1/200)^200, the variance 1 - 1/200.
+    assert (counts == 0).mean() == pytest.approx(0.995**200, abs=0.005)
+    assert counts.astype(float).var() == pytest.approx(0.995, abs=0.03)
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=30))
+def test_draws_depend_on_the_set_of_patients_and_not_on_the_rows(
+    patients: list[int],
+) -> None:
+    def by_patient(rows: list[int]) -> dict[int, list[int]]:
+        counts = draw_patients(rows, draws=5, seed=3).counts
+        return {row: count.tolist() for row, count in zip(rows, counts, strict=True)}
+
+    once = sorted(set(patients), reverse=True)
+    assert by_patient(patients) == by_patient(once) == by_patient([*patients, *once])
+
+
+def test_draws_depend_on_the_seed_and_fewer_draws_are_the_first_ones() -> None:
+    patients = np.arange(50)
+    counts = draw_patients(patients, draws=20, seed=1).counts
+    assert (draw_patients(patients, draws=20, seed=1).counts == counts).all()
+    assert (draw_patients(patients, draws=8, seed=1).counts == counts[:, :8]).all()
+    assert (draw_patients(patients, draws=20, seed=2).counts != counts).any()
+
+
+def test_auroc_of_every_draw_equals_scikit_learn_weighted_by_counts() -> None:
+    labels, scores = make_problem()
+    # More draws than one chunk has, the last chunk not full.
+    drawn = draw_patients(np.arange(400) // 3, draws=75, seed=0)
+    found = bootstrap_findings(labels, scores, drawn)
+    assert found.shape == (75, 3)
+    for i in range(3):
+        expected = reference(labels[:, i], scores[:, i], drawn.counts)
+        np.testing.assert_allclose(found[:, i], expected, rtol=0, atol=1e-12)
+        single = bootstrap_auroc(labels[:, i], scores[:, i], drawn)
+        np.testing.assert_array_equal(single, found[:, i])
+
+
+def test_findings_are_pooled_as_scikit_learn_pools_them() -> None:
+    labels, scores = make_problem()
+    drawn = draw_patients(np.arange(400) // 3, draws=10, seed=0)
+    expected = reference(labels.ravel(), scores.ravel(), np.repeat(drawn.counts, 3, axis=0))
+    np.testing.assert_allclose(bootstrap_auroc(labels, scores, drawn), expected, atol=1e-12)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 1), st.integers(0, 4), st.integers(0, 3)),
+        min_size=1,
+        max_size=25,
+    )
+)
+def test_any_weights_and_ties_give_the_auroc_of_scikit_learn_and_one_class_gives_nan(
+    rows: list[tuple[int, int, int]],
+) -> None:
+    # Ten more patients, five of each class, that no draw has: there are always enough.
+    more = [(i % 2, 0, 0) for i in range(10)]
+    labels, scores, weights = np.array([*rows, *more]).T
+    drawn_once = np.arange(len(labels)) < len(rows)
+    counts = np.column_stack([weights, drawn_once, drawn_once & labels]).astype(np.uint8)
+    found = bootstrap_auroc(labels, scores / 4, Drawn(np.arange(len(labels)), counts))
+    np.testing.assert_allclose(found, reference(labels, scores / 4, counts), rtol=0, atol=1e-12)
+    assert np.isnan(found[2])
+
+
+def test_floats_as_labels_do_as_well_as_integers() -> None:
+    labels, scores = make_problem()
+    drawn = draw_patients(np.arange(400), draws=5, seed=0)
+    np.testing.assert_array_equal(
+        bootstrap_findings(labels.astype(np.float32), scores, drawn),
+        bootstrap_findings(labels, scores, drawn),
+    )
+
+
+def test_interval_is_between_the_percentiles_by_hand() -> None:
+    # Of 0, 1, ..., 1000 in any order, the 2.5th percentile is 25 and the 97.5th 975.
+    values = np.random.default_rng(0).permutation(1001.0 * np.arange(1001)) / 1001
+    assert interval(values) == pytest.approx((25, 975))
+
+
+def test_interval_is_over_finite_draws_and_none_where_fewer_than_half_are() -> None:
+    assert interval(np.array([1.0, 1.0, np.nan, np.nan])) == (1.0, 1.0)
+    assert interval(np.array([1.0, np.nan, np.nan])) is None
+    assert interval(np.array([np.nan])) is None
+
+
+def test_interval_by_patient_is_wider_than_by_image_where_patients_are_alike() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(rng.integers(0, 2, 150), 6)
+    scores = np.repeat(rng.normal(size=150), 6) + labels
+    widths = []
+    for patients in (np.arange(900) // 6, np.arange(900)):
+        drawn = draw_patients(patients, draws=400, seed=0)
+        found = interval(bootstrap_auroc(labels, scores, drawn))
+        assert found is not None
+        widths.append(found[1] - found[0])
+    # Six copies of everything have the error of one: wider by the root of 6.
+    assert widths[0] / widths[1] == pytest.approx(6**0.5, rel=0.15)
+
+
+def test_paired_interval_of_correlated_scores_is_narrower_than_the_unpaired_one() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 500)
+    shared = rng.normal(size=500) + labels
+    first, second = shared + 0.2 * rng.normal(size=(2, 500))
+    paired, other = (draw_patients(np.arange(500), draws=400, seed=seed) for seed in (0, 1))
+    ours = bootstrap_auroc(labels, first, paired)
+    widths = []
+    for drawn in (paired, other):
+        found = interval(ours - bootstrap_auroc(labels, second, drawn))
+        assert found is not None
+        widths.append(found[1] - found[0])
+    assert widths[0] < widths[1] / 2
+
+
+def test_a_paired_difference_agrees_with_one_computed_by_hand() -> None:
+    # Six more patients that no draw has.
+    labels = np.array([1, 1, 0, 0, 1, 1, 1, 0, 0, 0])
+    first, second = np.zeros((2, 10))
+    first[:4], second[:4] = [4, 2, 3, 1], [4, 3, 2, 1]
+    # The draws: every image once; the first positive and negative twice; the second ones twice;
+    # no negative. The first network has one of four pairs wrong: (2, 3).
+    counts = np.zeros((10, 4), dtype=np.uint8)
+    counts[:4] = [[1, 2, 0, 2], [1, 0, 2, 2], [1, 2, 0, 0], [1, 0, 2, 0]]
+    drawn = Drawn(np.arange(10), counts)
+    differences = bootstrap_auroc(labels, first, drawn) - bootstrap_auroc(labels, second, drawn)
+    np.testing.assert_array_equal(differences, [-0.25, 0, 0, np.nan])
+    # Of three draws, three are <= 0 and two >= 0: 2 * (2 + 1) / (3 + 1) is above 1.
+    assert p_value(differences) == 1
+
+
+@pytest.mark.parametrize(
+    ("differences", "expected"),
+    [
+        (np.ones(999), 2 / 1000),
+        (-np.ones(999), 2 / 1000),
+        (np.array([-1.0] * 4 + [1.0] * 95), 2 * 5 / 100),
+        (np.array([-1.0] * 2 + [0.0] * 2 + [1.0] * 95), 2 * 5 / 100),
+        (np.zeros(10), 1),
+        (np.array([np.nan] * 5 + [1.0] * 9), 2 / 10),
+        (np.array([np.nan]), 1),
+    ],
+)
+def test_p_is_twice_the_smaller_side_with_one_added(differences: Floats, expected: float) -> None:
+    assert p_value(differences) == pytest.approx(expected)
+
+
+def test_p_of_networks_that_do_not_differ_is_below_005_about_one_time_in_twenty() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(200) % 2
+    drawn = draw_patients(np.arange(200), draws=200, seed=0)
+    shares = []
+    for _ in range(200):
+        scores = rng.normal(size=(200, 2)) + labels[:, None]
+        draws = bootstrap_findings(np.column_stack([labels, labels]), scores, drawn)
+        shares.append(p_value(draws[:, 0] - draws[:, 1]) < 0.05)
+    assert 0.01 < np.mean(shares) < 0.10
+
+
+@pytest.mark.parametrize(
+    ("patients", "labels"),
+    [
+        # One patient with both classes: every draw is that patient again.
+        ([0] * 12, [0, 1] * 6),
+        # Nine patients, however many images each has.
+        (np.arange(90) // 10, np.arange(90) % 2),
+        # Of many patients one alone has the finding, or lacks it.
+        (np.arange(40) // 2, np.arange(40) < 2),
+        (np.arange(40) // 2, np.arange(40) >= 2),
+    ],
+)
+def test_too_few_patients_give_no_interval_and_no_p(
+    patients: list[int] | NDArray[np.int_], labels: list[int] | NDArray[np.int_]
+) -> None:
+    truth = np.asarray(labels).astype(int)
+    drawn = draw_patients(patients, draws=50, seed=0)
+    for draws in (
+        bootstrap_auroc(truth, truth, drawn),
+        bootstrap_auroc(truth[:, None], truth[:, None], drawn),
+        bootstrap_findings(truth[:, None], truth[:, None], drawn)[:, 0],
+    ):
+        assert np.isnan(draws).all()
+        assert estimate(1.0, draws) == Estimate(value=1.0)
+        assert compare(0.1, draws) == Difference(value=0.1)
+        assert not compare(0.1, draws).told_apart
+
+
+def test_ten_patients_two_of_them_with_the_finding_are_enough() -> None:
+    labels = np.array([1, 1, *[0] * 8])
+    drawn = draw_patients(np.arange(10), draws=50, seed=0)
+    scores = np.arange(10.0)
+    found = bootstrap_auroc(labels, scores, drawn)
+    np.testing.assert_allclose(found, reference(labels, scores, drawn.counts), atol=1e-12)
+    assert np.isfinite(found).any()
+    # Without one of the ten they are too few, also where the draws were made of all.
+    assert np.isnan(bootstrap_auroc(labels[:9], scores[:9], drawn.restrict(np.arange(9)))).all()
+
+
+def test_a_finding_of_too_few_patients_takes_no_draw_from_the_others() -> None:
+    labels, scores = make_problem()
+    labels[:, 0] = 0
+    labels[:3, 0] = 1
+    drawn = draw_patients(np.arange(400) // 3, draws=5, seed=0)
+    found = bootstrap_findings(labels, scores, drawn)
+    assert np.isnan(found[:, 0]).all()
+    np.testing.assert_array_equal(
+        found[:, 1:], bootstrap_findings(labels[:, 1:], scores[:, 1:], drawn)
+    )
+
+
+def test_patients_are_counted_once_and_restricted_with_their_draws() -> None:
+    drawn = draw_patients([7, 3, 7, 1], draws=6, seed=0)
+    rows = np.array([True, False, True, True])
+    assert drawn.count_patients(rows) == 2
+    assert drawn.count_patients(np.zeros(4, dtype=bool)) == 0
+    some = drawn.restrict(np.flatnonzero(rows))
+    np.testing.assert_array_equal(some.counts, drawn.counts[[0, 2, 3]])
+    assert some.count_patients(np.array([True, True, False])) == 1
+
+
+def test_the_sensitivity_of_a_draw_is_that_of_its_images_repeated() -> None:
+    rng = np.random.default_rng(0)
+    labels, calls = rng.integers(0, 2, (2, 60))
+    drawn = draw_patients(np.arange(60) // 3, draws=8, seed=0)
+    found = bootstrap_sensitivity(labels, calls, drawn)
+    for draw in range(8):
+        again = np.repeat(np.arange(60), drawn.counts[:, draw])
+        assert found[draw] == pytest.approx(recall_score(labels[again], calls[again]))
+    nobody = np.isnan(bootstrap_sensitivity(labels, calls, drawn.restrict(np.zeros(60, int))))
+    assert nobody.all()
+
+
+def test_networks_are_told_apart_by_p_below_005_and_by_nothing_else() -> None:
+    # 25 of 1,000 draws below 0 leave it just outside the interval; p counts one more.
+    draws = np.concatenate([np.full(25, -0.1), np.full(975, 0.1)])
+    found = compare(0.1, draws)
+    assert (found.low, found.high) == interval(draws)
+    assert found.low is not None
+    assert found.low > 0
+    assert found.p == p_value(draws) == pytest.approx(2 * 26 / 1001)
+    assert not found.told_apart
+    assert compare(0.1, draws[2:]).told_apart

@@ -1,0 +1,268 @@
+"""Several processes train as one would."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import torch.distributed as dist
+import yaml
+from conftest import ROOT, make_index
+from process_of_two import EVERY_LAYER, RECIPE, fit
+from safetensors.torch import load_file
+from tiny import CPU, RECIPES, plain, tiny_part, tiny_recipe
+from torch import Tensor
+
+from chestxray14.base.draws import generator
+from chestxray14.base.errors import InputError
+from chestxray14.base.params import read_yaml
+from chestxray14.model.batches import batch_sizes, shuffled_batches
+from chestxray14.model.views import augment
+from chestxray14.training import distributed
+from chestxray14.training.distributed import ShareOfDraws, own_share
+from chestxray14.training.fit import train
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, *, rank: int, ranks: int) -> None:
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_rank", lambda: rank)
+    monkeypatch.setattr(dist, "get_world_size", lambda: ranks)
+
+
+def test_one_process_alone_takes_all_and_is_the_first() -> None:
+    assert (distributed.count(), distributed.is_first()) == (1, True)
+    assert own_share(7) == slice(0, 7)
+    rows = np.ones((2, 3), dtype=np.float32)
+    assert distributed.join_rows(rows) is rows
+    assert distributed.heed_first(rows) is rows
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 8])
+def test_together_the_processes_see_every_image_of_an_epoch_once(
+    ranks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = tiny_part(61)
+    alone = list(shuffled_batches(part, batch=24, seed=0, epoch=1, device=CPU))
+    shares = []
+    for rank in range(ranks):
+        pretend(monkeypatch, rank=rank, ranks=ranks)
+        batches = shuffled_batches(part, batch=24, seed=0, epoch=1, device=CPU, share=own_share)
+        shares.append(list(batches))
+    for step, size in enumerate(batch_sizes(part, batch=24)):
+        for kind in (0, 1):
+            together = torch.cat([share[step][kind] for share in shares])
+            assert torch.equal(together, alone[step][kind])
+        sizes = {len(share[step][0]) for share in shares}
+        assert max(sizes) - min(sizes) <= 1
+        assert sum(len(share[step][0]) for share in shares) == size
+
+
+CHANGES = {
+    "everything": plain(zoom=0.2, rotation=20.0, horizontal_flip=0.5, brightness=0.3, contrast=0.3)
+    | {"gamma": 0.3, "crop_area": 0.4, "crop_ratio": 1.3},
+    "a flip alone": plain(horizontal_flip=0.5),
+    "the best recipe's": RECIPES["best"].augmentation.model_dump(),
+}
+
+
+@pytest.mark.parametrize("changes", CHANGES)
+def test_an_image_is_changed_as_one_process_alone_would_change_it(
+    changes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny_recipe(augmentation=CHANGES[changes])
+    images = torch.as_tensor(tiny_part(7).images)
+    alone = augment(images, recipe, generator(0, 3, 1))
+    assert not torch.equal(alone, augment(images, recipe, generator(0, 3, 2)))
+    for rank in range(3):
+        pretend(monkeypatch, rank=rank, ranks=3)
+        rng = ShareOfDraws(generator(0, 3, 1), whole=7)
+        shared = augment(images[own_share(7)], recipe, rng)
+        torch.testing.assert_close(shared, alone[own_share(7)])
+
+
+def test_more_processes_than_images_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pretend(monkeypatch, rank=0, ranks=3)
+    part = tiny_part(10)
+    with pytest.raises(
+        InputError, match=r"3 processes are too many: batches of 3 .* enough for 1"
+    ):
+        train(tiny_recipe(), train=part, val=part, folder=tmp_path, device=CPU, precision="fp32")
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with (
+        pytest.raises(InputError, match="3 processes at least, but 2 GPUs"),
+        distributed.join(torch.device("cuda")),
+    ):
+        pass
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return what two processes left that trained as one, over gloo."""
+    folder = tmp_path_factory.mktemp("two")
+    command = (
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"),
+        *("tests/process_of_two.py", str(folder)),
+    )
+    path = os.pathsep.join(map(str, (ROOT / "src", ROOT / "tests")))
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def read(results: Path, name: str, rank: int = 0) -> tuple[list[Any], dict[str, Tensor]]:
+    history = json.loads((results / f"{name}.{rank}.json").read_text())
+    return history, torch.load(results / f"{name}.{rank}.pt")
+
+
+@pytest.mark.slow
+def test_two_processes_take_the_steps_of_one(results: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    alone = fit(RECIPE, tmp_path)
+    (best_epoch, history), weights = read(results, "whole")
+    assert best_epoch == alone.best_epoch
+    for found, expected in zip(history, alone.history, strict=True):
+        assert found == pytest.approx(expected, rel=1e-5)
+    start = fit(RECIPE.model_copy(update={"epochs": 1}), tmp_path / "start").weights
+    for name, expected in alone.weights.items():
+        torch.testing.assert_close(weights[name], expected, rtol=1e-4, atol=1e-6)
+    # The tolerance is far below what a step moves.
+    moved = (alone.weights["head.3.weight"] - start["head.3.weight"]).abs()
+    assert moved.median() > 1e-5
+
+
+@pytest.mark.slow
+def test_two_processes_that_were_cut_end_in_the_bits_of_two_that_were_not(results: Path) -> None:
+    whole, resumed = read(results, "whole"), read(results, "resumed")
+    assert whole[0] == resumed[0]
+    assert all(torch.equal(resumed[1][name], tensor) for name, tensor in whole[1].items())
+    assert len(read(results, "first")[0][1]) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["whole", "resumed", "every_layer"])
+def test_both_processes_end_in_the_same_and_the_first_alone_has_written(
+    results: Path, name: str
+) -> None:
+    first, second = (read(results, name, rank) for rank in (0, 1))
+    assert json.dumps(first[0]) == json.dumps(second[0])
+    assert all(torch.equal(second[1][key], tensor) for key, tensor in first[1].items())
+    assert (results / "a" / "last.safetensors").exists()
+    assert not (results / "elsewhere").exists()
+
+
+@pytest.mark.slow
+def test_processes_that_normalise_each_their_share_still_learn(
+    results: Path, tmp_path: Path
+) -> None:
+    # Every layer is trained here, and halves of a batch have other statistics than the whole.
+    (_, [found]), _ = read(results, "every_layer")
+    [expected] = fit(EVERY_LAYER, tmp_path).history
+    assert found["train_loss"] == pytest.approx(expected["train_loss"], rel=0.1)
+    assert found["lr"] == expected["lr"]
+
+
+def make_project(folder: Path) -> Path:
+    """Make what the train stage reads, for two processes and few images."""
+    params = read_yaml(ROOT / "params.yaml")
+    params["compute"] |= {"device": "cpu", "threads": 1, "processes": 2, "precision": "fp32"}
+    limits = {"input_px": 32, "epochs": None, "weights": "random"}
+    params["datasets"]["phantom"]["limits"] = limits
+    recipe = params["recipes"]["chexnet_head"] | {"batch": 4, "epochs": 6}
+    params["recipes"] = {"chexnet_head": recipe}
+    index = make_index(13, studies=1)
+    pixels = np.random.default_rng(0).integers(0, 256, (len(index), 32, 32), dtype=np.uint8)
+    split = pd.DataFrame({"image": index["image"], "part": ["train"] * 8 + ["val"] * 5})
+    for name in ("data/packed/phantom", "data/splits/phantom", "metrics/split"):
+        (folder / name).mkdir(parents=True)
+    np.save(folder / "data/packed/phantom/images.npy", pixels)
+    index.to_csv(folder / "data/packed/phantom/index.csv", index=False)
+    split.to_csv(folder / f"data/splits/phantom/{recipe['split']}.csv", index=False)
+    record = {"train": {"sha256": "0"}, "label_version": "none"}
+    (folder / f"metrics/split/{recipe['split']}.json").write_text(json.dumps(record))
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def start_stage(project: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        (sys.executable, "src/stages/train.py", "chexnet_head"),
+        cwd=project,
+        env=os.environ | {"PYTHONPATH": "src"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+def test_params_alone_start_two_processes_that_stop_and_go_on_as_one(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    with start_stage(project) as cut:
+        assert cut.stdout is not None
+        assert cut.stderr is not None
+        assert any(line.startswith("epoch 2 of 6") for line in cut.stdout)
+        cut.send_signal(signal.SIGTERM)
+        told = cut.stderr.read()
+    assert cut.returncode == 130, told
+    assert told == "stopped; nothing finished is lost, the same command goes on\n"
+    again = start_stage(project)
+    said, told = again.communicate()
+    assert (again.returncode, told) == (0, ""), told
+    lines = said.splitlines()
+    assert lines[0].startswith("resumed after epoch")
+    assert sum(line.startswith("epoch 6 of 6") for line in lines) == 1
+    metrics = json.loads((project / "metrics/chexnet_head/train.json").read_text())
+    assert metrics["processes"] == 2
+    assert len(load_file(project / "models/chexnet_head/model.safetensors")) > 700
+    assert not list((project / "checkpoints").glob("*/"))
+
+
+FAILS = {
+    "InputError": "InputError('no such thing')",
+    "SystemExit": "RuntimeError('a mistake of ours')",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", FAILS)
+def test_what_ends_the_processes_is_told_by_the_one_that_started_them(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(f"""
+from chestxray14.errors import InputError
+from chestxray14.stage import run
+def main():
+    raise {FAILS[kind]}
+run(main)
+""")
+    monkeypatch.setattr(sys, "argv", [str(script)])
+    with pytest.raises((InputError, SystemExit)) as told:
+        distributed.launch(2)
+    assert type(told.value).__name__ == kind
+    if kind == "InputError":
+        assert str(told.value) == "no such thing"
+    else:
+        assert "RuntimeError: a mistake of ours" in str(told.value)

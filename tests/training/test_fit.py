@@ -1,0 +1,244 @@
+"""A training as a whole: selection, early stopping, averages, going on after a kill."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny import CPU, RECIPES, tiny_part, tiny_recipe
+from torch import nn
+
+from chestxray14.base.errors import InputError
+from chestxray14.model.backbones import build_network
+from chestxray14.model.batches import Part
+from chestxray14.model.predicting import predict
+from chestxray14.model.recipe import Recipe
+from chestxray14.model.views import view_centre
+from chestxray14.training import checkpoint
+from chestxray14.training import fit as training
+from chestxray14.training.fit import Trained, is_finished, train
+
+
+def fit(recipe: Recipe, folder: Path, *, val: Part | None = None) -> Trained:
+    part = tiny_part(12, recipe=recipe)
+    return train(recipe, train=part, val=val or part, folder=folder, device=CPU, precision="fp32")
+
+
+SGD = {
+    "optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4},
+    "loss": {"name": "focal", "gamma": 2.0, "alpha": 0.25},
+    "selection": "val_auroc",
+    "views": "flip",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"), [("best", {}), ("custom_densenet121", {}), ("resnet50_frozen", SGD)]
+)
+def test_a_training_cut_after_any_epoch_ends_in_the_same_bits(
+    name: str, changes: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # `best` keeps averaged weights, `custom_densenet121` a schedule that looks back, SGD momentum.
+    recipe = tiny_recipe(name, **{"epochs": 3, "early_stopping": None, **changes})
+    whole = fit(recipe, tmp_path / "whole")
+    save = checkpoint.save
+
+    def save_and_die(*arguments: object, **named: object) -> None:
+        save(*arguments, **named)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "save", save_and_die)
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            fit(recipe, tmp_path / "cut")
+    cut = fit(recipe, tmp_path / "cut")
+    assert cut.history == whole.history
+    assert cut.best_epoch == whole.best_epoch
+    assert all(torch.equal(cut.weights[key], whole.weights[key]) for key in whole.weights)
+
+
+def test_a_network_of_which_nothing_is_trained_is_looked_at_once(tmp_path: Path) -> None:
+    recipe = tiny_recipe("chexnet_untrained")
+    trained = fit(recipe, tmp_path)
+    assert len(trained.history) == 1
+    start = build_network(recipe).state_dict()
+    assert all(torch.equal(start[name], trained.weights[name]) for name in start)
+    # Seen as validation sees it, the training part costs what the same images cost there.
+    assert trained.history[0]["train_loss"] == pytest.approx(trained.history[0]["val_loss"])
+
+
+def make_up(monkeypatch: pytest.MonkeyPatch, scores: list[tuple[float, float]]) -> None:
+    """Make the epochs of a training score as given: validation loss, AUROC."""
+    told = iter(scores)
+    monkeypatch.setattr(training, "assess", lambda *_, **__: next(told))
+
+
+SCORES = [(0.9, 0.5), (0.7, 0.6), (0.8, 0.8), (0.75, 0.7), (0.74, 0.75)]
+
+
+@pytest.mark.parametrize(
+    ("selection", "patience", "best", "epochs"),
+    [
+        ("val_loss", None, 1, 5),
+        ("val_auroc", None, 2, 5),
+        ("val_loss", 2, 1, 4),
+        ("val_auroc", 1, 2, 4),
+    ],
+)
+def test_the_best_epoch_is_kept_and_waiting_ends_the_training(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    selection: str,
+    patience: int | None,
+    best: int,
+    epochs: int,
+) -> None:
+    make_up(monkeypatch, SCORES)
+    recipe = tiny_recipe(epochs=5, selection=selection, early_stopping=patience)
+    trained = fit(recipe, tmp_path)
+    assert (trained.best_epoch, len(trained.history)) == (best, epochs)
+
+
+def test_the_kept_weights_are_those_of_the_best_epoch(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    make_up(monkeypatch, SCORES)
+    kept = fit(tiny_recipe(epochs=3), tmp_path / "long")
+    make_up(monkeypatch, SCORES)
+    short = fit(tiny_recipe(epochs=2), tmp_path / "short")
+    assert kept.best_epoch == short.best_epoch == 1
+    assert all(torch.equal(kept.weights[key], short.weights[key]) for key in kept.weights)
+
+
+def test_a_training_that_was_stopped_early_stays_stopped(tmp_path: Path) -> None:
+    recipe = tiny_recipe(epochs=9, early_stopping=2)
+    progress = checkpoint.Progress(history=[{}] * 3, best_epoch=0, best_score=0.5)
+    assert is_finished(recipe, progress)
+    assert not is_finished(recipe, checkpoint.Progress(history=[{}] * 2, best_epoch=0))
+    assert not is_finished(recipe, checkpoint.Progress())
+
+
+def one_sided(part: Part, *, present: tuple[int, ...], absent: tuple[int, ...]) -> Part:
+    """Return a part that has some findings, by column, in every image and others in none."""
+    labels = part.labels.clone()
+    labels[:, list(present)], labels[:, list(absent)] = 1.0, 0.0
+    return replace(part, labels=labels)
+
+
+EVERY = tuple(range(14))
+
+
+def test_findings_of_one_class_are_named_before_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(training, "build_network", lambda _: pytest.fail("already training"))
+    recipe, part = tiny_recipe(), tiny_part(12)
+    run = {"folder": tmp_path, "device": CPU, "precision": "fp32"}
+    with pytest.raises(pytest.fail.Exception, match="already training"):
+        train(
+            recipe,
+            train=one_sided(part, present=(0,), absent=(2, 13)),
+            val=one_sided(part, present=(), absent=(1,)),
+            **run,  # type: ignore[arg-type]
+        )
+    assert [record.getMessage() for record in caplog.records] == [
+        "the training part has no image with Effusion or Hernia: nothing to learn there",
+        "the training part has no image without Atelectasis: nothing to learn there",
+        "the validation part has no image with Cardiomegaly: no AUROC there",
+    ]
+
+
+def test_where_no_finding_can_be_learned_or_ranked_training_does_not_begin(tmp_path: Path) -> None:
+    part = tiny_part(12)
+    none = one_sided(part, present=(), absent=EVERY)
+    run = {"folder": tmp_path, "device": CPU, "precision": "fp32"}
+    with pytest.raises(InputError, match="both present and absent in the training part"):
+        train(tiny_recipe(), train=none, val=part, **run)  # type: ignore[arg-type]
+    recipe = tiny_recipe(selection="val_auroc")
+    with pytest.raises(InputError, match="selection is val_auroc, but no finding is both"):
+        train(recipe, train=part, val=none, **run)  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("spoiled", ["training", "validation"])
+def test_a_loss_that_is_not_finite_leaves_the_last_whole_epoch(
+    spoiled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny_recipe(epochs=3)
+    whole = fit(recipe, tmp_path / "whole")
+    one_epoch, judge = training.train_one_epoch, training.assess
+
+    def spoil(network: nn.Module, *rest: object, epoch: int, **named: object) -> float:
+        if epoch == 1 and spoiled == "training":
+            nn.init.constant_(network.get_submodule("head")[-1].bias, float("nan"))
+        return one_epoch(network, *rest, epoch=epoch, **named)  # type: ignore[arg-type]
+
+    judged = []
+
+    def misjudge(*arguments: object, **named: object) -> tuple[float, float]:
+        judged.append(judge(*arguments, **named))  # type: ignore[arg-type]
+        return (float("inf"), 0.5) if len(judged) == 2 else judged[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "train_one_epoch", spoil)
+        if spoiled == "validation":
+            patch.setattr(training, "assess", misjudge)
+        with pytest.raises(InputError, match=r"loss is (nan|inf).*epoch 2.*learning rate 0\.001"):
+            fit(recipe, tmp_path / "bad")
+    _, record = checkpoint.read_tensors(tmp_path / "bad" / "last.safetensors")
+    assert len(record["progress"]["history"]) == 1
+    again = fit(recipe, tmp_path / "bad")
+    assert again.history == whole.history
+    assert all(torch.equal(again.weights[key], whole.weights[key]) for key in whole.weights)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_validation_part_is_never_augmented(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    augment = training.train_one_epoch.__globals__["augment"]
+
+    def note(images: torch.Tensor, *rest: object) -> torch.Tensor:
+        seen.append(images)
+        return augment(images, *rest)  # type: ignore[no-any-return]
+
+    monkeypatch.setitem(training.train_one_epoch.__globals__, "augment", note)
+    recipe = tiny_recipe(name, epochs=0 if name == "chexnet_untrained" else 1)
+    validation = tiny_part(6, recipe=recipe)
+    marked = Part(validation.images * 0 + 7, validation.rows, validation.names, validation.labels)
+    fit(recipe.model_copy(update={"selection": "val_loss"}), tmp_path, val=marked)
+    # Nothing is trained of the first; nothing is drawn for the others, whose features are kept.
+    plainly = ("chexnet_untrained", "resnet50_frozen", "resnet50_frozen_by_image")
+    assert len(seen) == (0 if name in plainly else 3)
+    assert not any((images == 7).all(dim=(1, 2)).any() for images in seen)
+
+
+def test_class_weights_come_from_the_training_part_alone(tmp_path: Path) -> None:
+    recipe = tiny_recipe("resnet50_frozen", epochs=1)
+    part = tiny_part(12, recipe=recipe)
+    labels = torch.zeros_like(part.labels)
+    labels[:3] = 1
+    rare = Part(part.images, part.rows, part.names, labels)
+    trained = fit(recipe, tmp_path, val=rare)
+    network = build_network(recipe)
+    network.load_state_dict(trained.weights)
+    logits = predict(
+        *(network, rare, lambda images: (view_centre(images, recipe),)),
+        batch=12,
+        device=CPU,
+        precision="fp32",
+        what="test",
+    )[:, 0]
+    share = part.labels.mean(dim=0).clamp(1 / 12, 11 / 12).numpy()
+    p = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    by_hand = np.where(labels > 0, -np.log(p) / (2 * share), -np.log(1 - p) / (2 - 2 * share))
+    assert trained.history[0]["val_loss"] == pytest.approx(by_hand.mean(), rel=1e-4)
+
+
+def test_a_checkpoint_holds_the_average_beside_the_weights(tmp_path: Path) -> None:
+    fit(tiny_recipe("best", epochs=1, selection="val_loss"), tmp_path)
+    tensors, _ = checkpoint.read_tensors(tmp_path / "last.safetensors")
+    assert not torch.equal(tensors["average.head.3.weight"], tensors["network.head.3.weight"])
+    assert torch.equal(tensors["best.head.3.weight"], tensors["average.head.3.weight"])
