@@ -10,7 +10,7 @@ from conftest import ROOT
 from PIL import Image
 
 from chestxray14.base.findings import BOXED_FINDINGS, FINDINGS, NO_FINDING
-from chestxray14.base.params import Limits, load_params
+from chestxray14.base.params import Limits, load_block
 from chestxray14.files.metrics import Part, Prepared, SplitFacts, Trained
 from chestxray14.localization.record import (
     THRESHOLDS,
@@ -20,7 +20,7 @@ from chestxray14.localization.record import (
     Pointing,
     Shown,
 )
-from chestxray14.model.recipe import Recipe
+from chestxray14.model.recipe import Recipe, WholeRecipe
 from chestxray14.report.comparison import Comparison, compare
 from chestxray14.report.examples import Example
 from chestxray14.report.localization_examples import Overlay, show_overlay
@@ -48,7 +48,7 @@ DECISIONS = read_decisions(ROOT / "data/published")
 TABLES = read_localization(ROOT / "data/published")
 NIH_BOXES = TABLES["Wang et al. 2017 Table 19"].boxes
 STEP = "densenet121_step"
-RECIPES = load_params(ROOT / "params.yaml").recipes
+RECIPES = load_block("recipes", dict[str, WholeRecipe], path=ROOT / "params.yaml")
 RECIPE = RECIPES[STEP]
 DRAWS = 50
 

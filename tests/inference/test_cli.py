@@ -8,27 +8,28 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import pandas as pd
 import pytest
 import torch
 import yaml
 from conftest import ROOT, make_index
 from fake_run import make_evaluation
 from PIL import Image
-from tiny import snapshot, tiny_recipe
+from tiny import tiny_recipe
 
 from chestxray14.base.notices import NOTICE
 from chestxray14.base.params import read_yaml
+from chestxray14.data.boxes import BOX_COLUMNS
 from chestxray14.data.images import pack
+from chestxray14.files.outputs import write_json
 from chestxray14.files.predictions import read_predictions
-from chestxray14.files.tensors import write_tensors
 from chestxray14.inference.cli import main
 from chestxray14.inference.single_image import DRAWN_NOTICE
 from chestxray14.model.backbones import build_network
+from chestxray14.model.trained import write_model
 
 PX = 48
-RECIPE = tiny_recipe(
-    backbone="resnet50", views="flip", resize_px=36, findings=["Mass", "Edema", "Hernia"]
-)
+RECIPE = tiny_recipe(backbone="resnet50", resize_px=36, findings=["Mass", "Edema", "Hernia"])
 
 
 @pytest.fixture(scope="module")
@@ -37,16 +38,19 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     params = read_yaml(ROOT / "params.yaml")
     params["datasets"]["phantom"]["packed_px"] = PX
-    params["recipes"] = {"tiny": RECIPE.model_dump(mode="json")}
+    params["recipes"] = {"tiny": RECIPE.model_dump(mode="json") | {"views": "flip"}}
     # Other hardware, other precision: prediction and stage must agree on each.
     params["compute"] |= {"device": "cpu", "threads": 1}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     torch.manual_seed(0)
-    write_tensors(
+    write_model(
         folder / "models/tiny/model.safetensors",
-        snapshot(build_network(RECIPE)),
-        record={"recipe": RECIPE.model_dump()},
+        build_network(RECIPE).state_dict(),
+        RECIPE,
+        best_epoch=1,
     )
+    # As predict leaves it: what the network saw of each image.
+    write_json(folder / "predictions/tiny/views.json", {"views": "flip"})
     detail = folder / "evaluations/tiny/detail.json"
     detail.parent.mkdir(parents=True)
     evaluation = make_evaluation(dict.fromkeys(RECIPE.findings, 0.75), sha256="ab" * 32)
@@ -64,6 +68,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     dataset.mkdir(parents=True)
     np.save(dataset / "images.npy", np.stack(packed))
     index.to_csv(dataset / "index.csv", index=False)
+    boxes = [(index["image"][3], "Mass", 10.0, 20.0, 300.0, 400.0)]
+    pd.DataFrame(boxes, columns=list(BOX_COLUMNS)).to_csv(dataset / "boxes.csv", index=False)
     parts = ["train", "val", "test", "test", "test", "test"]
     (folder / "data/splits/phantom").mkdir(parents=True)
     index[["image"]].assign(part=parts).to_csv(
@@ -182,6 +188,35 @@ def test_a_mistake_is_one_line(project: Path, arguments: list[str], message: str
     line = fail("predict", *arguments)
     assert isinstance(line, str)
     assert line.startswith(f"error: {message}")
+    assert "\n" not in line
+
+
+def test_views_are_those_that_the_predict_stage_took_whatever_params_say_since(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params = read_yaml(project / "params.yaml")
+    params["recipes"]["tiny"]["views"] = "centre"
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    command = ["predict", "chests/00000001_000.png", "--recipe", "tiny", "--json"]
+    found = []
+    for views in ("flip", "ten_crop"):
+        write_json(project / "predictions/tiny/views.json", {"views": views})
+        main(command)
+        document = json.loads(capsys.readouterr().out)
+        assert document["views"] == views
+        found.append([each["raw"] for each in document["images"][0]["findings"].values()])
+    assert found[0] != found[1]
+
+
+@pytest.mark.parametrize("content", [None, "{}", "[]", '{"views": "all"}'])
+def test_without_what_the_predict_stage_wrote_it_is_named(
+    project: Path, content: str | None
+) -> None:
+    path = project / "predictions/tiny/views.json"
+    path.unlink() if content is None else path.write_text(content)
+    line = str(fail("predict", "chests", "--recipe", "tiny"))
+    assert line.startswith("error: predictions/tiny/views.json")
+    assert "predict" in line.removeprefix("error: predictions/")
     assert "\n" not in line
 
 

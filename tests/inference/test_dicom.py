@@ -1,4 +1,3 @@
-import io
 import sys
 from typing import Any
 
@@ -6,14 +5,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from numpy.typing import ArrayLike, NDArray
-from pydicom.dataset import Dataset, FileMetaDataset
+from made_dicom import encode, make_dicom
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_voi, apply_windowing
 from pydicom.uid import (
-    CTImageStorage,
     DeflatedExplicitVRLittleEndian,
-    ExplicitVRLittleEndian,
-    generate_uid,
 )
 
 from chestxray14.base.errors import InputError
@@ -21,35 +18,6 @@ from chestxray14.inference.dicom import decode_dicom, is_dicom
 
 TWELVE_BITS = np.random.default_rng(0).integers(100, 4000, (32, 40), dtype=np.uint16)
 EIGHT_BITS = np.random.default_rng(1).integers(20, 200, (32, 40), dtype=np.uint8)
-
-
-def make_dicom(values: ArrayLike, **elements: object) -> Dataset:
-    """Return a radiograph of values (rows, columns) or (rows, columns, 3)."""
-    pixels = np.asarray(values)
-    file = Dataset()
-    file.file_meta = FileMetaDataset()
-    file.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    file.SOPClassUID, file.SOPInstanceUID = CTImageStorage, generate_uid()
-    file.Modality = "DX"
-    file.Rows, file.Columns = pixels.shape[:2]
-    file.SamplesPerPixel = 3 if pixels.ndim == 3 else 1
-    file.PhotometricInterpretation = "RGB" if pixels.ndim == 3 else "MONOCHROME2"
-    if pixels.ndim == 3:
-        file.PlanarConfiguration = 0
-    file.BitsAllocated = 8 * pixels.itemsize
-    file.BitsStored = 8 if pixels.itemsize == 1 else 12
-    file.HighBit = file.BitsStored - 1
-    file.PixelRepresentation = int(pixels.dtype.kind == "i")
-    file.PixelData = pixels.tobytes()
-    for keyword, value in elements.items():
-        setattr(file, keyword, value)
-    return file
-
-
-def encode(file: Dataset) -> bytes:
-    content = io.BytesIO()
-    file.save_as(content, enforce_file_format=True)
-    return content.getvalue()
 
 
 def decode(file: Dataset) -> NDArray[np.uint8]:

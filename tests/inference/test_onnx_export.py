@@ -17,14 +17,21 @@ from chestxray14.base.notices import NOTICE
 from chestxray14.inference import onnx_export
 from chestxray14.inference.onnx_export import OPSET, describe, export_onnx
 from chestxray14.inference.single_image import DRAWN_NOTICE
-from chestxray14.model.recipe import Recipe
+from chestxray14.model.recipe import Recipe, Views
 from chestxray14.model.views import normalize, view_centre
 
 PX = 48
 
 
-def export(network: nn.Module, recipe: Recipe) -> bytes:
-    return export_onnx(network, recipe, name="mine", packed_px=PX, evaluation=None, drawn=False)
+def export(network: nn.Module, recipe: Recipe, *, views: Views = "flip") -> bytes:
+    return export_onnx(
+        *(network, recipe),
+        views=views,
+        name="mine",
+        packed_px=PX,
+        evaluation=None,
+        drawn=False,
+    )
 
 
 @pytest.mark.slow
@@ -93,14 +100,18 @@ def test_the_metadata_travel_in_the_file_and_export_repeats_its_bytes() -> None:
     content = export(network, recipe)
     model = onnx.load_from_string(content)
     found = {entry.key: entry.value for entry in model.metadata_props}
-    assert found == describe(recipe, name="mine", packed_px=PX, evaluation=None, drawn=False)
+    assert found == describe(
+        recipe, views="flip", name="mine", packed_px=PX, evaluation=None, drawn=False
+    )
     assert export(network, recipe) == content
 
 
 def test_the_metadata_say_all_that_a_user_must_know() -> None:
     recipe = tiny_recipe("best", findings=["Mass", "Edema"])
     evaluation = make_evaluation(dict.fromkeys(FINDINGS, 0.75), sha256="ab" * 32)
-    told = describe(recipe, name="mine", packed_px=PX, evaluation=evaluation, drawn=True)
+    told = describe(
+        recipe, views="ten_crop", name="mine", packed_px=PX, evaluation=evaluation, drawn=True
+    )
     assert told["recipe"] == "mine"
     assert json.loads(told["findings"]) == ["Mass", "Edema"]
     assert (told["input_px"], told["value_range"]) == ("48", "[0, 255]")
@@ -110,7 +121,9 @@ def test_the_metadata_say_all_that_a_user_must_know() -> None:
     assert "ten_crop" in told["fitted_on"]
     assert told["notice"] == f"{NOTICE} {DRAWN_NOTICE}"
     assert "NIH Clinical Center" in told["credit"]
-    bare = describe(recipe, name="mine", packed_px=PX, evaluation=None, drawn=False)
+    bare = describe(
+        recipe, views="ten_crop", name="mine", packed_px=PX, evaluation=None, drawn=False
+    )
     assert (bare["thresholds"], bare["platt"], bare["notice"]) == ("{}", "{}", NOTICE)
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from made_dicom import encode as encode_dicom
+from made_dicom import make_dicom
 from numpy.typing import ArrayLike
 from PIL import Image
-from test_dicom import encode as encode_dicom
-from test_dicom import make_dicom
 
 from chestxray14.base.errors import InputError
 from chestxray14.data.images import decode

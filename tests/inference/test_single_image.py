@@ -12,6 +12,7 @@ from chestxray14.base.errors import InputError
 from chestxray14.base.findings import FINDINGS
 from chestxray14.base.notices import NOTICE
 from chestxray14.data.images import pack
+from chestxray14.files.heatmaps import lay_out
 from chestxray14.inference.single_image import (
     Answer,
     as_record,
@@ -26,12 +27,12 @@ from chestxray14.inference.single_image import (
 )
 from chestxray14.model.backbones import build_network
 from chestxray14.model.batches import Part
-from chestxray14.model.maps import Method, Stride, draw_heatmaps
+from chestxray14.model.maps import Method, Stride, describe_maps, draw_maps
 from chestxray14.model.views import normalize, view
 from chestxray14.scoring.evaluation import Evaluation
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 48, 48), dtype=np.uint8)
-RECIPE = tiny_recipe(resize_px=40, views="ten_crop")
+RECIPE = tiny_recipe(resize_px=40)
 
 
 def evaluate() -> Evaluation:
@@ -53,9 +54,11 @@ def evaluate() -> Evaluation:
 def test_the_raw_probability_is_the_mean_over_the_views(count: int) -> None:
     network = tiny_network().eval()
     with torch.no_grad():
-        views = view(torch.from_numpy(PIXELS[:count]), RECIPE)
+        views = view(torch.from_numpy(PIXELS[:count]), RECIPE, "ten_crop")
         expected = torch.stack([network(normalize(grey)).sigmoid() for grey in views]).mean(dim=0)
-    found = predict_images(network, PIXELS[:count], RECIPE, device=CPU, precision="fp32")
+    found = predict_images(
+        *(network, PIXELS[:count], RECIPE), views="ten_crop", device=CPU, precision="fp32"
+    )
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-6)
 
 
@@ -142,21 +145,23 @@ def test_heatmaps_are_cam_where_it_is_exact(
     recipe = tiny_recipe(input_px=px, resize_px=px, head=head, findings=["Mass", "Edema"])
     network = build_network(recipe)
     pixels = PIXELS[:2]
-    ((_, expected),) = draw_heatmaps(
+    maps = draw_maps(
         network,
         Part(pixels, np.arange(2), ["a", "b"], torch.zeros(2, 2)),
         recipe,
+        views="flip",
         findings=["Edema"],
         method=method,
         stride=stride,
-        cells=48,
         device=CPU,
         precision="fp32",
         what="",
     )
-    found = list(map_images(network, pixels, recipe, findings=["Edema"], device=CPU))
+    geometry = describe_maps(recipe, views="flip", method=method, stride=stride)
+    expected = [lay_out(coarse, geometry, cells=48) for coarse in maps]
+    found = list(map_images(network, pixels, recipe, views="flip", findings=["Edema"], device=CPU))
     assert found[0].shape == (1, 48, 48)
-    np.testing.assert_allclose(np.stack(found), expected.numpy(), atol=1e-5)
+    np.testing.assert_allclose(np.stack(found), np.stack(expected), atol=1e-5)
 
 
 def test_a_caption_has_finding_probability_and_what_it_is_not() -> None:

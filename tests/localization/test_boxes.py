@@ -3,9 +3,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from test_annotations import BOXES
 
 from chestxray14.localization.boxes import Boxes, find_boxes, find_peak, hold, intersect, iobb, iou
+
+
+def spans(most: float) -> st.SearchStrategy[tuple[float, float]]:
+    """Return a start and a length that end within `most`."""
+    return st.tuples(st.floats(0, most - 1), st.floats(1, most)).map(
+        lambda span: (span[0], min(span[1], most - span[0]))
+    )
+
+
+BOX = st.tuples(spans(1024), spans(1024)).map(lambda b: (b[0][0], b[1][0], b[0][1], b[1][1]))
+BOXES = st.lists(BOX, max_size=5).map(lambda rows: np.array(rows).reshape(-1, 4))
 
 
 def paint(box: list[int]) -> np.ndarray:

@@ -1,16 +1,23 @@
 import os
+import re
 from collections.abc import Iterator
 
 import pytest
 import torch
 from conftest import ROOT
 
-from chestxray14.base.params import load_params
-from chestxray14.model.device import choose_algorithms, describe_processor, make_deterministic
+from chestxray14.base.errors import InputError
+from chestxray14.base.params import load_block
+from chestxray14.model.device import (
+    choose_algorithms,
+    describe_processor,
+    make_deterministic,
+    memory_for,
+)
 from chestxray14.model.params import Compute
 
 CUDA, CPU = torch.device("cuda"), torch.device("cpu")
-COMPUTE = load_params(ROOT / "params.yaml").compute
+COMPUTE = load_block("compute", Compute, path=ROOT / "params.yaml")
 
 
 def compute(**changes: object) -> Compute:
@@ -65,3 +72,16 @@ def test_the_processor_is_named_by_what_decides_its_bits(monkeypatch: pytest.Mon
     assert describe_processor(CPU) == torch.backends.cpu.get_cpu_capability()
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"a GPU, {device.type}")
     assert describe_processor(CUDA) == "a GPU, cuda"
+
+
+def test_too_little_memory_on_a_device_says_how_many_images_it_was_asked_for() -> None:
+    with pytest.raises(InputError) as caught, memory_for(48):
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB")
+    line = str(caught.value)
+    assert re.search(r"\b48 images\b.*\bbatch\b", line)
+    assert "\n" not in line
+
+
+def test_other_errors_pass_through_the_watch_on_memory() -> None:
+    with pytest.raises(RuntimeError, match="shapes"), memory_for(48):
+        raise RuntimeError("shapes do not fit")

@@ -8,31 +8,36 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from tiny import CPU, tiny_part, tiny_recipe, unsettled
 from torch import Tensor, nn
 
 from chestxray14.base.errors import InputError
+from chestxray14.files.heatmaps import Geometry, lay_out
 from chestxray14.model.backbones import build_network
 from chestxray14.model.batches import Part
 from chestxray14.model.maps import (
     LAYERS,
-    Layer,
+    SAMPLED,
     Method,
     Stride,
+    choose_mapped,
     choose_stride,
-    draw_heatmaps,
-    lay_out,
+    describe_maps,
+    draw_maps,
     list_windows,
     map_findings,
     split_network,
 )
 from chestxray14.model.predicting import predict
-from chestxray14.model.recipe import Recipe
+from chestxray14.model.recipe import Recipe, Views
 from chestxray14.model.views import normalize, view
 
 BACKBONES = ("densenet121", "resnet50")
 HEADS = ("linear", "fully_connected", "convolutional")
+METHODS: tuple[Method, ...] = ("cam", "grad_cam", "grad_cam_plus_plus")
 STRIDES: tuple[Stride, ...] = (8, 16, 32)
+VIEWS: tuple[Views, ...] = ("centre", "flip", "ten_crop")
 SIZES = st.sampled_from([(64, 64), (64, 73), (64, 112), (96, 111), (224, 256)])
 
 
@@ -62,14 +67,11 @@ def whole_gradient(network: nn.Module, layer: str, seen: Tensor, finding: int) -
 def test_the_mean_of_a_cam_and_the_bias_are_the_logit(backbone: str) -> None:
     network = unsettled(tiny_recipe(backbone=backbone))
     seen = inputs(px=96)
-    logits, maps = map_findings(
-        *split_network(network, "trunk"), seen, mapped=range(14), method="cam"
-    )
-    torch.testing.assert_close(logits, network(seen).detach())
+    maps = map_findings(*split_network(network, "trunk"), seen, mapped=range(14), method="cam")
     assert maps.shape == (2, 14, 3, 3)
     # Sums in another order: float32 keeps about five of their digits.
     summed = maps.mean((2, 3)) + network.get_parameter("head.3.bias")
-    torch.testing.assert_close(summed, logits, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(summed, network(seen).detach(), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -90,10 +92,9 @@ def test_gradient_maps_are_those_of_a_backward_pass_through_the_whole_network(
     network = unsettled(tiny_recipe(backbone=backbone, head=head))
     halves = split_network(network, LAYERS[backbone][stride].name)
     seen = inputs()
-    logits, maps = map_findings(*halves, seen, mapped=range(14), method="grad_cam")
-    _, plus_plus = map_findings(*halves, seen, mapped=range(14), method="grad_cam_plus_plus")
+    maps = map_findings(*halves, seen, mapped=range(14), method="grad_cam")
+    plus_plus = map_findings(*halves, seen, mapped=range(14), method="grad_cam_plus_plus")
     assert maps.shape == plus_plus.shape == (2, 14, 64 // stride, 64 // stride)
-    torch.testing.assert_close(logits, network(seen).detach(), atol=1e-4, rtol=1e-4)
     for finding in (0, 13):
         features, gradient = whole_gradient(network, behind, seen, finding)
         for ours, theirs in (
@@ -127,8 +128,8 @@ def plus_plus_weights(features: Tensor, gradient: Tensor) -> Tensor:
 def test_grad_cam_of_the_linear_head_is_the_positive_part_of_the_cam() -> None:
     halves = split_network(unsettled(tiny_recipe()), "trunk")
     seen = inputs(px=96)
-    _, cam = map_findings(*halves, seen, mapped=range(14), method="cam")
-    _, grad_cam = map_findings(*halves, seen, mapped=range(14), method="grad_cam")
+    cam = map_findings(*halves, seen, mapped=range(14), method="cam")
+    grad_cam = map_findings(*halves, seen, mapped=range(14), method="grad_cam")
     torch.testing.assert_close(grad_cam, cam.clamp(min=0) / 9, rtol=1e-4, atol=1e-5)
 
 
@@ -172,16 +173,16 @@ def test_first_cells_are_centred_where_strides_and_padding_put_them(
     assert (step, centre) == (layer.stride, layer.first)
 
 
-@pytest.mark.parametrize("views", ["centre", "flip", "ten_crop"])
+@pytest.mark.parametrize("views", VIEWS)
 @pytest.mark.parametrize("resize_px", [48, 51])
-def test_windows_are_where_the_views_look(views: str, resize_px: int) -> None:
-    recipe = tiny_recipe(resize_px=resize_px, views=views)
+def test_windows_are_where_the_views_look(views: Views, resize_px: int) -> None:
+    recipe = tiny_recipe(resize_px=resize_px)
     grid = torch.arange(resize_px, dtype=torch.uint8)
     columns, rows = (
-        view(picture[None], recipe)
+        view(picture[None], recipe, views)
         for picture in (grid.expand(resize_px, -1), grid[:, None].expand(-1, resize_px))
     )
-    for window, x, y in zip(list_windows(recipe), columns, rows, strict=True):
+    for window, x, y in zip(list_windows(recipe, views), columns, rows, strict=True):
         x, y = (x[0, 0] * 255).round(), (y[0, 0] * 255).round()
         first = resize_px - 1 - window.left if window.mirrored else window.left
         assert (int(x[0, 0]), int(y[0, 0])) == (first, window.top)
@@ -211,59 +212,40 @@ def brightness_network(stride: int) -> nn.Sequential:
 @settings(max_examples=60, deadline=None)
 @given(
     sizes=SIZES,
-    views=st.sampled_from(["centre", "flip", "ten_crop"]),
-    method=st.sampled_from(["cam", "grad_cam", "grad_cam_plus_plus"]),
+    views=st.sampled_from(VIEWS),
+    method=st.sampled_from(METHODS),
     x=st.floats(0.25, 0.75),
     y=st.floats(0.25, 0.75),
 )
 def test_a_map_has_its_centre_on_a_planted_square_to_within_a_cell(
-    sizes: tuple[int, int], views: str, method: Method, x: float, y: float
+    sizes: tuple[int, int], views: Views, method: Method, x: float, y: float
 ) -> None:
     input_px, resize_px = sizes
-    recipe = tiny_recipe(input_px=input_px, resize_px=resize_px, views=views)
+    recipe = tiny_recipe(input_px=input_px, resize_px=resize_px)
     stride: Stride = 8
     image, side = torch.zeros(1, 256, 256, dtype=torch.uint8), 16
     left, top = round(x * 256) - side // 2, round(y * 256) - side // 2
     image[0, top : top + side, left : left + side] = 255
     halves = split_network(brightness_network(stride), "trunk")
-    maps = [
-        map_findings(*halves, normalize(grey), mapped=range(2), method=method)[1]
-        for grey in view(image, recipe)
-    ]
-    # The mean of a cell's pixels is centred among them.
-    spread = lay_out(maps, recipe, Layer("trunk", stride, stride / 2), cells=128)[0, 0]
+    maps = torch.cat(
+        [
+            map_findings(*halves, normalize(grey), mapped=range(2), method=method)
+            for grey in view(image, recipe, views)
+        ]
+    )
+    geometry = Geometry(
+        method=method,
+        stride=stride,
+        first=stride / 2,  # the mean of a cell's pixels is centred among them
+        resize_px=resize_px,
+        input_px=input_px,
+        windows=tuple(list_windows(recipe, views)),
+    )
+    whole = lay_out(maps.numpy(), geometry, cells=128)[0]
     cell = 1024 * stride / resize_px
-    rows, columns = np.unravel_index(np.nanargmax(spread), spread.shape)
+    rows, columns = np.unravel_index(np.nanargmax(whole), whole.shape)
     assert abs((columns + 0.5) * 8 - (left + side / 2) * 4) <= cell
     assert abs((rows + 0.5) * 8 - (top + side / 2) * 4) <= cell
-
-
-@pytest.mark.parametrize("views", ["centre", "flip", "ten_crop"])
-def test_a_map_is_the_mean_of_the_views_that_cover_a_place_and_nan_where_none_does(
-    views: str,
-) -> None:
-    recipe = tiny_recipe(input_px=64, resize_px=96, views=views)
-    windows = list_windows(recipe)
-    maps = [torch.full((1, 1, 2, 2), 1.0 + i) for i in range(len(windows))]
-    whole = lay_out(maps, recipe, Layer("trunk", 32, 16), cells=96)[0, 0]
-    # A cell of the map is a pixel of the reduced image here.
-    total, covers = np.zeros((96, 96)), np.zeros((96, 96))
-    for i, window in enumerate(windows):
-        seen = np.zeros((96, 96))
-        seen[window.top : window.top + 64, window.left : window.left + 64] = 1
-        seen = seen[:, ::-1] if window.mirrored else seen
-        total, covers = total + (1 + i) * seen, covers + seen
-    expected = np.divide(total, covers, out=np.full((96, 96), np.nan), where=covers > 0)
-    np.testing.assert_allclose(whole.numpy(), expected, rtol=1e-5)
-    assert (covers.min() == 0) == (views != "ten_crop")
-
-
-def test_between_cells_a_map_is_torchs_bilinear_enlargement() -> None:
-    recipe = tiny_recipe(input_px=96, resize_px=96)
-    maps = torch.randn(2, 3, 3, 3, generator=torch.Generator().manual_seed(0))
-    whole = lay_out([maps], recipe, Layer("trunk", 32, 16), cells=128)
-    expected = F.interpolate(maps, (128, 128), mode="bilinear", align_corners=False)
-    torch.testing.assert_close(whole, expected)
 
 
 def draw(
@@ -271,68 +253,86 @@ def draw(
     part: Part,
     recipe: Recipe,
     *,
+    views: Views = "centre",
     findings: Sequence[str] | None = None,
     method: Method = "grad_cam",
     stride: Stride = 32,
     precision: str = "fp32",
-) -> Iterator[tuple[Tensor, Tensor]]:
-    return draw_heatmaps(
+) -> Iterator[NDArray[np.float32]]:
+    return draw_maps(
         *(network, part, recipe),
+        views=views,
         findings=recipe.findings if findings is None else findings,
         method=method,
         stride=stride,
-        cells=16,
         device=CPU,
         precision=precision,
         what="test",
     )
 
 
-@pytest.mark.parametrize("method", ["cam", "grad_cam", "grad_cam_plus_plus"])
-def test_logits_are_those_of_prediction_and_maps_do_not_depend_on_the_batch(
+@pytest.mark.parametrize("method", METHODS)
+def test_maps_are_an_image_each_of_every_view_and_do_not_depend_on_the_batch(
     method: Method,
 ) -> None:
-    part = tiny_part()
-    recipe = tiny_recipe(input_px=64, resize_px=73, views="flip")
+    part, recipe = tiny_part(), tiny_recipe(input_px=64, resize_px=73)
     network = unsettled(recipe)
     whole, few = (
-        [
-            torch.cat(parts)
-            for parts in zip(
-                *draw(network, part, recipe.model_copy(update={"batch": batch}), method=method),
-                strict=True,
+        np.stack(
+            list(
+                draw(
+                    *(network, part, recipe.model_copy(update={"batch": batch})),
+                    views="flip",
+                    method=method,
+                )
             )
-        ]
+        )
         for batch in (10, 3)
     )
-    expected = predict(
-        *(network, part, lambda images: view(images, recipe)),
+    assert whole.shape == (10, 2, 14, 2, 2)
+    np.testing.assert_allclose(whole, few, atol=1e-4 * float(np.abs(whole).max()), rtol=1e-3)
+
+
+@pytest.mark.parametrize("views", VIEWS)
+def test_the_views_are_those_of_prediction_in_its_order(views: Views) -> None:
+    part, recipe = tiny_part(), tiny_recipe(input_px=64, resize_px=73)
+    network = unsettled(recipe)
+    maps = np.stack(list(draw(network, part, recipe, views=views, method="cam")))
+    logits = predict(
+        *(network, part, lambda images: view(images, recipe, views)),
         batch=10,
         device=CPU,
         precision="fp32",
         what="test",
     )
-    assert whole[0].shape == (10, 2, 14)
-    assert whole[1].shape == (10, 14, 16, 16)
-    np.testing.assert_allclose(whole[0], expected, atol=1e-5)
-    for ours, theirs in zip(whole, few, strict=True):
-        scale = float(ours.nan_to_num().abs().max())
-        torch.testing.assert_close(ours, theirs, atol=1e-4 * scale, rtol=1e-3, equal_nan=True)
+    bias = network.get_parameter("head.3.bias").detach().numpy()
+    np.testing.assert_allclose(maps.mean(axis=(3, 4)) + bias, logits, rtol=1e-4, atol=1e-4)
+    geometry = describe_maps(recipe, views=views, method="cam", stride=32)
+    assert len(geometry.windows) == maps.shape[1]
 
 
-@pytest.mark.parametrize("method", ["cam", "grad_cam", "grad_cam_plus_plus"])
-def test_maps_of_some_findings_are_those_among_all_and_the_logits_stay(method: Method) -> None:
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("stride", STRIDES)
+def test_a_geometry_says_what_was_drawn_and_where(backbone: str, stride: Stride) -> None:
+    recipe = tiny_recipe(backbone=backbone, input_px=64, resize_px=73)
+    found = describe_maps(recipe, views="flip", method="grad_cam", stride=stride)
+    assert (found.method, found.stride, found.first) == (
+        *("grad_cam", stride),
+        LAYERS[backbone][stride].first,
+    )
+    assert (found.resize_px, found.input_px) == (73, 64)
+    assert list(found.windows) == list_windows(recipe, "flip")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_maps_of_some_findings_are_those_among_all(method: Method) -> None:
     part, recipe = tiny_part(), tiny_recipe(input_px=64, resize_px=64)
     network = unsettled(recipe)
-    ((logits, every),) = draw(
-        network, part, recipe.model_copy(update={"batch": 10}), method=method
-    )
+    every = np.stack(list(draw(network, part, recipe, method=method)))
     chosen = ("Hernia", "Mass")
-    ((same, some),) = draw(
-        *(network, part, recipe.model_copy(update={"batch": 10})), findings=chosen, method=method
-    )
-    torch.testing.assert_close(same, logits)
-    torch.testing.assert_close(some, every[:, [recipe.findings.index(name) for name in chosen]])
+    some = np.stack(list(draw(network, part, recipe, findings=chosen, method=method)))
+    places = [recipe.findings.index(name) for name in chosen]
+    np.testing.assert_allclose(some, every[:, :, places], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(("px", "cells", "stride"), [
@@ -349,22 +349,19 @@ def test_drawing_leaves_no_gradient_on_weights_and_works_without_the_gradient_mo
     network = unsettled(tiny_recipe())
     network.requires_grad_(True)
     with torch.no_grad():
-        ((_, maps), *_) = draw(network, tiny_part(), tiny_recipe(), stride=16)
-    assert maps.dtype == torch.float32
-    assert not maps.requires_grad
+        (maps, *_) = draw(network, tiny_part(), tiny_recipe(), stride=16)
+    assert maps.dtype == np.float32
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
 def test_half_precision_gives_nearly_the_same_maps() -> None:
     network, part = unsettled(tiny_recipe()), tiny_part()
     full, half = (
-        torch.cat(
-            [maps for _, maps in draw(network, part, tiny_recipe(), method="cam", precision=p)]
-        )
+        np.stack(list(draw(network, part, tiny_recipe(), method="cam", precision=p)))
         for p in ("fp32", "bf16")
     )
-    assert half.dtype == torch.float32
-    torch.testing.assert_close(half, full, atol=0.1 * float(full.abs().max()), rtol=0)
+    assert half.dtype == np.float32
+    np.testing.assert_allclose(half, full, atol=0.1 * float(np.abs(full).max()), rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -384,3 +381,39 @@ def test_cam_of_another_head_or_layer_is_refused(head: str, stride: Stride) -> N
                 stride=stride,
             )
         )
+
+
+@st.composite
+def predicted_parts(draw: st.DrawFn) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Return made-up scores, no two of a finding alike, and labels of some test images."""
+    images, findings = draw(st.integers(1, 40)), draw(st.integers(1, 4))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    scores = np.stack([rng.permutation(images) for _ in range(findings)], axis=1) / images
+    share = draw(st.sampled_from([0.0, 0.1, 0.5, 1.0]))
+    return scores, (rng.random((images, findings)) < share).astype(np.float32)
+
+
+@given(part=predicted_parts(), seed=st.integers(0, 9), share=st.sampled_from([0.0, 0.2]))
+def test_maps_are_of_boxed_images_the_worst_mistakes_and_a_few_by_seed(
+    part: tuple[NDArray[np.float64], NDArray[np.float32]], seed: int, share: float
+) -> None:
+    scores, labels = part
+    boxed = np.random.default_rng(seed).random(len(scores)) < share
+    expected = {i for i, has_box in enumerate(boxed) if has_box}
+    for k in range(scores.shape[1]):
+        ranked = sorted(range(len(scores)), key=lambda i: scores[i, k])
+        expected |= set([i for i in ranked if labels[i, k]][:4])
+        expected |= set([i for i in reversed(ranked) if not labels[i, k]][:4])
+    # Of no finding and without a box, what is left is drawn by the seed alone.
+    nothing = np.empty((len(scores), 0))
+    sampled = choose_mapped(nothing, nothing, boxed=np.zeros(len(scores), bool), seed=seed)
+    assert len(set(sampled.tolist())) == len(sampled) == min(SAMPLED, len(scores))
+    found = choose_mapped(scores, labels, boxed=boxed, seed=seed)
+    assert found.tolist() == sorted(expected | set(sampled.tolist()))
+
+
+def test_seeds_draw_other_images_and_every_image_may_be_drawn() -> None:
+    nothing, none = np.empty((30, 0)), np.zeros(30, dtype=bool)
+    drawn = [choose_mapped(nothing, nothing, boxed=none, seed=seed).tolist() for seed in range(40)]
+    assert set().union(*map(set, drawn)) == set(range(30))
+    assert len({tuple(each) for each in drawn}) > 30

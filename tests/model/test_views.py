@@ -10,7 +10,7 @@ from torchvision.models import DenseNet121_Weights
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tv
 
-from chestxray14.model.recipe import Augmentation, Recipe
+from chestxray14.model.recipe import Augmentation, Recipe, Views
 from chestxray14.model.views import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -208,7 +208,7 @@ def test_the_centre_equals_torchvisions_own_preprocessing() -> None:
 def test_ten_crop_is_corners_and_centre_and_their_mirror_images() -> None:
     recipe = tiny_recipe("best", input_px=32, resize_px=40)
     images = smooth(40)
-    crops = view(images, recipe)
+    crops = view(images, recipe, "ten_crop")
     grey = images[:, None] / 255
     expected = [
         crop
@@ -223,9 +223,9 @@ def test_ten_crop_is_corners_and_centre_and_their_mirror_images() -> None:
 
 
 @pytest.mark.parametrize(("views", "count"), [("centre", 1), ("flip", 2), ("ten_crop", 10)])
-def test_the_first_of_few_views_is_the_centre(views: str, count: int) -> None:
-    recipe = recipe_with(resize_px=36).model_copy(update={"views": views})
-    seen = view(smooth(64), recipe)
+def test_the_first_of_few_views_is_the_centre(views: Views, count: int) -> None:
+    recipe = recipe_with(resize_px=36)
+    seen = view(smooth(64), recipe, views)
     assert len(seen) == count
     assert all(crop.shape == (6, 1, 32, 32) for crop in seen)
     place = 4 if views == "ten_crop" else 0

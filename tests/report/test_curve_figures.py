@@ -7,12 +7,13 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
+from svg import SVG, texts
 
 from chestxray14.base.findings import FINDINGS
 from chestxray14.report.curve_figures import draw_curves, draw_reliability
 from chestxray14.report.figures import COLOURS, SERIES
 
-SVG = "{http://www.w3.org/2000/svg}"
 NAMES = ["first", "second"]
 PREVALENCE = dict.fromkeys(FINDINGS, 0.25)
 CORNERS = [(0.0, 0.0), (0.0, 0.5), (0.5, 0.5), (0.5, 1.0), (1.0, 1.0)]
@@ -52,10 +53,6 @@ def draw_precision(prevalence: float, *, precision: float) -> str:
         prevalence={"Mass": prevalence},
         title="PR",
     )
-
-
-def texts(svg: str) -> list[str]:
-    return ["".join(node.itertext()) for node in ElementTree.fromstring(svg).iter(f"{SVG}text")]
 
 
 def styled(svg: str, what: str, *, closed: bool = False) -> Iterator[list[tuple[float, float]]]:
@@ -210,11 +207,11 @@ def test_where_there_is_nothing_to_draw_the_text_is_empty() -> None:
 
 def test_the_bytes_do_not_depend_on_the_process_and_colours_may_be_replaced() -> None:
     program = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import test_curve_figures as t;"
+        "import sys; sys.path[:0] = sys.argv[1:]; import test_curve_figures as t;"
         "sys.stdout.write(t.draw() + t.draw_reliability({'first': t.RELIABILITY},"
         "names=t.NAMES, title='R')); assert 'matplotlib.pyplot' not in sys.modules"
     )
-    command = [sys.executable, "-c", program, __file__.rpartition("/")[0]]
+    command = [sys.executable, "-c", program, str(ROOT / "tests"), str(ROOT / "tests/report")]
     other = subprocess.run(command, capture_output=True, check=True, text=True).stdout
     svg = draw() + draw_reliability({"first": RELIABILITY}, names=NAMES, title="R")
     assert other == svg

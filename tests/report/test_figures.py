@@ -5,7 +5,9 @@ import sys
 from xml.etree import ElementTree
 
 import matplotlib
+from conftest import ROOT
 from matplotlib.figure import Figure
+from svg import SVG, marks, texts
 
 from chestxray14.base.findings import FINDINGS
 from chestxray14.report.figures import (
@@ -27,7 +29,6 @@ HISTORY: dict[str, list[float]] = {
     "val_auroc": [math.nan, 0.6, 0.65],
     "lr": [1e-3, 1e-3, 1e-4],
 }
-SVG = "{http://www.w3.org/2000/svg}"
 
 
 def draw(
@@ -37,16 +38,6 @@ def draw(
     title: str = "AUROC by finding",
 ) -> str:
     return draw_auroc(ours, references, findings=FINDINGS, names=["first", "second"], title=title)
-
-
-def texts(svg: str) -> list[str]:
-    return ["".join(node.itertext()) for node in ElementTree.fromstring(svg).iter(f"{SVG}text")]
-
-
-def marks(svg: str, colour: str) -> int:
-    """Count the marks of a colour, without the one in the legend."""
-    uses = [node.get("style", "") for node in ElementTree.fromstring(svg).iter(f"{SVG}use")]
-    return sum(f"var(--{COLOURS[colour]}, {colour})" in style for style in uses) - 1
 
 
 def test_a_scored_finding_has_one_dot_and_another_has_none() -> None:
@@ -76,11 +67,11 @@ def test_a_recipe_keeps_its_colour_when_drawn_alone() -> None:
 
 def test_the_bytes_do_not_depend_on_the_process() -> None:
     program = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import test_figures as t;"
+        "import sys; sys.path[:0] = sys.argv[1:]; import test_figures as t;"
         "sys.stdout.buffer.write((t.draw() + t.draw_training({'a': t.HISTORY}, title='T'))"
         ".encode()); assert 'matplotlib.pyplot' not in sys.modules"
     )
-    command = [sys.executable, "-c", program, __file__.rpartition("/")[0]]
+    command = [sys.executable, "-c", program, str(ROOT / "tests"), str(ROOT / "tests/report")]
     other = subprocess.run(command, capture_output=True, check=True, text=True).stdout
     assert other == draw() + draw_training({"a": HISTORY}, title="T")
     assert "date" not in other.lower().replace("validation", "")

@@ -2,7 +2,7 @@ import re
 
 import pytest
 from fake_run import TABLES, make_localization
-from test_figures import marks, texts
+from svg import marks, texts
 
 from chestxray14.report.figures import MUTED, SERIES
 from chestxray14.report.localization_figures import draw_accuracy

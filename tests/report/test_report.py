@@ -60,8 +60,10 @@ def all_figures() -> None:
 def _few_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the slowest figures, which have tests of their own, from a test of words."""
     if "all_figures" not in request.fixturenames:
-        monkeypatch.setattr("chestxray14.curve_sections.draw_curves", lambda *_, **__: "")
-        monkeypatch.setattr("chestxray14.localization_sections.draw_accuracy", lambda *_, **__: "")
+        monkeypatch.setattr("chestxray14.report.curve_sections.draw_curves", lambda *_, **__: "")
+        monkeypatch.setattr(
+            "chestxray14.report.localization_sections.draw_accuracy", lambda *_, **__: ""
+        )
 
 
 def make_hostile_overlay() -> Overlay:

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from test_scoring import evaluate, predicted
+from made_predictions import evaluate, predicted
 
 from chestxray14.base.errors import InputError
 from chestxray14.base.findings import FINDINGS

@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 
 from chestxray14.base.errors import InputError
 from chestxray14.base.findings import FINDINGS
-from chestxray14.base.params import load_params
+from chestxray14.base.params import load_block
 from chestxray14.base.scores import auroc
 from chestxray14.data.labels import read_labels, read_list
 from chestxray14.data.splits import describe_split
@@ -23,6 +23,7 @@ from chestxray14.files.outputs import write_json
 from chestxray14.files.records import read_record
 from chestxray14.scoring.bootstrap import bootstrap_findings, draw_patients, interval
 from chestxray14.scoring.metadata_floor import FloorScores, predict_from_metadata
+from chestxray14.scoring.params import Evaluate
 
 
 def cohort(patients: int, *, seed: int) -> pd.DataFrame:
@@ -115,7 +116,7 @@ def test_the_stage_writes_short_metrics_and_beside_them_every_interval_and_draw(
     path = Path("evaluations/metadata/patient.json")
     scores = read_record(path, FloorScores, by="fit_metadata")
     draws = np.load(path.with_suffix(".npy"))
-    params = load_params().evaluate
+    params = load_block("evaluate", Evaluate)
     train, test = (index[index["part"] == part] for part in ("train", "test"))
     predicted = predict_from_metadata(train, test, seed=params.seed)
     scored = FINDINGS[:-1]  # Nobody has a hernia.
@@ -183,7 +184,7 @@ def test_the_number_of_threads_changes_no_bit() -> None:
     program = (
         "from hashlib import sha256\n"
         "from test_metadata_floor import cohort\n"
-        "from chestxray14.metadata_floor import predict_from_metadata\n"
+        "from chestxray14.scoring.metadata_floor import predict_from_metadata\n"
         "found = predict_from_metadata(cohort(1000, seed=1), cohort(100, seed=2), seed=0,"
         " findings=('Mass', 'Edema'))\n"
         "print(sha256(found.to_numpy().tobytes()).hexdigest())\n"
@@ -191,7 +192,11 @@ def test_the_number_of_threads_changes_no_bit() -> None:
     hashes = {
         subprocess.run(
             [sys.executable, "-c", program],
-            env={**os.environ, "OMP_NUM_THREADS": threads, "PYTHONPATH": "src:tests"},
+            env={
+                **os.environ,
+                "OMP_NUM_THREADS": threads,
+                "PYTHONPATH": "src:tests:tests/scoring",
+            },
             cwd=ROOT,
             capture_output=True,
             text=True,

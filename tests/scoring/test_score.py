@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT, make_index
+from made_predictions import PARAMS, evaluate, predicted
 from sklearn.metrics import (
     average_precision_score,
     brier_score_loss,
@@ -21,30 +22,7 @@ from chestxray14.base.errors import InputError
 from chestxray14.base.findings import FINDINGS, NO_FINDING, format_label
 from chestxray14.base.scores import DIGITS
 from chestxray14.files.predictions import Predicted, match
-from chestxray14.scoring.params import Evaluate
-from chestxray14.scoring.score import Scoring, score, summarise
-
-PARAMS = Evaluate(draws=60, seed=0, bins=5, sensitivity=0.9, at_least=5)
-
-
-def predicted(
-    patients: int = 40,
-    *,
-    seed: int = 0,
-    findings: tuple[str, ...] = FINDINGS,
-    rare: tuple[str, ...] = (),
-) -> Predicted:
-    """Return made-up predictions that know something of the labels; no image has a `rare` one."""
-    known = make_index(patients, seed=seed).assign(**dict.fromkeys(rare, 0))
-    known.loc[known.index % 5 == 0, list(FINDINGS)] = 0  # some images without any finding
-    noise = np.random.default_rng(seed).random((len(known), len(findings)))
-    values = 0.3 * known[list(findings)].to_numpy() + 0.7 * noise
-    table = pd.DataFrame(values, columns=list(findings), index=known["image"])
-    return match(table.iloc[::-1], known, path=Path("p.csv"))
-
-
-def evaluate(test: Predicted, val: Predicted | None = None) -> Scoring:
-    return score(test, val=val, params=PARAMS, label_version="original")
+from chestxray14.scoring.score import score, summarise
 
 
 def test_every_score_of_a_finding_is_scikit_learns() -> None:

@@ -81,9 +81,10 @@ def read_heatmaps(path: Path) -> Heatmaps:
         expected = len(record.images), len(record.geometry.windows), len(record.findings)
         if maps.shape[:3] != expected or maps.ndim != 5:
             raise InputError(f"{path} holds maps of shape {maps.shape}, expected {expected}")
-    except (InputError, ValidationError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{reason}; run the predict stage again ({path})") from None
+    except InputError as error:
+        raise InputError(f"{error}; run the predict stage again") from None
+    except (ValidationError, KeyError):
+        raise InputError(f"{path} is of another version; run the predict stage again") from None
     return Heatmaps(record.images, record.findings, record.geometry, maps)
 
 

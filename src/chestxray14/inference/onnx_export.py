@@ -35,9 +35,8 @@ CREDIT = (
 class FromGrey(nn.Module):
     """A network with all its preprocessing: uint8 grey (B, P, P) -> probabilities (B, findings).
 
-    It sees the centre of the image, as `augmentation.view_centre` cuts it. Reduction and cut are one
-    product with a matrix from each side, which every ONNX runtime knows; an antialiased resize
-    only some do.
+    It sees the centre of the image, as `views.view_centre` cuts it. Reduction and cut are one product
+    with a matrix from each side, which every ONNX runtime knows; an antialiased resize only some do.
     """
 
     reduction: Tensor

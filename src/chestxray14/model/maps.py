@@ -25,7 +25,7 @@ Stride = Literal[8, 16, 32]
 MISTAKES = 4
 """Images of each finding, most confidently wrong in either way, that are kept to be shown."""
 
-DRAWN = 8
+SAMPLED = 8
 """Images drawn by seed that are kept to be shown."""
 
 
@@ -98,11 +98,11 @@ def draw_maps(
     batches = ordered_batches(part, batch=recipe.batch, device=device)
     steps = count_steps(part, batch=recipe.batch)
     for images, _ in track(batches, what=what, unit="batches", total=steps):
-        maps = []
-        for grey in view(images, recipe, views):
-            with memory_for(len(images)), autocast(device, precision):
-                seen = map_findings(before, after, normalize(grey), mapped=mapped, method=method)
-            maps.append(seen[1])
+        with memory_for(len(images)), autocast(device, precision):
+            maps = [
+                map_findings(before, after, normalize(grey), mapped=mapped, method=method)
+                for grey in view(images, recipe, views)
+            ]
         yield from torch.stack(maps, dim=1).cpu().numpy()
 
 
@@ -128,14 +128,14 @@ def choose_mapped(
     """Return which test images get maps, in order: those `boxed` and those that are shown.
 
     Of each finding the `MISTAKES` highest-scored images without it and the lowest-scored with
-    it are shown, and `DRAWN` images drawn by `seed`. All arrays are (n, findings), `boxed` is (n,).
+    it are shown, and `SAMPLED` images drawn by `seed`. Arrays are (n, findings), `boxed` is (n,).
     """
     chosen = set(np.flatnonzero(boxed).tolist())
     for scores, present in zip(probabilities.T, labels.T > 0, strict=True):
         order = np.argsort(scores, kind="stable")
         chosen.update(order[present[order]][:MISTAKES].tolist())
         chosen.update(order[~present[order]][::-1][:MISTAKES].tolist())
-    chosen.update(generator(seed).permutation(len(labels))[:DRAWN].tolist())
+    chosen.update(generator(seed).permutation(len(labels))[:SAMPLED].tolist())
     return np.array(sorted(chosen), dtype=np.int64)
 
 
@@ -167,8 +167,8 @@ def map_findings(
     *,
     mapped: Sequence[int],
     method: Method,
-) -> tuple[Tensor, Tensor]:
-    """Return the logits (B, findings) of network input and the maps (B, k, h, w) of k `mapped`.
+) -> Tensor:
+    """Return the maps (B, k, h, w) of the k findings `mapped`, by their places among the logits.
 
     `cam` weighs features with the last linear layer (Zhou et al. 2016): where the network is mean
     pooling and that layer, a map's mean and the bias make the logit. `grad_cam` weighs them with
@@ -181,18 +181,16 @@ def map_findings(
         features: Tensor = before(inputs)
         if method == "cam":
             weights = after[-1].get_parameter("weight")[list(mapped)]
-            maps = torch.einsum("bchw,fc->bfhw", features, weights)
-            return after(features).float(), maps.float()
+            return torch.einsum("bchw,fc->bfhw", features, weights).float()
     features.requires_grad_()
     with torch.enable_grad():
-        logits = after(features).float()
         # Images do not depend on each other, so that of a batch one sum a finding is enough.
-        sums = logits.sum(0).unbind()
-    seen = []
+        sums = after(features).float().sum(0).unbind()
+    maps = []
     for k in mapped:
         (gradient,) = torch.autograd.grad(sums[k], features, retain_graph=True)
-        seen.append(_weigh(features.detach().float(), gradient.float(), method=method))
-    return logits.detach(), torch.stack(seen, dim=1)
+        maps.append(_weigh(features.detach().float(), gradient.float(), method=method))
+    return torch.stack(maps, dim=1)
 
 
 def _weigh(features: Tensor, gradient: Tensor, *, method: Method) -> Tensor:
