@@ -22,7 +22,8 @@ repro: setup ## rebuild everything that changed, then name the report
 test: setup ## run the tests
 	.venv/bin/python -m pytest
 
-lint: setup ## check format, style and types
+lint: setup ## check format, style, types and which room imports which
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
+	PYTHONPATH=src .venv/bin/lint-imports --no-cache
