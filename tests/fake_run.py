@@ -37,9 +37,9 @@ from chestxray14.scoring.evaluation import (
     Evaluation,
     FindingScores,
     Gap,
-    Group,
     LookAlikes,
     OperatingPoint,
+    Subgroup,
 )
 from chestxray14.scoring.metadata_floor import FloorScores
 
@@ -115,7 +115,7 @@ def make_evaluation(auroc: Mapping[str, float], *, sha256: str) -> Evaluation:
     named = dict(auroc) | ({NO_FINDING: 0.7} if set(auroc) == set(FINDINGS) else {})
     decision = Decision(precision=0.2, recall=0.7, f1=0.31112, positives=20)
     groups = {
-        name: Group(
+        name: Subgroup(
             images=100,
             patients=25,
             auroc={"macro": estimate(0.71 - gap), next(iter(auroc)): estimate(0.6 - gap)},

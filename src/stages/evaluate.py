@@ -39,7 +39,7 @@ from chestxray14.files.records import read_record
 from chestxray14.scoring.difference import subtract
 from chestxray14.scoring.evaluation import Difference
 from chestxray14.scoring.params import Evaluate
-from chestxray14.scoring.score import Scoring, score, summarise
+from chestxray14.scoring.score import Scoring, score, summarise_evaluation
 
 log = logging.getLogger("evaluate")
 
@@ -193,7 +193,7 @@ def _write(scoring: Scoring, *, metrics: Path, detail: Path, plots: Path) -> Non
     for name in ("roc", "precision_recall", "reliability"):
         table: pd.DataFrame = getattr(scoring, name)
         write_text(plots / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
-    write_json(metrics / "test.json", summarise(evaluation))
+    write_json(metrics / "test.json", summarise_evaluation(evaluation))
     if evaluation.one_class:
         log.warning("not scored, of one class only: %s", ", ".join(evaluation.one_class))
     macro, micro = evaluation.auroc["macro"], evaluation.auroc["micro"]

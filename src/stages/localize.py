@@ -31,11 +31,18 @@ from chestxray14.files.outputs import read_table, write_bytes, write_json, write
 from chestxray14.files.packed import IMAGE_PX, open_images, read_index
 from chestxray14.files.predictions import read_predictions
 from chestxray14.files.records import read_record
+from chestxray14.localization.cases import make_cases
 from chestxray14.localization.overlays import draw_overlay, encode
 from chestxray14.localization.params import Shown
 from chestxray14.localization.pictures import caption, choose_shown
-from chestxray14.localization.record import HEADLINES, MEAN, Localization, summarise, tabulate
-from chestxray14.localization.score import make_cases, score_cases
+from chestxray14.localization.record import (
+    HEADLINES,
+    MEAN,
+    Localization,
+    summarise_localization,
+    tabulate_overlaps,
+)
+from chestxray14.localization.score import score_cases
 from chestxray14.scoring.evaluation import Evaluation
 
 CELLS = 128
@@ -99,13 +106,13 @@ def main() -> None:
             images[boxed["row"][case.image]],
             maps[names.index(case.image), findings.index(case.finding)],
             captions=caption(shown, recipe=name, drawn=evaluation.label_version == "phantom"),
-            drawn=case.drawn,
+            truth=case.truth,
             found=case.found,
         )
         write_bytes(overlays / shown.file, encode(picture, kind="JPEG"))
-    write_json(Path(f"metrics/{name}/localization.json"), summarise(localization))
+    write_json(Path(f"metrics/{name}/localization.json"), summarise_localization(localization))
     write_json(Path(f"evaluations/{name}/localization.json"), localization.model_dump())
-    table = tabulate(localization).to_csv(index=False, lineterminator="\n")
+    table = tabulate_overlaps(localization).to_csv(index=False, lineterminator="\n")
     write_text(Path(f"plots/{name}/localization.csv"), table)
     for finding, found in localization.findings.items():
         if odd := found.unlabelled_images:

@@ -6,10 +6,10 @@ from matplotlib import colormaps
 from PIL import Image
 
 from chestxray14.localization.overlays import (
-    DRAWN_COLOUR,
     FOUND_COLOUR,
     OPACITY,
     SMALLEST_SIDE,
+    TRUTH_COLOUR,
     draw_overlay,
     encode,
 )
@@ -49,13 +49,13 @@ def test_small_radiographs_are_enlarged_large_ones_kept_and_captions_lie_below()
 
 
 def test_boxes_lie_where_they_are_in_a_picture_of_1024_pixels() -> None:
-    drawn, found = np.array([[256.0, 512.0, 128.0, 256.0]]), np.array([[0.0, 0.0, 1024.0, 1024.0]])
+    truth, found = np.array([[256.0, 512.0, 128.0, 256.0]]), np.array([[0.0, 0.0, 1024.0, 1024.0]])
     picture = np.asarray(
-        draw_overlay(GREY, np.zeros((64, 64), np.float32), captions=(), drawn=drawn, found=found)
+        draw_overlay(GREY, np.zeros((64, 64), np.float32), captions=(), truth=truth, found=found)
     )
     corners = [(256, 128), (256, 191), (383, 128), (383, 191)]
     for row, column in corners:
-        assert tuple(picture[row, column]) == DRAWN_COLOUR
+        assert tuple(picture[row, column]) == TRUTH_COLOUR
     for row, column in ((0, 0), (511, 511), (1, 300)):
         assert tuple(picture[row, column]) == FOUND_COLOUR
     for row, column in ((255, 127), (384, 192), (320, 160), (5, 5)):

@@ -1,17 +1,17 @@
 import numpy as np
 
 from chestxray14.localization.boxes import NO_BOXES
+from chestxray14.localization.cases import Case
 from chestxray14.localization.pictures import caption, choose_shown
 from chestxray14.localization.record import Shown
-from chestxray14.localization.score import Case
 
 BOX = np.array([[100.0, 100.0, 200.0, 200.0]])
 
 
-def case(image: str, finding: str, *, found: np.ndarray, drawn: np.ndarray = BOX) -> Case:
+def case(image: str, finding: str, *, found: np.ndarray, truth: np.ndarray = BOX) -> Case:
     return Case(
         *(image, finding),
-        drawn=drawn,
+        truth=truth,
         found=found,
         hot=NO_BOXES,
         peak=(0.0, 0.0),
@@ -27,7 +27,7 @@ CASES = [
     *(case(f"hit{i}.png", "Mass", found=BOX) for i in range(5)),
     *(case(f"none{i}.png", "Mass", found=NO_BOXES) for i in range(3)),
     case("quarter.png", "Nodule", found=QUARTER),
-    case("unboxed.png", "Effusion", found=BOX, drawn=NO_BOXES),
+    case("unboxed.png", "Effusion", found=BOX, truth=NO_BOXES),
 ]
 
 

@@ -11,8 +11,8 @@ from chestxray14.localization.record import (
     Overlap,
     Pointing,
     Shown,
-    summarise,
-    tabulate,
+    summarise_localization,
+    tabulate_overlaps,
 )
 
 SCORES = {
@@ -79,7 +79,7 @@ def test_the_record_is_read_back_from_its_own_json() -> None:
 
 
 def test_the_summary_has_words_and_numbers_alone() -> None:
-    told = json.loads(json.dumps(summarise(localization())))
+    told = json.loads(json.dumps(summarise_localization(localization())))
     assert all(isinstance(leaf, str | int | float) for leaf in leaves(told))
 
 
@@ -103,7 +103,7 @@ def test_a_record_takes_nothing_strange(change: dict[str, Any]) -> None:
 def test_the_summary_has_the_means_at_iobb_25_and_iou_30() -> None:
     hits = {"accuracy": 0.3, "random": 0.1, "centre": 0.15}
     overlap = {**hits, "afp": 0.6, "false_positives_per_image": 0.5}
-    assert summarise(localization()) == {
+    assert summarise_localization(localization()) == {
         "method": "cam",
         "label_version": "v2020",
         "split_sha256": "0" * 64,
@@ -119,14 +119,14 @@ def test_the_summary_has_the_means_at_iobb_25_and_iou_30() -> None:
 
 
 def test_without_boxes_the_summary_has_the_counts_alone() -> None:
-    summary = summarise(localization(boxes=0, findings={}))
+    summary = summarise_localization(localization(boxes=0, findings={}))
     assert set(summary) == {
         *("method", "label_version", "split_sha256", "grid_px", "images", "boxes", "left_out")
     }
 
 
 def test_the_table_has_a_row_for_each_threshold_and_finding_and_their_mean() -> None:
-    table = tabulate(localization())
+    table = tabulate_overlaps(localization())
     assert list(table.columns) == [
         *("overlap", "threshold", "finding", "boxes", "accuracy", "random", "centre"),
         *("afp", "false_positives_per_image"),
@@ -139,5 +139,5 @@ def test_the_table_has_a_row_for_each_threshold_and_finding_and_their_mean() -> 
 def test_the_table_of_no_box_is_empty_and_keeps_its_columns() -> None:
     nothing: dict[str, dict[str, float]] = {key: {} for key in (*SCORES, *FALSE)}
     empty = {"0.1": Overlap(**nothing)}
-    table = tabulate(localization(boxes=0, findings={}, iobb=empty, iou=empty))
+    table = tabulate_overlaps(localization(boxes=0, findings={}, iobb=empty, iou=empty))
     assert (len(table), len(table.columns)) == (0, 9)

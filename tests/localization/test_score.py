@@ -5,7 +5,6 @@ from statistics import mean, median
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from conftest import SHARED
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,16 +12,17 @@ from hypothesis import strategies as st
 from chestxray14.base.findings import BOXED_FINDINGS
 from chestxray14.data.boxes import SIDES, read_boxes
 from chestxray14.data.labels import read_labels
+from chestxray14.localization.baselines import CENTRE
 from chestxray14.localization.boxes import NO_BOXES, Boxes
-from chestxray14.localization.record import THRESHOLDS, Localization, Shown, summarise, tabulate
-from chestxray14.localization.score import (
-    CENTRE,
-    Case,
-    enlarge,
-    make_cases,
-    put_noise,
-    score_cases,
+from chestxray14.localization.cases import Case, make_cases
+from chestxray14.localization.record import (
+    THRESHOLDS,
+    Localization,
+    Shown,
+    summarise_localization,
+    tabulate_overlaps,
 )
+from chestxray14.localization.score import score_cases
 
 BOXES = st.lists(
     st.tuples(st.integers(0, 6), st.integers(0, 6), st.integers(1, 4), st.integers(1, 4)),
@@ -34,7 +34,7 @@ CASES = st.lists(
         Case,
         image=st.sampled_from(["a.png", "b.png", "c.png", "d.png"]),
         finding=st.sampled_from(["Cardiomegaly", "Mass", "Nodule"]),
-        drawn=BOXES,
+        truth=BOXES,
         found=BOXES,
         hot=BOXES,
         peak=st.tuples(*[st.integers(0, 10).map(lambda cell: cell * 64.0 + 32)] * 2),
@@ -85,8 +85,8 @@ def paint(sides: list[float]) -> np.ndarray:
     return picture
 
 
-def overlap(kind: str, found: list[float], drawn: list[float]) -> float:
-    a, b = paint(found), paint(drawn)
+def overlap(kind: str, found: list[float], truth: list[float]) -> float:
+    a, b = paint(found), paint(truth)
     return float((a & b).sum() / (a.sum() if kind == "IoBB" else (a | b).sum()))
 
 
@@ -99,9 +99,9 @@ def holds(sides: list[float], point: tuple[float, float]) -> bool:
 @given(CASES)
 def test_scores_are_those_of_loops_over_boxes(cases: list[Case]) -> None:
     scored = score(cases)
-    total = sum(len(case.drawn) for case in cases)
+    total = sum(len(case.truth) for case in cases)
     images = len({case.image for case in cases})
-    findings = [f for f in BOXED_FINDINGS if any(c.finding == f and len(c.drawn) for c in cases)]
+    findings = [f for f in BOXED_FINDINGS if any(c.finding == f and len(c.truth) for c in cases)]
     assert (scored.boxes, scored.images, list(scored.findings)) == (total, images, findings)
     for kind, at in (("IoBB", scored.iobb), ("IoU", scored.iou)):
         assert list(at) == [str(t) for t in THRESHOLDS[kind]]  # type: ignore[index]
@@ -112,11 +112,11 @@ def test_scores_are_those_of_loops_over_boxes(cases: list[Case]) -> None:
                 hit = [
                     any(overlap(kind, f, d) > float(threshold) for f in c.found.tolist())
                     for c in own
-                    for d in c.drawn.tolist()
+                    for d in c.truth.tolist()
                 ]
                 accuracy[finding] = mean(map(float, hit))
                 false[finding] = sum(
-                    not any(overlap(kind, f, d) > float(threshold) for d in c.drawn.tolist())
+                    not any(overlap(kind, f, d) > float(threshold) for d in c.truth.tolist())
                     for c in own
                     if c.called
                     for f in c.found.tolist()
@@ -135,16 +135,16 @@ def test_counts_and_points_are_those_of_loops_over_boxes(cases: list[Case]) -> N
     pointing, held = {}, {}
     for finding, found in scored.findings.items():
         own = [case for case in cases if case.finding == finding]
-        drawn = [(c, sides) for c in own for sides in c.drawn.tolist()]
-        areas = [100 * paint(f).mean() for c in own if len(c.drawn) for f in c.found.tolist()]
-        assert found.boxes == len(drawn)
-        assert found.unlabelled == sum(not c.labelled for c, _ in drawn)
-        assert found.unlabelled_images == sorted({c.image for c, _ in drawn if not c.labelled})
+        truth = [(c, sides) for c in own for sides in c.truth.tolist()]
+        areas = [100 * paint(f).mean() for c in own if len(c.truth) for f in c.found.tolist()]
+        assert found.boxes == len(truth)
+        assert found.unlabelled == sum(not c.labelled for c, _ in truth)
+        assert found.unlabelled_images == sorted({c.image for c, _ in truth if not c.labelled})
         assert found.called == sum(c.called for c in own)
         assert found.predicted == len(areas)
         assert found.median_area == (pytest.approx(median(areas), abs=1e-5) if areas else None)
-        pointing[finding] = mean(float(holds(sides, c.peak)) for c, sides in drawn)
-        middles = [(c, (x + w / 2, y + h / 2)) for c, (x, y, w, h) in drawn]
+        pointing[finding] = mean(float(holds(sides, c.peak)) for c, sides in truth)
+        middles = [(c, (x + w / 2, y + h / 2)) for c, (x, y, w, h) in truth]
         if finding in ("Mass", "Nodule"):
             held[finding] = mean(
                 float(any(holds(f, middle) for f in c.hot.tolist())) for c, middle in middles
@@ -198,8 +198,8 @@ def test_false_positives_come_from_all_images_called_positive_and_from_no_other(
     astray = box(512, 512, 64, 64)
     cases = [
         case(),
-        case(image="b.png", drawn=NO_BOXES, found=astray),
-        case(image="c.png", drawn=NO_BOXES, found=astray, called=False),
+        case(image="b.png", truth=NO_BOXES, found=astray),
+        case(image="c.png", truth=NO_BOXES, found=astray, called=False),
         case(image="d.png", found=astray, called=False),
         case(image="d.png", finding="Nodule", found=NO_BOXES),
     ]
@@ -210,7 +210,7 @@ def test_false_positives_come_from_all_images_called_positive_and_from_no_other(
 
 
 def test_a_box_of_another_finding_is_no_hit() -> None:
-    cases = [case(found=NO_BOXES), case(finding="Nodule", drawn=NO_BOXES)]
+    cases = [case(found=NO_BOXES), case(finding="Nodule", truth=NO_BOXES)]
     scored = score(cases)
     assert scored.iobb["0.1"].accuracy["Mass"] == 0
     assert list(scored.findings) == ["Mass"]
@@ -218,8 +218,8 @@ def test_a_box_of_another_finding_is_no_hit() -> None:
 
 def test_the_centre_baseline_is_scored_as_a_box_of_half_the_side() -> None:
     cases = [
-        case(finding="Cardiomegaly", drawn=box(256, 256, 512, 256), found=NO_BOXES),
-        case(drawn=box(0, 0, 100, 100)),
+        case(finding="Cardiomegaly", truth=box(256, 256, 512, 256), found=NO_BOXES),
+        case(truth=box(0, 0, 100, 100)),
     ]
     scored = score(cases)
     assert CENTRE.tolist() == [[256, 256, 512, 512]]
@@ -232,53 +232,25 @@ def test_the_centre_baseline_is_scored_as_a_box_of_half_the_side() -> None:
 def test_without_a_threshold_there_are_no_false_positives_to_count_not_none() -> None:
     astray = box(900, 900, 100, 100)
     cases = [
-        case(finding="Mass", drawn=box(0, 0, 100, 100), found=astray, called=None),
-        case(finding="Nodule", drawn=box(0, 0, 100, 100), found=astray),
+        case(finding="Mass", truth=box(0, 0, 100, 100), found=astray, called=None),
+        case(finding="Nodule", truth=box(0, 0, 100, 100), found=astray),
     ]
     scores = score(cases).iobb["0.25"]
     assert scores.afp == {"mean": 0.5, "Nodule": 0.5}
     assert scores.false_positives_per_image == {"mean": 1, "Nodule": 1}
     assert scores.accuracy == {"mean": 0, "Mass": 0, "Nodule": 0}
-    summary = summarise(score(cases[:1]))
+    summary = summarise_localization(score(cases[:1]))
     assert "afp" not in summary["iobb"]["0.25"]
-    table = tabulate(score(cases)).query("finding == 'Mass'")
+    table = tabulate_overlaps(score(cases)).query("finding == 'Mass'")
     assert table["afp"].isna().all()
 
 
 def test_noise_points_into_a_box_as_often_as_the_box_is_large() -> None:
     quarter = box(0, 0, 512, 512)
-    cases = [case(image=f"{i}.png", drawn=quarter, found=NO_BOXES) for i in range(200)]
+    cases = [case(image=f"{i}.png", truth=quarter, found=NO_BOXES) for i in range(200)]
     share = score(cases).pointing.random["Mass"]
     # 2,000 draws: four standard errors are 0.039.
     assert share == pytest.approx(0.25, abs=0.039)
-
-
-def test_noise_depends_on_seed_image_and_finding_alone() -> None:
-    cases = [case(), case(image="b.png"), case(finding="Nodule")]
-
-    def peaks(cases: list[Case], seed: int) -> dict[tuple[str, str], list[tuple[float, float]]]:
-        found: dict[tuple[str, str], list[tuple[float, float]]] = {}
-        for noisy in put_noise(cases, cells=8, resolution=32, seed=seed):
-            found.setdefault((noisy.image, noisy.finding), []).append(noisy.peak)
-        return found
-
-    first, again = peaks(cases, 0), peaks(cases[::-1], 0)
-    assert first == again
-    drawn = [*first.values(), *peaks(cases, 1).values()]
-    assert len({tuple(points) for points in drawn}) == 6
-    assert all(len(set(points)) > 1 for points in drawn)
-
-
-@pytest.mark.parametrize(("cells", "resolution"), [(1, 4), (7, 128), (8, 32), (7, 100)])
-def test_maps_are_enlarged_as_pytorch_does(cells: int, resolution: int) -> None:
-    heatmap = np.random.default_rng(0).random((cells, cells))
-    expected = torch.nn.functional.interpolate(
-        torch.from_numpy(heatmap)[None, None],
-        size=(resolution, resolution),
-        mode="bilinear",
-        align_corners=False,
-    )[0, 0]
-    np.testing.assert_allclose(enlarge(heatmap, resolution), expected.numpy(), atol=1e-12)
 
 
 def boxes_of(*rows: tuple[str, str]) -> pd.DataFrame:
@@ -299,7 +271,7 @@ def test_cases_pair_each_map_with_the_boxes_of_its_image_and_finding() -> None:
         thresholds=[0.9, None],
         labelled=np.array([[False, False], [False, True]]),
     )
-    assert [(c.image, c.finding, len(c.drawn), len(c.found)) for c in cases] == [
+    assert [(c.image, c.finding, len(c.truth), len(c.found)) for c in cases] == [
         ("a.png", "Mass", 0, 1),
         ("a.png", "Nodule", 0, 0),
         ("b.png", "Mass", 0, 0),
@@ -342,7 +314,7 @@ def test_of_nihs_boxes_188_lack_the_label_in_the_original_file_and_none_in_the_n
 
 
 def test_without_a_box_that_counts_nothing_is_scored_and_nothing_fails() -> None:
-    for scored in (score([]), score([case(drawn=NO_BOXES)])):
+    for scored in (score([]), score([case(truth=NO_BOXES)])):
         assert scored.boxes == 0
         assert not scored.findings
         assert scored.shown == [PICTURE]

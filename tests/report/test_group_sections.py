@@ -9,15 +9,15 @@ from reading import column, find, texts, words
 from chestxray14.base.findings import FINDINGS
 from chestxray14.report.group_sections import describe_groups, name_findings
 from chestxray14.report.results import Run
-from chestxray14.scoring.evaluation import Attribute, Gap, Group
+from chestxray14.scoring.evaluation import Attribute, Gap, Subgroup
 
 
-def member(macro: float | None = None, **gaps: float) -> Group:
+def member(macro: float | None = None, **gaps: float) -> Subgroup:
     """Make up a group with a macro AUROC, or none, and with gaps by finding.
 
     Each gap is of 1,011 positives and has an interval of 0.1 to either side.
     """
-    return Group(
+    return Subgroup(
         images=1234,
         patients=321,
         auroc={} if macro is None else {"macro": estimate(macro)},
@@ -35,7 +35,9 @@ def with_groups(run: Run, **attributes: Attribute) -> Run:
     )
 
 
-def attribute(shared: tuple[str, ...] = FINDINGS, unknown: int = 0, **groups: Group) -> Attribute:
+def attribute(
+    shared: tuple[str, ...] = FINDINGS, unknown: int = 0, **groups: Subgroup
+) -> Attribute:
     return Attribute(shared=shared, groups=groups, unknown=unknown)
 
 

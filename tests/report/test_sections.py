@@ -19,7 +19,7 @@ from chestxray14.report.localization_sections import describe_localization
 from chestxray14.report.look_alikes import describe_look_alikes
 from chestxray14.report.results import Curves, Run
 from chestxray14.report.sections import Section
-from chestxray14.scoring.evaluation import Attribute, Group, LookAlikes
+from chestxray14.scoring.evaluation import Attribute, LookAlikes, Subgroup
 
 
 def describe_boxes(comparison: Comparison) -> list[Section]:
@@ -67,7 +67,7 @@ def without_validation(run: Run) -> Run:
 
 def with_nobody(run: Run) -> Run:
     """Return a run whose groups hold no image, and one of whose attributes is unknown."""
-    nobody = Group(images=0, patients=0, auroc={}, too_few=run.scored, tpr_gap={})
+    nobody = Subgroup(images=0, patients=0, auroc={}, too_few=run.scored, tpr_gap={})
     empty = {
         "sex": Attribute(shared=(), groups={"women": nobody}, unknown=200),
         "view": Attribute(shared=(), groups={}, unknown=200),

@@ -6,13 +6,13 @@ from numpy.typing import NDArray
 from sklearn.metrics import recall_score, roc_auc_score
 
 from chestxray14.scoring.bootstrap import (
-    Drawn,
+    Resamples,
     bootstrap_auroc,
     bootstrap_findings,
     bootstrap_sensitivity,
-    compare,
     draw_patients,
     estimate,
+    estimate_difference,
     interval,
     p_value,
 )
@@ -116,7 +116,7 @@ def test_any_weights_and_ties_give_the_auroc_of_scikit_learn_and_one_class_gives
     labels, scores, weights = np.array([*rows, *more]).T
     drawn_once = np.arange(len(labels)) < len(rows)
     counts = np.column_stack([weights, drawn_once, drawn_once & labels]).astype(np.uint8)
-    found = bootstrap_auroc(labels, scores / 4, Drawn(np.arange(len(labels)), counts))
+    found = bootstrap_auroc(labels, scores / 4, Resamples(np.arange(len(labels)), counts))
     np.testing.assert_allclose(found, reference(labels, scores / 4, counts), rtol=0, atol=1e-12)
     assert np.isnan(found[2])
 
@@ -180,7 +180,7 @@ def test_a_paired_difference_agrees_with_one_computed_by_hand() -> None:
     # no negative. The first network has one of four pairs wrong: (2, 3).
     counts = np.zeros((10, 4), dtype=np.uint8)
     counts[:4] = [[1, 2, 0, 2], [1, 0, 2, 2], [1, 2, 0, 0], [1, 0, 2, 0]]
-    drawn = Drawn(np.arange(10), counts)
+    drawn = Resamples(np.arange(10), counts)
     differences = bootstrap_auroc(labels, first, drawn) - bootstrap_auroc(labels, second, drawn)
     np.testing.assert_array_equal(differences, [-0.25, 0, 0, np.nan])
     # Of three draws, three are <= 0 and two >= 0: 2 * (2 + 1) / (3 + 1) is above 1.
@@ -239,8 +239,8 @@ def test_too_few_patients_give_no_interval_and_no_p(
     ):
         assert np.isnan(draws).all()
         assert estimate(1.0, draws) == Estimate(value=1.0)
-        assert compare(0.1, draws) == Difference(value=0.1)
-        assert not compare(0.1, draws).told_apart
+        assert estimate_difference(0.1, draws) == Difference(value=0.1)
+        assert not estimate_difference(0.1, draws).told_apart
 
 
 def test_ten_patients_two_of_them_with_the_finding_are_enough() -> None:
@@ -291,10 +291,10 @@ def test_the_sensitivity_of_a_draw_is_that_of_its_images_repeated() -> None:
 def test_networks_are_told_apart_by_p_below_005_and_by_nothing_else() -> None:
     # 25 of 1,000 draws below 0 leave it just outside the interval; p counts one more.
     draws = np.concatenate([np.full(25, -0.1), np.full(975, 0.1)])
-    found = compare(0.1, draws)
+    found = estimate_difference(0.1, draws)
     assert (found.low, found.high) == interval(draws)
     assert found.low is not None
     assert found.low > 0
     assert found.p == p_value(draws) == pytest.approx(2 * 26 / 1001)
     assert not found.told_apart
-    assert compare(0.1, draws[2:]).told_apart
+    assert estimate_difference(0.1, draws[2:]).told_apart

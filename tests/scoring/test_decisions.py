@@ -12,7 +12,7 @@ from sklearn.metrics import (
     recall_score,
 )
 
-from chestxray14.scoring.decisions import choose_threshold, tabulate
+from chestxray14.scoring.decisions import choose_threshold, score_decisions
 from chestxray14.scoring.evaluation import AVERAGES, Decision, Rule
 
 RULES: tuple[Rule, ...] = get_args(Rule)
@@ -98,7 +98,7 @@ def test_the_table_equals_the_report_of_scikit_learn(rows: list[list[tuple[bool,
     report = classification_report(
         labels, decisions, target_names=names, output_dict=True, zero_division=0
     )
-    table = tabulate(labels, decisions, findings=names)
+    table = score_decisions(labels, decisions, findings=names)
     assert list(table) == [*names, *AVERAGES] == list(report)
     for name, decision in table.items():
         assert fields(decision) == pytest.approx(reported(report[name]))
@@ -109,7 +109,7 @@ def test_the_table_of_a_single_finding_has_its_own_scores_as_averages(
     rows: list[tuple[bool, bool]],
 ) -> None:
     labels, decisions = np.array(rows).T.astype(int)[:, :, None]
-    table = tabulate(labels, decisions, findings=["Mass"])
+    table = score_decisions(labels, decisions, findings=["Mass"])
     expected = precision_recall_fscore_support(
         labels[:, 0], decisions[:, 0], average="binary", zero_division=0
     )[:3]
@@ -122,6 +122,6 @@ def test_the_table_of_a_single_finding_has_its_own_scores_as_averages(
 
 def test_floats_and_booleans_do_as_well_as_integers() -> None:
     labels, probabilities = np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([[0.5, 0.5], [0.4, 0.6]])
-    table = tabulate(labels, probabilities >= [0.4, 0.55], findings=["Mass", "Nodule"])
+    table = score_decisions(labels, probabilities >= [0.4, 0.55], findings=["Mass", "Nodule"])
     assert fields(table["Mass"]) == pytest.approx((1 / 2, 1, 2 / 3, 1))
     assert fields(table["Nodule"]) == (0, 0, 0, 1)

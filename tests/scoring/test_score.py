@@ -22,7 +22,7 @@ from chestxray14.base.errors import InputError
 from chestxray14.base.findings import FINDINGS, NO_FINDING, format_label
 from chestxray14.base.scores import DIGITS
 from chestxray14.files.predictions import Predicted, match
-from chestxray14.scoring.score import score, summarise
+from chestxray14.scoring.score import score, summarise_evaluation
 
 
 def test_every_score_of_a_finding_is_scikit_learns() -> None:
@@ -137,7 +137,7 @@ def test_without_validation_there_is_one_threshold_and_no_calibration() -> None:
     assert all(scores.calibrated is None for scores in found.findings.values())
     assert all(not g.tpr_gap for a in found.subgroups.values() for g in a.groups.values())
     assert set(scoring.reliability["calibration"]) == {"as predicted"}
-    assert "after_platt" not in summarise(found)["brier"]
+    assert "after_platt" not in summarise_evaluation(found)["brier"]
 
 
 def test_a_finding_of_one_class_is_named_and_in_no_average() -> None:
@@ -184,7 +184,7 @@ def test_training_images_without_one_of_the_findings_give_no_look_alike() -> Non
 
 def test_the_summary_is_short_and_says_what_was_scored() -> None:
     scoring = evaluate(predicted(), predicted(seed=1))
-    found, metrics = scoring.evaluation, summarise(scoring.evaluation)
+    found, metrics = scoring.evaluation, summarise_evaluation(scoring.evaluation)
     numbers = [
         value for part in metrics.values() if isinstance(part, dict) for value in part.values()
     ]
@@ -221,9 +221,11 @@ def test_validation_positives_are_counted_where_validation_predicts_the_finding(
 
 
 def test_the_summary_has_no_f1_over_fewer_findings_than_are_scored() -> None:
-    whole = summarise(evaluate(predicted(), predicted(seed=1)).evaluation)
+    whole = summarise_evaluation(evaluate(predicted(), predicted(seed=1)).evaluation)
     assert set(whole["f1_macro"]) == {"half", "youden", "max_f1", "sensitivity"}
-    some = summarise(evaluate(predicted(), predicted(seed=1, rare=("Hernia",))).evaluation)
+    some = summarise_evaluation(
+        evaluate(predicted(), predicted(seed=1, rare=("Hernia",))).evaluation
+    )
     assert some["f1_macro"] == {"half": whole["f1_macro"]["half"]}
 
 

@@ -53,7 +53,7 @@ class Heatmaps:
     maps: NDArray[np.float32]
 
 
-class _Record(_Written):
+class _Header(_Written):
     images: tuple[str, ...]
     findings: tuple[str, ...]
     geometry: Geometry
@@ -61,7 +61,7 @@ class _Record(_Written):
 
 def write_heatmaps(path: Path, heatmaps: Heatmaps) -> None:
     """Write maps and what they are of as one safetensors file."""
-    record = _Record(
+    record = _Header(
         images=heatmaps.images, findings=heatmaps.findings, geometry=heatmaps.geometry
     )
     write_tensors(path, {"maps": heatmaps.maps}, record=record.model_dump(mode="json"))
@@ -76,7 +76,7 @@ def read_heatmaps(path: Path) -> Heatmaps:
         raise InputError(f"{path} not found; run the predict stage")
     try:
         tensors, content = read_tensors(path)
-        record = _Record.model_validate(content)
+        record = _Header.model_validate(content)
         maps: NDArray[Any] = tensors["maps"]
         expected = len(record.images), len(record.geometry.windows), len(record.findings)
         if maps.shape[:3] != expected or maps.ndim != 5:

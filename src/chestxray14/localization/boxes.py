@@ -83,13 +83,13 @@ def iou(first: Boxes, second: Boxes) -> NDArray[np.float64]:
     return over
 
 
-def iobb(detected: Boxes, drawn: Boxes) -> NDArray[np.float64]:
+def iobb(detected: Boxes, truth: Boxes) -> NDArray[np.float64]:
     """Return intersection over the area of the detected box (Wang et al. 2017), 0 to 1.
 
-    `detected` (n, 4) are a network's, `drawn` (m, 4) a radiologist's, the result is (n, m). A
+    `detected` (n, 4) are a network's, `truth` (m, 4) a radiologist's, the result is (n, m). A
     small box inside a large lesion has 1, whatever it misses of it.
     """
-    over: NDArray[np.float64] = intersect(detected, drawn) / detected[:, 2:].prod(axis=1)[:, None]
+    over: NDArray[np.float64] = intersect(detected, truth) / detected[:, 2:].prod(axis=1)[:, None]
     return over
 
 

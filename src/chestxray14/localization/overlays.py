@@ -17,7 +17,7 @@ SMALLEST_SIDE = 512
 OPACITY = 0.6
 """How much of the radiograph the strongest place hides."""
 
-DRAWN_COLOUR, FOUND_COLOUR = (0, 255, 255), (255, 255, 255)
+TRUTH_COLOUR, FOUND_COLOUR = (0, 255, 255), (255, 255, 255)
 """Of a radiologist's box, cyan and thick, and of a predicted one, white and thin."""
 
 _LINE = 22
@@ -28,14 +28,14 @@ def draw_overlay(
     heatmap: NDArray[np.float32],
     *,
     captions: Sequence[str],
-    drawn: Boxes = NO_BOXES,
+    truth: Boxes = NO_BOXES,
     found: Boxes = NO_BOXES,
 ) -> Image.Image:
     """Return a radiograph (P, P) under its heatmap (P, P) and boxes (n, 4), captions below.
 
     Strength is relative: the map's maximum is opaque to `OPACITY` and yellow, zero and what is below
     are clear, as is what the network did not see (NaN). The colours are matplotlib's plasma, whose steps look even and none of which is grey.
-    `drawn` are radiologists' boxes, `found` predicted ones.
+    `truth` are radiologists' boxes, `found` predicted ones.
     """
     side = max(SMALLEST_SIDE, len(pixels))
     grey = Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC).convert("RGB")
@@ -50,7 +50,7 @@ def draw_overlay(
     picture = Image.new("RGB", (side, side + _LINE * len(captions) + 6))
     picture.paste(Image.fromarray(mixed.astype(np.uint8)))
     draw = ImageDraw.Draw(picture)
-    for boxes, colour, width in ((found, FOUND_COLOUR, 2), (drawn, DRAWN_COLOUR, 4)):
+    for boxes, colour, width in ((found, FOUND_COLOUR, 2), (truth, TRUTH_COLOUR, 4)):
         for x, y, w, h in np.rint(boxes * side / IMAGE_PX).clip(0, side).astype(int).tolist():
             end = (max(x, x + w - 1), max(y, y + h - 1))
             draw.rectangle(((x, y), end), outline=colour, width=width)

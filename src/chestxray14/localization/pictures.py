@@ -7,8 +7,8 @@ from chestxray14.base.findings import BOXED_FINDINGS
 from chestxray14.base.notices import NOTICE
 from chestxray14.base.scores import DIGITS
 from chestxray14.localization.boxes import iobb
+from chestxray14.localization.cases import Case
 from chestxray14.localization.record import HEADLINES, Shown
-from chestxray14.localization.score import Case
 
 
 def choose_shown(cases: Sequence[Case], *, each: int, seed: int) -> list[tuple[Case, Shown]]:
@@ -19,9 +19,9 @@ def choose_shown(cases: Sequence[Case], *, each: int, seed: int) -> list[tuple[C
     """
     chosen = []
     for k, finding in enumerate(BOXED_FINDINGS):
-        boxed = [case for case in cases if case.finding == finding and len(case.drawn)]
+        boxed = [case for case in cases if case.finding == finding and len(case.truth)]
         order = generator(seed, k).permutation(len(boxed))
-        overlaps = [float(iobb(case.found, case.drawn).max(initial=0)) for case in boxed]
+        overlaps = [float(iobb(case.found, case.truth).max(initial=0)) for case in boxed]
         for hit in (True, False):
             alike = [i for i in order if (overlaps[i] > float(HEADLINES["IoBB"])) == hit]
             for number, i in enumerate(alike[:each], start=1):

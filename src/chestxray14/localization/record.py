@@ -23,11 +23,11 @@ MEAN = "mean"
 """Stands for the mean over findings among their names, first of all."""
 
 
-class _Record(BaseModel):
+class _Localized(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False, extra="forbid")
 
 
-class FindingBoxes(_Record):
+class FindingBoxes(_Localized):
     """The boxes of one finding.
 
     `boxes` are the radiologists', `unlabelled` those whose image lacks the label (188 of NIH's do,
@@ -44,7 +44,7 @@ class FindingBoxes(_Record):
     median_area: Rate | None = None
 
 
-class Overlap(_Record):
+class Overlap(_Localized):
     """The scores at one threshold of overlap, by finding and as `MEAN` over them.
 
     `accuracy` is the share of radiologists' boxes that a predicted box hits, `random` what maps of
@@ -60,7 +60,7 @@ class Overlap(_Record):
     false_positives_per_image: dict[str, Rate]
 
 
-class Pointing(_Record):
+class Pointing(_Localized):
     """Shares of radiologists' boxes, the network's and the baselines', keys as in `Overlap`."""
 
     accuracy: dict[str, Share]
@@ -68,7 +68,7 @@ class Pointing(_Record):
     centre: dict[str, Share]
 
 
-class Shown(_Record):
+class Shown(_Localized):
     """One picture of a radiograph, its heatmap and the boxes of one finding, `file` by name.
 
     `iobb` is the best overlap of a predicted box with a radiologist's, a `hit` where it exceeds
@@ -83,7 +83,7 @@ class Shown(_Record):
     iobb: Share
 
 
-class Localization(_Record):
+class Localization(_Localized):
     """Everything `localize` says of one network's heatmaps on its annotated test images.
 
     `method` names what drew them; `grid_px` is the side of the network's cells in 1024-pixel
@@ -114,7 +114,7 @@ class Localization(_Record):
         return {"IoBB": self.iobb, "IoU": self.iou}
 
 
-def summarise(localization: Localization) -> dict[str, Any]:
+def summarise_localization(localization: Localization) -> dict[str, Any]:
     """Return what fits in a diff: counts, median areas, means over the findings at `HEADLINES`.
 
     Without any box that counts, the counts alone.
@@ -142,7 +142,7 @@ def summarise(localization: Localization) -> dict[str, Any]:
     }
 
 
-def tabulate(localization: Localization) -> pd.DataFrame:
+def tabulate_overlaps(localization: Localization) -> pd.DataFrame:
     """Return a row for each overlap (`IoBB`, `IoU`), threshold, and finding or `MEAN`.
 
     Columns: overlap, threshold, finding, boxes, accuracy, random, centre, afp and

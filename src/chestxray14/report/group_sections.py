@@ -15,7 +15,7 @@ from chestxray14.report.tables import (
     join_columns,
     text_column,
 )
-from chestxray14.report.wording import gap_text, title_group
+from chestxray14.report.wording import share_gap_text, title_group
 from chestxray14.scoring.evaluation import Attribute, Estimate, Gap
 
 GAPS = 10
@@ -176,7 +176,7 @@ def _describe_gaps(group: Group) -> Section:
         (
             Column("Gap", "to the other group, or to the median of all; 95 % interval"),
             [
-                Cell(gap_text(gap.value), note=interval_text(gap.low, gap.high))
+                Cell(share_gap_text(gap.value), note=interval_text(gap.low, gap.high))
                 for _, _, gap in gaps
             ],
         ),

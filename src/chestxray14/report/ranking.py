@@ -16,7 +16,7 @@ from chestxray14.report.tables import (
     p_text,
     text_column,
 )
-from chestxray14.scoring.bootstrap import compare, estimate
+from chestxray14.scoring.bootstrap import estimate, estimate_difference
 from chestxray14.scoring.evaluation import Difference, Estimate
 
 
@@ -26,7 +26,7 @@ def measure_gap(upper: Run, lower: Run | Floor, findings: Sequence[str]) -> Diff
     Both are of the same test images and so share their draws.
     """
     value = mean_auroc(upper.auroc, findings) - mean_auroc(lower.auroc, findings)
-    return compare(value, upper.draw_mean(findings) - lower.draw_mean(findings))
+    return estimate_difference(value, upper.draw_mean(findings) - lower.draw_mean(findings))
 
 
 def gap_text(upper: Run, lower: Run | Floor, findings: Sequence[str]) -> str:

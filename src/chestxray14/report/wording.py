@@ -32,7 +32,7 @@ def share_text(share: float) -> str:
     return f"{share:.3f}"
 
 
-def gap_text(gap: float) -> str:
+def share_gap_text(gap: float) -> str:
     """Return a difference of two shares as the report prints it."""
     # Adding 0 makes a gap that rounds to minus zero plain zero.
     rounded = round(gap, 3) + 0.0

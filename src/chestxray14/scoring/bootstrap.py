@@ -23,7 +23,7 @@ FEWEST_OF_A_CLASS = 2
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Resamples:
     """Bootstrap draws of patients, image by image.
 
     `patients` (n,) is the patient of each image, `counts` (n, draws) how often each image occurs in
@@ -33,9 +33,9 @@ class Drawn:
     patients: NDArray[np.intp]
     counts: NDArray[np.uint8]
 
-    def restrict(self, rows: NDArray[np.generic]) -> "Drawn":
+    def restrict(self, rows: NDArray[np.generic]) -> "Resamples":
         """Return the same draws of some images, given by place or as a mask."""
-        return Drawn(self.patients[rows], self.counts[rows])
+        return Resamples(self.patients[rows], self.counts[rows])
 
     def count_patients(self, rows: NDArray[np.bool_]) -> int:
         """Return how many patients have one of the images of a mask (n,)."""
@@ -48,7 +48,7 @@ class Drawn:
         )
 
 
-def draw_patients(patients: ArrayLike, *, draws: int, seed: int) -> Drawn:
+def draw_patients(patients: ArrayLike, *, draws: int, seed: int) -> Resamples:
     """Return the draws of the (n,) patients of n images.
 
     A draw takes as many patients as there are, with replacement, and all images of each: the
@@ -60,13 +60,15 @@ def draw_patients(patients: ArrayLike, *, draws: int, seed: int) -> Drawn:
     size = len(distinct)
     rng = np.random.default_rng(seed)
     # A patient drawn more than 255 times would overflow: the odds are below 1 to 10^500.
-    drawn = np.empty((size, draws), dtype=np.uint8)
+    counts = np.empty((size, draws), dtype=np.uint8)
     for draw in range(draws):
-        drawn[:, draw] = np.bincount(rng.integers(size, size=size), minlength=size)
-    return Drawn(places, drawn[places])
+        counts[:, draw] = np.bincount(rng.integers(size, size=size), minlength=size)
+    return Resamples(places, counts[places])
 
 
-def bootstrap_auroc(labels: ArrayLike, scores: ArrayLike, drawn: Drawn) -> NDArray[np.float64]:
+def bootstrap_auroc(
+    labels: ArrayLike, scores: ArrayLike, resamples: Resamples
+) -> NDArray[np.float64]:
     """Return the AUROC of every draw, (draws,), NaN where it has one class only.
 
     `labels` are zeros and ones and `scores` grow with the finding, both (n,), or (n, k) for the
@@ -75,26 +77,28 @@ def bootstrap_auroc(labels: ArrayLike, scores: ArrayLike, drawn: Drawn) -> NDArr
     """
     truth, given = np.asarray(labels), np.asarray(scores)
     present = (truth == 1).reshape(len(truth), -1)
-    if not drawn.suffice(present.any(axis=1), ~present.all(axis=1)):
-        return np.full(drawn.counts.shape[1], np.nan)
-    return _draw([_prepare(truth, given)], drawn.counts)[:, 0]
+    if not resamples.suffice(present.any(axis=1), ~present.all(axis=1)):
+        return np.full(resamples.counts.shape[1], np.nan)
+    return _draw([_prepare(truth, given)], resamples.counts)[:, 0]
 
 
-def bootstrap_findings(labels: ArrayLike, scores: ArrayLike, drawn: Drawn) -> NDArray[np.float64]:
+def bootstrap_findings(
+    labels: ArrayLike, scores: ArrayLike, resamples: Resamples
+) -> NDArray[np.float64]:
     """Return the AUROC of each of k findings in every draw, (draws, k), as `bootstrap_auroc`.
 
     `labels` and `scores` are (n, k).
     """
     truth, given = np.asarray(labels), np.asarray(scores)
-    auroc = np.full((drawn.counts.shape[1], truth.shape[1]), np.nan)
+    auroc = np.full((resamples.counts.shape[1], truth.shape[1]), np.nan)
     present = truth == 1
-    known = [i for i in range(truth.shape[1]) if drawn.suffice(present[:, i], ~present[:, i])]
-    auroc[:, known] = _draw([_prepare(truth[:, i], given[:, i]) for i in known], drawn.counts)
+    known = [i for i in range(truth.shape[1]) if resamples.suffice(present[:, i], ~present[:, i])]
+    auroc[:, known] = _draw([_prepare(truth[:, i], given[:, i]) for i in known], resamples.counts)
     return auroc
 
 
 def bootstrap_sensitivity(
-    labels: ArrayLike, calls: ArrayLike, drawn: Drawn
+    labels: ArrayLike, calls: ArrayLike, resamples: Resamples
 ) -> NDArray[np.float64]:
     """Return the share of the images with the finding that are called, in every draw, (draws,).
 
@@ -102,9 +106,9 @@ def bootstrap_sensitivity(
     and in all draws for too few patients, as `bootstrap_auroc`.
     """
     present = np.asarray(labels) == 1
-    if not drawn.suffice(present):
-        return np.full(drawn.counts.shape[1], np.nan)
-    counts = drawn.counts[present]
+    if not resamples.suffice(present):
+        return np.full(resamples.counts.shape[1], np.nan)
+    counts = resamples.counts[present]
     called = counts[np.asarray(calls)[present] == 1].sum(axis=0, dtype=np.float64)
     with np.errstate(invalid="ignore"):
         shares: NDArray[np.float64] = called / counts.sum(axis=0, dtype=np.float64)
@@ -131,7 +135,7 @@ def estimate(value: float, draws: NDArray[np.float64]) -> Estimate:
     return Estimate(value=value, low=low, high=high)
 
 
-def compare(value: float, draws: NDArray[np.float64]) -> Difference:
+def estimate_difference(value: float, draws: NDArray[np.float64]) -> Difference:
     """Return a paired difference with the interval and the p of its draws.
 
     `draws` has one network's score less another's, both in the same draw of patients. Without

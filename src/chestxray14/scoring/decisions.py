@@ -41,7 +41,7 @@ def choose_threshold(
     return float(candidates[best])
 
 
-def tabulate(
+def score_decisions(
     labels: ArrayLike, decisions: ArrayLike, *, findings: Sequence[str]
 ) -> dict[str, Decision]:
     """Return precision, recall and F1 of each finding, then of `AVERAGES`.

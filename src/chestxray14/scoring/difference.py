@@ -5,7 +5,7 @@ import numpy as np
 from chestxray14.base.errors import InputError
 from chestxray14.base.findings import FINDINGS
 from chestxray14.base.scores import round_record
-from chestxray14.scoring.bootstrap import compare
+from chestxray14.scoring.bootstrap import estimate_difference
 from chestxray14.scoring.evaluation import Differences
 from chestxray14.scoring.score import Scoring
 
@@ -23,10 +23,10 @@ def subtract(first: Scoring, second: Scoring) -> Differences:
     for each, findings in zip((first, second), scored, strict=True):
         values.append([each.evaluation.findings[finding].auroc.value for finding in shared])
         draws.append(each.draws[:, [findings.index(finding) for finding in shared]])
-    value, drawn = np.array(values[0]) - np.array(values[1]), draws[0] - draws[1]
-    differences = {"macro": compare(float(value.mean()), drawn.mean(axis=1))}
+    value, gaps = np.array(values[0]) - np.array(values[1]), draws[0] - draws[1]
+    differences = {"macro": estimate_difference(float(value.mean()), gaps.mean(axis=1))}
     for i, finding in enumerate(shared):
-        differences[finding] = compare(float(value[i]), drawn[:, i])
+        differences[finding] = estimate_difference(float(value[i]), gaps[:, i])
     evaluation = first.evaluation
     told = Differences(
         findings=len(shared),

@@ -21,11 +21,11 @@ AVERAGES = ("micro avg", "macro avg", "weighted avg", "samples avg")
 """The averages of scikit-learn's classification report, below its findings."""
 
 
-class _Record(BaseModel):
+class _Evaluated(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False, extra="forbid")
 
 
-class Estimate(_Record):
+class Estimate(_Evaluated):
     """A score with its 95 % interval over the draws of patients that have both classes.
 
     Bounds are None where too few draws, or too few patients, have a score.
@@ -36,7 +36,7 @@ class Estimate(_Record):
     high: Share | None = None
 
 
-class Difference(_Record):
+class Difference(_Evaluated):
     """One network less another in the same draws of patients, with the two-sided p value.
 
     The interval and p are over the draws that have both classes, and None where too few draws, or
@@ -54,7 +54,7 @@ class Difference(_Record):
         return self.p is not None and self.p < 0.05
 
 
-class Differences(_Record):
+class Differences(_Evaluated):
     """difference.json: one network less another, over the `findings` that both score.
 
     `differences` has each of these and `macro`, their mean.
@@ -69,7 +69,7 @@ class Differences(_Record):
     differences: dict[str, Difference]
 
 
-class Gap(_Record):
+class Gap(_Evaluated):
     """A group's sensitivity less that of others, with its 95 % interval.
 
     Bounds are None as in `Estimate`. `positives` are the group's images with the finding.
@@ -81,7 +81,7 @@ class Gap(_Record):
     positives: Count
 
 
-class Calibrated(_Record):
+class Calibrated(_Evaluated):
     """The scores after Platt's sigmoid(slope * logit + intercept), fitted on the validation part.
 
     `slope` is never below 0, which would turn the order round: it is 0 where validation says so.
@@ -94,7 +94,7 @@ class Calibrated(_Record):
     ece_mass: Share
 
 
-class FindingScores(_Record):
+class FindingScores(_Evaluated):
     """The scores of one finding, or of the derived No Finding, that is both present and absent.
 
     `lift` is average precision over prevalence, which is what chance reaches. `ece_width` and
@@ -118,7 +118,7 @@ class FindingScores(_Record):
     calibrated: Calibrated | None = None
 
 
-class Decision(_Record):
+class Decision(_Evaluated):
     """Precision, recall and F1, 0 where they are 0 / 0, as scikit-learn's report has them."""
 
     precision: Share
@@ -127,14 +127,14 @@ class Decision(_Record):
     positives: Count
 
 
-class OperatingPoint(_Record):
+class OperatingPoint(_Evaluated):
     """Thresholds by finding; decisions by finding and by `AVERAGES`."""
 
     thresholds: dict[str, Share]
     decisions: dict[str, Decision]
 
 
-class Group(_Record):
+class Subgroup(_Evaluated):
     """One group of test images, say of women.
 
     `auroc` has each finding with enough patients with an image that shows it and enough with one
@@ -151,15 +151,15 @@ class Group(_Record):
     tpr_gap: dict[str, Gap]
 
 
-class Attribute(_Record):
-    """The groups by one attribute; `unknown` images have no value. `shared` as in `Group`."""
+class Attribute(_Evaluated):
+    """The groups by one attribute; `unknown` images have no value. `shared` as in `Subgroup`."""
 
     shared: tuple[str, ...]
-    groups: dict[str, Group]
+    groups: dict[str, Subgroup]
     unknown: Count
 
 
-class LookAlikes(_Record):
+class LookAlikes(_Evaluated):
     """Numbers that are mistaken for a macro AUROC; None where they cannot be had.
 
     `label_accuracy` is the share of right labels at 0.5 over all findings, `all_negative` that of
@@ -173,7 +173,7 @@ class LookAlikes(_Record):
     training_images: Share | None = None
 
 
-class Evaluation(_Record):
+class Evaluation(_Evaluated):
     """Everything `evaluate` says of one network; `findings` in the order of Wang et al. 2017.
 
     `auroc` has macro, micro and weighted (by positives), `average_precision` macro and micro.

@@ -15,7 +15,7 @@ from chestxray14.base.scores import DIGITS, auroc, round_record
 from chestxray14.files.names import hash_names
 from chestxray14.files.predictions import Predicted
 from chestxray14.scoring.bootstrap import (
-    Drawn,
+    Resamples,
     bootstrap_auroc,
     bootstrap_findings,
     draw_patients,
@@ -23,7 +23,7 @@ from chestxray14.scoring.bootstrap import (
 )
 from chestxray14.scoring.calibration import apply_platt, expected_calibration_error, fit_platt
 from chestxray14.scoring.curves import precision_recall_table, reliability_table, roc_table
-from chestxray14.scoring.decisions import choose_threshold, tabulate
+from chestxray14.scoring.decisions import choose_threshold, score_decisions
 from chestxray14.scoring.evaluation import (
     RULES,
     Calibrated,
@@ -76,8 +76,8 @@ def score(
             "no finding is both present and absent in the predicted test images, nothing to score"
         )
     labels, scores = test.labels(columns), test.scores(columns)
-    drawn = draw_patients(test.known["patient"], draws=params.draws, seed=params.seed)
-    draws = bootstrap_findings(labels, scores, drawn)
+    resamples = draw_patients(test.known["patient"], draws=params.draws, seed=params.seed)
+    draws = bootstrap_findings(labels, scores, resamples)
     platt = {} if val is None else _fit_platt(val, columns)
     calibrated = {
         name: apply_platt(scores[:, columns.index(name)], slope=slope, intercept=intercept)
@@ -94,7 +94,9 @@ def score(
         bins=params.bins,
         sensitivity=params.sensitivity,
         at_least=params.at_least,
-        auroc=_average_auroc(labels[:, :n], scores[:, :n], draws=draws[:, :n], drawn=drawn),
+        auroc=_average_auroc(
+            labels[:, :n], scores[:, :n], draws=draws[:, :n], resamples=resamples
+        ),
         average_precision={
             average: float(average_precision_score(labels[:, :n], scores[:, :n], average=average))
             for average in ("macro", "micro")
@@ -119,7 +121,7 @@ def score(
             test.known,
             labels[:, :n],
             scores[:, :n],
-            drawn,
+            resamples,
             findings=findings,
             thresholds=points["youden"].thresholds if "youden" in points else None,
             at_least=params.at_least,
@@ -138,7 +140,7 @@ def score(
     )
 
 
-def summarise(evaluation: Evaluation) -> dict[str, Any]:
+def summarise_evaluation(evaluation: Evaluation) -> dict[str, Any]:
     """Return what metrics/<name>/test.json holds: few enough numbers to read in a diff.
 
     Brier score and ECE (bins of equally many images) are means over the findings, and F1 is that of
@@ -180,17 +182,17 @@ def _fit_platt(val: Predicted, columns: Sequence[str]) -> dict[str, tuple[float,
 
 
 def _average_auroc(
-    labels: Labels, scores: Matrix, *, draws: Matrix, drawn: Drawn
+    labels: Labels, scores: Matrix, *, draws: Matrix, resamples: Resamples
 ) -> dict[str, Estimate]:
     """Return macro, micro and weighted AUROC; a draw counts where it scores every finding."""
     single = [float(roc_auc_score(labels[:, i], scores[:, i])) for i in range(labels.shape[1])]
     positives = labels.sum(axis=0, dtype=np.int64)
-    weights = drawn.counts.T.astype(np.float32) @ labels.astype(np.float32)
+    weights = resamples.counts.T.astype(np.float32) @ labels.astype(np.float32)
     return {
         "macro": estimate(float(np.mean(single)), draws.mean(axis=1)),
         "micro": estimate(
             float(roc_auc_score(labels.ravel(), scores.ravel())),
-            bootstrap_auroc(labels, scores, drawn),
+            bootstrap_auroc(labels, scores, resamples),
         ),
         "weighted": estimate(
             float(np.average(single, weights=positives)),
@@ -263,7 +265,7 @@ def _decide(
             decisions = test.scores(chosen) >= np.array([thresholds[name] for name in chosen])
             points[rule] = OperatingPoint(
                 thresholds=thresholds,
-                decisions=tabulate(test.labels(chosen), decisions, findings=chosen),
+                decisions=score_decisions(test.labels(chosen), decisions, findings=chosen),
             )
     return points
 

@@ -14,13 +14,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from chestxray14.base.scores import auroc
 from chestxray14.scoring.bootstrap import (
-    Drawn,
+    Resamples,
     bootstrap_findings,
     bootstrap_sensitivity,
     estimate,
     interval,
 )
-from chestxray14.scoring.evaluation import Attribute, Estimate, Gap, Group
+from chestxray14.scoring.evaluation import Attribute, Estimate, Gap, Subgroup
 
 # In words, since the letters F and M stand beside findings and views in a report.
 SEXES = {"F": "women", "M": "men"}
@@ -52,14 +52,14 @@ class _Member:
     rows: NDArray[np.intp]
     labels: NDArray[np.uint8]
     probabilities: NDArray[np.float64]
-    drawn: Drawn
+    resamples: Resamples
 
 
 def compare_groups(
     table: pd.DataFrame,
     labels: ArrayLike,
     probabilities: ArrayLike,
-    drawn: Drawn,
+    resamples: Resamples,
     *,
     findings: Sequence[str],
     thresholds: Mapping[str, float] | None,
@@ -67,7 +67,7 @@ def compare_groups(
 ) -> dict[str, Attribute]:
     """Return the scores of each group of test images, by attribute.
 
-    `labels` and `probabilities` are (n, len(findings)) and `drawn` is the draws of the n rows of
+    `labels` and `probabilities` are (n, len(findings)) and `resamples` is the draws of the n rows of
     `table`. A finding is scored in a group with `at_least` patients with an image that shows it and
     `at_least` with one that does not. A true positive rate at `thresholds` takes `at_least`
     patients with an image that shows it; the gap is the rate less the other, or less the median
@@ -78,7 +78,7 @@ def compare_groups(
     compared = {}
     for attribute, names in group_images(table).items():
         members = {
-            str(name): _Member(rows, truth[rows], given[rows], drawn.restrict(rows))
+            str(name): _Member(rows, truth[rows], given[rows], resamples.restrict(rows))
             for name in names.cat.categories
             if len(rows := np.flatnonzero(names == name))
         }
@@ -99,7 +99,7 @@ def compare_groups(
             shared=shared,
             unknown=int(names.isna().sum()),
             groups={
-                name: Group(
+                name: Subgroup(
                     images=len(member.rows),
                     patients=int(table["patient"].iloc[member.rows].nunique()),
                     auroc=_estimates(values[name], draws[name], shared=shared),
@@ -124,12 +124,12 @@ def _score(
     enough = [
         i
         for i, shown in enumerate(present)
-        if min(map(member.drawn.count_patients, (shown, ~shown))) >= at_least
+        if min(map(member.resamples.count_patients, (shown, ~shown))) >= at_least
     ]
     scored = tuple(findings[i] for i in enough)
     labels, probabilities = member.labels[:, enough], member.probabilities[:, enough]
     values = auroc(labels, probabilities, findings=scored)
-    draws = bootstrap_findings(labels, probabilities, member.drawn)
+    draws = bootstrap_findings(labels, probabilities, member.resamples)
     return {f: values[f] for f in scored}, dict(zip(scored, draws.T, strict=True))
 
 
@@ -164,9 +164,9 @@ def _tpr_gaps(
         rates: dict[str, NDArray[np.float64]] = {}
         for name, member in members.items():
             shown = member.labels[:, i] == 1
-            if member.drawn.count_patients(shown) >= at_least:
+            if member.resamples.count_patients(shown) >= at_least:
                 calls = member.probabilities[:, i] >= thresholds[finding]
-                draws = bootstrap_sensitivity(shown, calls, member.drawn)
+                draws = bootstrap_sensitivity(shown, calls, member.resamples)
                 rates[name] = np.concatenate([[calls[shown].mean()], draws])
         if len(rates) < 2:
             continue
