@@ -101,6 +101,7 @@ def make_training(recipe: Recipe = RECIPE) -> Training:
             device="cpu",
             precision="bf16",
             threads=2,
+            torch="2.11.0",
             train_images=800,
         ),
         history=tuple(

@@ -128,6 +128,7 @@ def _run(
             "train_images": len(parts["train"]),
             "split_sha256": split["train"]["sha256"],
             "label_version": split["label_version"],
+            "torch": torch.__version__,
             **where,
         }
         write_json(Path(f"metrics/{name}/train.json"), metrics)

@@ -15,6 +15,7 @@ from fake_run import (
 
 from chestxray14.report.caveats import list_caveats, list_citations
 from chestxray14.report.comparison import Comparison
+from chestxray14.report.results import Run
 
 
 def make_comparison(name: str = STEP, *, source: Source = "kaggle") -> Comparison:
@@ -70,6 +71,27 @@ def test_frozen_random_layers_are_told_apart_from_frozen_pretrained_ones() -> No
     for made, expected in ((run, True), (pretrained, False), (make_run(), False)):
         points = list_caveats(compare_runs(made))
         assert any("as they were drawn at random" in point for point in points) == expected
+
+
+def trained_by(version: str, name: str) -> Run:
+    run = make_run(name)
+    assert run.training is not None
+    trained = run.training.trained.model_copy(update={"torch": version})
+    return dataclasses.replace(run, training=dataclasses.replace(run.training, trained=trained))
+
+
+def test_recipes_trained_by_different_versions_of_torch_are_named_by_version() -> None:
+    runs = [
+        trained_by("2.12.0", "first"),
+        trained_by("2.11.0", "second"),
+        trained_by("2.12.0", "third"),
+        make_run("far", pretrained="densenet121-res224-nih"),
+    ]
+    [point] = [each for each in list_caveats(compare_runs(*runs)) if "torch" in each]
+    assert "2.11.0: second; 2.12.0: first, third." in point
+    assert "far" not in point
+    alike = list_caveats(compare_runs(runs[0], *runs[2:]))
+    assert not any("of torch" in each or "2.12.0" in each for each in alike)
 
 
 def test_a_network_pretrained_elsewhere_may_have_seen_the_test_images() -> None:

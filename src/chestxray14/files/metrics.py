@@ -81,4 +81,5 @@ class Trained(_Metrics):
     device: str
     precision: str
     threads: int
+    torch: str
     train_images: Count

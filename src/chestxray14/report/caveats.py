@@ -73,6 +73,18 @@ def _training_caveats(comparison: Comparison) -> list[str]:
         if training.recipe.trainable != "all" and training.trained.weights == "random"
     ]
     points = []
+    versions = sorted({training.trained.torch for _, training in made})
+    if len(versions) > 1:
+        trained_by = (
+            (version, [run for run, training in made if training.trained.torch == version])
+            for version in versions
+        )
+        told = "; ".join(f"{version}: {name_runs(runs, among=())}" for version, runs in trained_by)
+        points.append(
+            f"Versions of torch. The recipes were trained by different ones. {told}. Another version "
+            "may move a number as another seed does, and re-runs nothing by itself: train them again "
+            "by one version before a small difference counts."
+        )
     if frozen:
         points.append(
             f"Frozen and random. Layers of {name_runs(frozen, among=recipes)} stay as they were "
