@@ -36,7 +36,7 @@ pytestmark = pytest.mark.slow
 
 RECIPE = "densenet121_step"
 KEPT = (RECIPE, "chexnet_untrained", "best")
-"""The recipes run here, one of each kind: tests/test_recipes.py trains them all."""
+"""The recipes run here, one of each kind: tests/model/test_recipe.py trains them all."""
 
 EXTERNAL = "torchxrayvision"
 # Both the interpreter's folder, so that `python` in dvc.yaml is this one, and no settings of ours.
@@ -125,11 +125,11 @@ def expanded_stages() -> list[object]:
 def test_a_stage_reads_only_its_deps_and_writes_the_same_bytes_again(
     project: Path, tmp_path: Path, command: str, deps: list[str], outs: list[str]
 ) -> None:
-    for dep in [*deps, "params.yaml", "src/chestxray14/__init__.py"]:
+    for dep in [*deps, "params.yaml"]:
         source, target = project / dep, tmp_path / dep
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, target)
+            shutil.copytree(source, target, dirs_exist_ok=True)
         else:
             shutil.copy(source, target)
     # Raw data is no dep on purpose; only download brings it.
@@ -213,7 +213,7 @@ def test_a_recipe_is_added_by_a_copied_block_or_on_the_command_line(project: Pat
 def test_a_temporary_copy_uses_its_own_library(project: Path, tmp_path: Path) -> None:
     # The project is installed in editable mode from elsewhere; the copy must not run that one.
     shutil.copytree(project, tmp_path / "copy", symlinks=True)
-    library = tmp_path / "copy" / "src" / "chestxray14" / "scores.py"
+    library = tmp_path / "copy" / "src/chestxray14/base/scores.py"
     library.write_text(library.read_text() + "\nraise SystemExit('own library')\n")
     done = run("dvc", "repro", f"evaluate@{RECIPE}", cwd=tmp_path / "copy", status=255)
     assert "own library" in done.stderr
