@@ -21,7 +21,8 @@ from chestxray14.base.notices import NOTICE
 from chestxray14.base.params import read_yaml
 from chestxray14.data.boxes import BOX_COLUMNS
 from chestxray14.data.images import pack
-from chestxray14.files.outputs import write_json
+from chestxray14.files.heatmaps import read_heatmaps
+from chestxray14.files.outputs import read_json, write_json
 from chestxray14.files.predictions import read_predictions
 from chestxray14.inference.cli import main
 from chestxray14.inference.single_image import DRAWN_NOTICE
@@ -30,6 +31,8 @@ from chestxray14.model.trained import write_model
 
 PX = 48
 RECIPE = tiny_recipe(backbone="resnet50", resize_px=36, findings=["Mass", "Edema", "Hernia"])
+BOXED = "00000004_000.png"
+"""A test image with a radiologist's box."""
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +71,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     dataset.mkdir(parents=True)
     np.save(dataset / "images.npy", np.stack(packed))
     index.to_csv(dataset / "index.csv", index=False)
-    boxes = [(index["image"][3], "Mass", 10.0, 20.0, 300.0, 400.0)]
+    boxes = [(BOXED, "Mass", 10.0, 20.0, 300.0, 400.0)]
     pd.DataFrame(boxes, columns=list(BOX_COLUMNS)).to_csv(dataset / "boxes.csv", index=False)
     parts = ["train", "val", "test", "test", "test", "test"]
     (folder / "data/splits/phantom").mkdir(parents=True)
@@ -107,6 +110,11 @@ def test_a_radiograph_of_the_dataset_gets_the_probabilities_that_the_predict_sta
 
     run(str(ROOT / "src/stages/predict.py"), "tiny")
     expected, _ = read_predictions(project / "predictions/tiny/test.csv")
+    heatmaps = read_heatmaps(project / "predictions/tiny/heatmaps.safetensors")
+    assert BOXED in heatmaps.images
+    assert set(heatmaps.images) <= set(expected.index)
+    assert (heatmaps.findings, len(heatmaps.geometry.windows)) == (RECIPE.findings, 2)
+    assert read_json(project / "predictions/tiny/views.json", by="predict") == {"views": "flip"}
     # Nothing but the document is on standard output, or this would be no JSON.
     document = json.loads(
         run("-m", "chestxray14", "predict", "chests", "--recipe", "tiny", "--json")
