@@ -3,10 +3,13 @@ PYTHON ?= python3
 # DVC runs the stages with the first `python` on the path.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help setup repro test lint
+# Two tests at a time, one thread each; a file's tests stay together and share what they set up.
+PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile
+
+.PHONY: help setup repro test test-all lint
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/ready ## create .venv with the tested versions
 
@@ -19,8 +22,11 @@ repro: setup ## rebuild everything that changed, then name the report
 	.venv/bin/dvc repro
 	@echo "report: $(CURDIR)/reports/comparison.html"
 
-test: setup ## run the tests
-	.venv/bin/python -m pytest
+test: setup ## run the suite that a change is checked with: every module, one tiny pipeline
+	$(PYTEST) -m 'not slow'
+
+test-all: setup ## run what takes longer: kills, faults, fuzz, same bytes, every recipe
+	$(PYTEST) -m slow
 
 lint: setup ## check format, style, types and which room imports which
 	.venv/bin/ruff format --check .

@@ -6,9 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import settings
 
 from chestxray14.base.findings import FINDINGS
 from chestxray14.files.packed import INDEX_COLUMNS
+
+# A busy machine is no fault of the code; and everybody tries the same examples.
+settings.register_profile("everywhere", deadline=None, derandomize=True)
+settings.load_profile("everywhere")
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
