@@ -1,36 +1,20 @@
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
+"""params.yaml is read as DVC reads it; what is wrong in a block is said by its key."""
+
+import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
 import pytest
-import yaml
 from conftest import ROOT
-from dvc.repo import Repo
 from dvc.utils.serialize import load_yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field, TypeAdapter
 
 from chestxray14.base.errors import InputError
-from chestxray14.base.params import load_params, read_yaml
+from chestxray14.base.params import Record, Share, list_names, load_block, load_file, read_yaml
 
 PARAMS = ROOT / "params.yaml"
-
-
-def leaves(content: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
-    if isinstance(content, dict) and content:
-        for key, value in content.items():
-            yield from leaves(value, *path, key)
-    else:
-        yield path, content
-
-
-def test_the_file_in_the_repository_is_valid() -> None:
-    params = load_params(PARAMS)
-    assert params.dataset == "phantom"
-    assert params.recipes["densenet121_step"].optimizer.lr == 1e-3
 
 
 def test_we_read_params_exactly_as_dvc_does() -> None:
@@ -56,141 +40,98 @@ def test_every_float_that_dvc_writes_is_a_float_to_us(
     assert read_yaml(path)["a"] == value
 
 
-def test_no_key_is_one_that_the_run_cache_overlooks() -> None:
-    # DVC leaves params named `size` and `nfiles` out of the run-cache's key (dvc#10296).
-    keys = {key for path, _ in leaves(read_yaml(PARAMS)) for key in path}
-    assert not keys & {"size", "nfiles"}
-
-
-@pytest.mark.parametrize("dataset", ["phantom", "nih", "folder"])
-def test_every_leaf_is_tracked_by_some_stage(tmp_path: Path, dataset: str) -> None:
-    content = read_yaml(PARAMS) | {"dataset": dataset}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
-    (tmp_path / "dvc.yaml").write_bytes((ROOT / "dvc.yaml").read_bytes())
-    subprocess.run(
-        [sys.executable, "-m", "dvc", "init", "--no-scm", "-q"], cwd=tmp_path, check=True
-    )
-    with Repo(str(tmp_path)) as repo:
-        tracked = {
-            name
-            for stage in repo.index.stages
-            for dep in stage.deps
-            for name in getattr(dep, "params", [])
-        }
-    missed = [
-        ".".join(path)
-        for path, _ in leaves(content)
-        if not any(".".join(path[:n]) in tracked for n in range(1, len(path) + 1))
-        # Blocks of the datasets that are not chosen change nothing.
-        and not (path[0] == "datasets" and path[1] != dataset)
-    ]
-    assert missed == []
-
-
-def change(tmp_path: Path, old: str, new: str) -> Path:
-    text = PARAMS.read_text()
-    assert old in text
-    (tmp_path / "params.yaml").write_text(text.replace(old, new, 1))
-    return tmp_path / "params.yaml"
-
-
 @pytest.mark.parametrize(
-    ("old", "new", "message"),
+    ("text", "message"),
     [
-        (
-            "    seed: 0\n    findings",
-            "    sed: 0\n    findings",
-            "key recipes.densenet121_step.sed$",
-        ),
-        ("lr: 1e-3", "lr: fast", "recipes.densenet121_step.optimizer.lr: found 'fast'"),
-        ("lr: 1e-3", "lr: '1e-3'", "recipes.densenet121_step.optimizer.lr: found '1e-3'"),
-        ("lr: 1e-3", "lr: -1.0", "recipes.densenet121_step.optimizer.lr: found -1.0"),
-        ("split: patient", "split: patients", "recipes.densenet121_step.split: 'patients' is not"),
-        ("dataset: phantom", "dataset: phantoms", "dataset: 'phantoms' is not one of"),
-        ("val: 0.1\n", "val: 0.4\n", r"splits.patient: train \+ val is 1.1, expected less than 1"),
-        ("kind: official", "kind: offical", "splits.official: found"),
-        ("    packed_px: 128\n", "", "missing key datasets.phantom.packed_px"),
-        ("      Hernia: 0.04\n", "", "prevalence must name the 14 findings.*Hernia"),
-        ("epochs: 20", "epochs: 2.5", "recipes.densenet121_step.epochs: found 2.5"),
-        ("epochs: 20", "epochs: 20\n    epoch: 3", "unknown key recipes.densenet121_step.epoch$"),
-        ("      every: 2\n", "", "missing key recipes.densenet121_step.schedule.every$"),
-        ("every: 2", "every: 0", "recipes.densenet121_step.schedule.every: found 0"),
-        ("every: 2", "evry: 2", "unknown key recipes.densenet121_step.schedule.evry$"),
-        ("name: step", "name: stair", "recipes.densenet121_step.schedule: found {'name': 'stair'"),
-        ("findings: all", "findings: most", "recipes.densenet121_step.findings: found 'most'"),
-        ("weights: imagenet", "weights: imagnet", "densenet121_step.weights: found 'imagnet'"),
-        (
-            "weights: imagenet",
-            "weights: {path: a.pth, sha256: ab}",
-            "recipes.densenet121_step.weights.sha256: found 'ab'",
-        ),
-        (
-            "weights: imagenet",
-            'weights: {path: "a\\0b", sha256: ab}',
-            "recipes.densenet121_step.weights.path: found 'a",
-        ),
-        (
-            "    seed: 0\n    findings",
-            f"    seed: {10**30}\n    findings",
-            "recipes.densenet121_step.seed: found 1000",
-        ),
-        ("    weights: imagenet\n", "", "missing key recipes.densenet121_step.weights$"),
-        ("input_px: 224", "input_px: 512", "recipes.densenet121_step: resize_px is 224, expected"),
-        ("draws: 1000", "draws: 1", "evaluate.draws: found 1"),
-        ("sensitivity: 0.90", "sensitivity: 90", "evaluate.sensitivity: found 90"),
-        ("test: 500", "test: 0", "splits.small.at_most.test: found 0"),
-        (
-            "external: {}",
-            "external: {best: {split: patient, weights: x, batch: 2}}",
-            "external.best: a recipe has this name already",
-        ),
-        (
-            "external: {}",
-            "external: {txrv: {split: all, weights: x, batch: 2}}",
-            "external.txrv.split: 'all' is not one of splits",
-        ),
-        ("dataset: phantom", "dataset: [", r"params.yaml:\d+"),
-        ("dataset: phantom", "dataset: 2024-13-45", "params.yaml: month must be"),
-        ("dataset: phantom", 'dataset: !!int ""', "params.yaml: a value is not what its `!!` tag"),
-        ("dataset: phantom", "dataset: !!bool x", "params.yaml: a value is not what its `!!` tag"),
-        ("dataset: phantom", "dataset: !!timestamp x", "a value is not what its `!!` tag says"),
-        ("dataset: phantom", "dataset: " + "[" * 500, "params.yaml is nested too deeply"),
-        ("dataset: phantom", "dataset: a\0b", "params.yaml: unacceptable character #x0000"),
-        ("dataset: phantom", f"dataset: {[1] * 999}", r"dataset: found \[1(, 1){66}; input"),
-        ("path: data/raw/folder", 'path: "a\\0b"', "datasets.folder.path: found 'a"),
-        (
-            "draws: 1000",
-            "draws: 1000000000",
-            "evaluate.draws: found 1000000000; input should be le",
-        ),
-        (
-            "threads: 2",
-            "threads: 1000000000",
-            "compute.threads: found 1000000000; input should be",
-        ),
-        ("bins: 15", "bins: 1000000000", "evaluate.bins: found 1000000000; input should be less"),
-        ("lr: 1e-3", "lr: .inf", "recipes.densenet121_step.optimizer.lr: found inf"),
-        ("lr: 1e-3", "lr: 1e-3\n      lr: 2.0", r"params.yaml:\d+: the key lr occurs twice"),
+        ("a: 1\nb: [", r"params.yaml:2: "),
+        ("a: 2024-13-45", "params.yaml: month must be"),
+        ('a: !!int ""', "params.yaml: a value is not what its `!!` tag"),
+        ("a: !!bool x", "params.yaml: a value is not what its `!!` tag"),
+        ("a: !!timestamp x", "a value is not what its `!!` tag says"),
+        ("a: " + "[" * 500, "params.yaml is nested too deeply"),
+        ("a: a\0b", "params.yaml: unacceptable character #x0000"),
+        ("a: {b: 1,\nb: 2}", r"params.yaml:2: the key b occurs twice"),
+        (b"a: \xff", r"params.yaml is not UTF-8 text \(byte 3\)"),
+        (None, r"params.yaml not found; run from the root"),
     ],
 )
-def test_a_wrong_key_is_refused_by_name(tmp_path: Path, old: str, new: str, message: str) -> None:
+def test_what_is_no_yaml_is_refused_in_one_line(
+    tmp_path: Path, text: str | bytes | None, message: str
+) -> None:
+    path = tmp_path / "params.yaml"
+    if text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(InputError, match=message) as caught:
-        load_params(change(tmp_path, old, new))
+        read_yaml(path)
     assert "\n" not in str(caught.value)
 
 
-def test_a_stage_ends_with_one_line_and_status_1(tmp_path: Path) -> None:
-    change(tmp_path, "lr: 1e-3", "lr: fast")
-    script = ROOT / "src" / "stages" / "split.py"
-    done = subprocess.run(
-        [sys.executable, script, "patient"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
-    )
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: params.yaml: recipes.densenet121_step.optimizer.lr")
-    assert done.stderr.count("\n") == 1
-    assert list(tmp_path.iterdir()) == [tmp_path / "params.yaml"]
+class Disc(Record):
+    shape: Literal["disc"]
+    radius: Share
+
+
+class Square(Record):
+    shape: Literal["square"]
+    side: int
+
+
+SHAPE = TypeAdapter[Disc | Square](
+    Annotated[Disc | Square, Field(discriminator="shape")]  # type: ignore[arg-type]
+)
+
+SHAPES = """
+name: 3
+shapes:
+  round: {shape: disc, radius: 0.5}
+  wrong: {shape: disc, radius: 1.5}
+  cut: {shape: square}
+  odd: {shape: square, side: 2, sides: 2}
+  none: {shape: star}
+  text: {shape: square, side: "2"}
+plain: 7
+"""
+
+
+@pytest.fixture
+def shapes(tmp_path: Path) -> Path:
+    path = tmp_path / "params.yaml"
+    path.write_text(SHAPES)
+    return path
+
+
+def test_a_block_is_read_although_its_neighbours_are_wrong(shapes: Path) -> None:
+    assert load_block("shapes.round", SHAPE, path=shapes) == Disc(shape="disc", radius=0.5)
+    assert load_block("plain", int, path=shapes) == 7
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("shapes.wrong", "shapes.wrong.radius: found 1.5; input should be less than 1"),
+        ("shapes.cut", "missing key shapes.cut.side"),
+        ("shapes.odd", "unknown key shapes.odd.sides"),
+        ("shapes.none", "shapes.none: found {'shape': 'star'}; input tag 'star'"),
+        ("shapes.text", "shapes.text.side: found '2'; input should be a valid integer"),
+        ("shapes.absent", "missing key shapes.absent"),
+        ("shapes.round.radius.x", "missing key shapes.round.radius.x"),
+        ("absent.at.all", "missing key absent"),
+    ],
+)
+def test_a_wrong_key_is_said_with_the_way_from_the_top(
+    shapes: Path, key: str, message: str
+) -> None:
+    with pytest.raises(InputError, match=rf"^{re.escape(f'{shapes}: {message}')}"):
+        load_block(key, SHAPE, path=shapes)
+
+
+def test_a_value_is_never_turned_into_what_was_expected(shapes: Path) -> None:
+    with pytest.raises(InputError, match=r"name: found 3; input should be a valid string$"):
+        load_block("name", str, path=shapes)
+    with pytest.raises(InputError, match="shapes: found"):
+        load_file(dict[str, int], path=shapes)
+
+
+def test_names_of_a_block_come_in_the_files_order(shapes: Path) -> None:
+    assert list_names("shapes", path=shapes) == ["round", "wrong", "cut", "odd", "none", "text"]
+    assert list_names("plain", path=shapes) == list_names("absent", path=shapes) == []

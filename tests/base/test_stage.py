@@ -71,15 +71,18 @@ def test_an_endless_line_is_cut() -> None:
 def test_a_line_of_error_leaves_in_one_piece_also_unbuffered(tmp_path: Path) -> None:
     # Lines of several processes on one terminal would else mix.
     script = """
-from chestxray14.stage import run
-from test_stage import fail
+from chestxray14.base.errors import InputError
+from chestxray14.base.stage import run
+
+def fail() -> None:
+    raise InputError("params.yaml: unknown key x")
+
 run(fail)
 """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     with ours, theirs:
         command = [sys.executable, "-u", "-c", script]
-        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
-        ended = subprocess.run(command, stderr=theirs, cwd=tmp_path, env=environment, check=False)
+        ended = subprocess.run(command, stderr=theirs, cwd=tmp_path, check=False)
         assert ended.returncode == 1
         # Of such a socket a write is a packet.
         assert ours.recv(1000, socket.MSG_DONTWAIT) == b"error: params.yaml: unknown key x\n"
@@ -102,8 +105,11 @@ def test_signals_end_a_stage_with_status_130(
     )
 
 
-def test_the_command_line_names_an_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_line_names_an_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["train.py", "a"])
-    assert choose({"a": 1}, of="recipes", doc="Train.") == ("a", 1)
+    Path("params.yaml").write_text("recipes: {a: 1, c: 2}\n")
+    assert choose(of="recipes", doc="Train.") == "a"
+    Path("params.yaml").write_text("recipes: {b: 1}\n")
     with pytest.raises(InputError, match=r"recipes has no 'a'; found \['b'\]"):
-        choose({"b": 1}, of="recipes", doc="Train.")
+        choose(of="recipes", doc="Train.")

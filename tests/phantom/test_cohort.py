@@ -10,20 +10,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import ROOT, SHARED
 from PIL import Image
 
 from chestxray14.base.errors import InputError
 from chestxray14.base.findings import BOXED_FINDINGS, FINDINGS, parse_label
-from chestxray14.base.params import load_params
+from chestxray14.base.params import load_block
 from chestxray14.phantom import cohort as phantom
-from chestxray14.raw.params import Phantom
+from chestxray14.raw.params import DATASET, Phantom
 
-ROOT = Path(__file__).parent.parent
-SAMPLE = ROOT.parent / "shared" / "nih-sample"
+SAMPLE = SHARED / "nih-sample"
 
 
 def cohort(**changes: Any) -> Phantom:
-    drawn = load_params(ROOT / "params.yaml").datasets["phantom"]
+    drawn = load_block("datasets.phantom", DATASET, path=ROOT / "params.yaml")
     assert isinstance(drawn, Phantom)
     small = {"patients": 12, "follow_ups": 1.0, "image_px": 64, "seed": 3}
     return Phantom.model_validate(drawn.model_dump() | small | changes)

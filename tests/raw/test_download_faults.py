@@ -14,9 +14,9 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -35,6 +35,7 @@ from fake_kaggle import (
     serve,
 )
 
+from chestxray14.base import locks
 from chestxray14.raw import kaggle_dataset
 from chestxray14.raw.archive import open_archive
 
@@ -53,7 +54,8 @@ from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
 time.sleep = lambda seconds: print(f"waited {seconds:g} s")
-from chestxray14 import kaggle_dataset, stage
+from chestxray14.base import stage
+from chestxray14.raw import kaggle_dataset
 kaggle_dataset.TIMEOUT = float(sys.argv[1])
 stage.run(lambda: print(kaggle_dataset.download_dataset(sys.argv[2], Path("raw"))))
 """
@@ -256,8 +258,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Return what is in `raw` by name."""
-    return {file.name: file.read_bytes() for file in (folder / "raw").iterdir()}
+    """Return what is in `raw` by name, but for the lock, which stays."""
+    here = {file.name: file.read_bytes() for file in (folder / "raw").iterdir()}
+    assert here.pop(f"{NAME}.lock", b"").decode().strip("0123456789") == ""
+    return here
 
 
 def start(
@@ -421,7 +425,7 @@ def test_of_two_downloads_at_once_the_second_says_so_and_the_first_goes_on(folde
         second = finish(start(folder, redirected))
         hold.release.set()
         assert finish(first).status == 0
-    assert_one_line(second, PART, "another process is downloading it")
+    assert_one_line(second, PART, f"process {first.pid} is downloading")
     assert files(folder) == {NAME: FIRST}
 
 
@@ -429,14 +433,14 @@ def test_a_zip_that_another_process_completes_meanwhile_is_left_alone(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw = folder / "raw"
-    lock = kaggle_dataset._lock
+    hold = locks.hold
 
-    def complete_and_lock(part: BinaryIO) -> None:
+    def complete_and_hold(path: Path, *, doing: str) -> AbstractContextManager[None]:
         (raw / PART).write_bytes(FIRST)
         (raw / PART).replace(raw / NAME)
-        lock(part)
+        return hold(path, doing=doing)
 
-    monkeypatch.setattr(kaggle_dataset, "_lock", complete_and_lock)
+    monkeypatch.setattr(kaggle_dataset, "hold", complete_and_hold)
     monkeypatch.setattr(kaggle_dataset, "locate", lambda *_, **__: pytest.fail("asked Kaggle"))
     assert kaggle_dataset.download_dataset(SLUG, raw) == raw / NAME
     assert (raw / NAME).read_bytes() == FIRST
@@ -490,4 +494,4 @@ def test_the_stage_describes_what_it_brought_and_names_no_credential(
     if status == 0:
         described = open_archive(project / "data" / "raw" / "nih" / NAME).describe()
         assert json.loads(written["nih.json"]) == {"source": "kaggle", **described}
-        assert set(written) == {"nih.json", f"nih/{NAME}"}
+        assert set(written) == {"nih.json", f"nih/{NAME}", f"nih/{NAME}.lock"}

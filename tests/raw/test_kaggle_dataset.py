@@ -24,7 +24,8 @@ MIB = 2**20
 CHILD = """
 import sys
 from pathlib import Path
-from chestxray14 import kaggle_dataset, stage
+from chestxray14.base import stage
+from chestxray14.raw import kaggle_dataset
 kaggle_dataset.WAITS = (0,) * int(sys.argv[3])
 stage.run(lambda: print(kaggle_dataset.download_dataset(sys.argv[1], Path(sys.argv[2]))))
 """
@@ -94,14 +95,15 @@ def assert_one_line(outcome: Outcome, *parts: str) -> None:
 @pytest.mark.parametrize(
     "credentials", [LEGACY_KEY, {"KAGGLE_API_TOKEN": TOKEN}], ids=["key", "token"]
 )
-def test_a_download_has_the_servers_bytes_and_leaves_nothing_beside_them(
+def test_a_download_has_the_servers_bytes_and_leaves_a_lock_alone_beside_them(
     kaggle: FakeKaggle, folder: Path, credentials: dict[str, str]
 ) -> None:
     outcome = bring(kaggle, folder, credentials=credentials)
     assert (outcome.status, outcome.err) == (0, "")
     assert outcome.out.splitlines()[-1] == str(folder / "nih-chest-xrays-data-3.zip")
     assert (folder / "nih-chest-xrays-data-3.zip").read_bytes() == kaggle.archive
-    assert [path.name for path in folder.iterdir()] == ["nih-chest-xrays-data-3.zip"]
+    zip_name = "nih-chest-xrays-data-3.zip"
+    assert {path.name for path in folder.iterdir()} == {zip_name, f"{zip_name}.lock"}
 
 
 def test_a_zip_that_is_there_needs_no_request_and_no_credentials(

@@ -4,10 +4,14 @@ import pytest
 from conftest import ROOT
 
 from chestxray14.base.errors import InputError
-from chestxray14.base.params import load_params
+from chestxray14.base.params import load_block
+from chestxray14.raw.params import DATASET
 from chestxray14.raw.place import RAW_VARIABLE, locate
 
-DATASETS = load_params(ROOT / "params.yaml").datasets
+DATASETS = {
+    name: load_block(f"datasets.{name}", DATASET, path=ROOT / "params.yaml")
+    for name in ("phantom", "nih")
+}
 
 
 @pytest.fixture(autouse=True)
