@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import socket
@@ -113,3 +114,33 @@ def test_the_command_line_names_an_entry(tmp_path: Path, monkeypatch: pytest.Mon
     Path("params.yaml").write_text("recipes: {b: 1}\n")
     with pytest.raises(InputError, match=r"recipes has no 'a'; found \['b'\]"):
         choose(of="recipes", doc="Train.")
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_a_read_only_checkout_keeps_nobody_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int
+) -> None:
+    (tmp_path / ".dvc").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    def refuse(path: Path, **_: object) -> None:
+        raise OSError(number, "no", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    ran = []
+    run(lambda: ran.append(True))
+    assert ran == [True]
+
+
+def test_a_full_disk_is_no_read_only_checkout(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".dvc").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    def refuse(path: Path, **_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(SystemExit, match="no space left"):
+        run(lambda: None)
