@@ -7,20 +7,20 @@ import torch
 from conftest import ROOT, make_index
 from torch import nn
 
-from chestxray14.base.params import load_params
+from chestxray14.base.params import load_block
 from chestxray14.model.backbones import build_network
 from chestxray14.model.batches import Part
-from chestxray14.model.recipe import Recipe
+from chestxray14.model.recipe import Recipe, WholeRecipe
 
 CPU = torch.device("cpu")
-RECIPES = load_params(ROOT / "params.yaml").recipes
+RECIPES = load_block("recipes", dict[str, WholeRecipe], path=ROOT / "params.yaml")
 
 
 def tiny_recipe(name: str = "densenet121_step", **changes: object) -> Recipe:
     """Return a recipe of params.yaml for 32 pixels and random weights, four images a step."""
     small = {"input_px": 32, "resize_px": 32, "batch": 4, "weights": "random"}
     # Through the file's own form, so that what does not fit together is refused.
-    return Recipe.model_validate(RECIPES[name].model_dump() | small | changes)
+    return Recipe.model_validate(RECIPES[name].trained.model_dump() | small | changes)
 
 
 def plain(name: str = "densenet121_step", **changes: float) -> dict[str, float]:
