@@ -21,7 +21,7 @@ from chestxray14.model.predicting import compile_on_gpu, predict
 from chestxray14.model.recipe import Recipe
 from chestxray14.model.views import view_centre
 from chestxray14.training import checkpoint, distributed
-from chestxray14.training.epoch import build_optimizer, train_one_epoch
+from chestxray14.training.epoch import Training, build_optimizer, train_one_epoch
 from chestxray14.training.features import is_plain, skip_frozen, split_frozen
 from chestxray14.training.losses import Loss, build_loss
 
@@ -82,6 +82,15 @@ def train(
         learner = nn.parallel.DistributedDataParallel(learner)
         # Each keeps its own statistics; torch 2.15 warns of this as an argument.
         learner.broadcast_buffers = False
+    training = Training(
+        network=learner,
+        average=follower,
+        optimizer=optimizer,
+        recipe=recipe,
+        loss=loss,
+        device=device,
+        precision=precision,
+    )
     while not is_finished(recipe, progress):
         epoch = len(progress.history)
         if recipe.trainable == "none":
@@ -89,18 +98,8 @@ def train(
                 judged, train, recipe, loss=loss, device=device, precision=precision
             )
         else:
-            train_loss = train_one_epoch(
-                learner,
-                train,
-                optimizer,
-                recipe,
-                average=follower,
-                loss=loss,
-                epoch=epoch,
-                val_losses=[row["val_loss"] for row in progress.history],
-                device=device,
-                precision=precision,
-            )
+            val_losses = [row["val_loss"] for row in progress.history]
+            train_loss = train_one_epoch(training, train, epoch=epoch, val_losses=val_losses)
         rate = optimizer.param_groups[0]["lr"]
         # Each process has its own running statistics by now.
         distributed.copy_first(network)
