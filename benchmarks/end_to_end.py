@@ -122,9 +122,6 @@ def main() -> None:
             what="predict",
         )
 
-    def validate(part: Part) -> None:
-        assess(average, part, recipe, loss=training.loss, device=device, precision=precision)
-
     hardware = describe_hardware(device)
     settings = f"{recipe.backbone}, {px} pixels from {arguments.packed_px}, batch {batch}, "
     settings += f"{precision}, {compute.threads} threads"
@@ -145,7 +142,7 @@ def main() -> None:
         )
         with timed("warm-up, compilation", images=len(warm), scales=False):
             train_one_epoch(training, warm, epoch=0, val_losses=())
-            validate(warm)
+            assess(training, warm)
             look(warm)
         with timed("rate", images=len(warm), scales=False):
             train_one_epoch(training, warm, epoch=0, val_losses=())
@@ -163,7 +160,7 @@ def main() -> None:
         with timed("training, one epoch", images=len(kept["train"])):
             train_one_epoch(training, kept["train"], epoch=1, val_losses=())
         with timed("validation, one epoch", images=len(kept["val"])):
-            validate(kept["val"])
+            assess(training, kept["val"])
         # As `predict` does, which is another process and starts from the packed file.
         del kept
         parts["train"] = sample_part(parts["train"], at_most=len(parts["test"]), seed=0)

@@ -128,6 +128,16 @@ class ShareOfDraws(np.random.Generator):
         return drawn[..., own_share(self._whole)]
 
 
+def share_gradients(network: nn.Module) -> nn.Module:
+    """Return a network whose gradients are the mean over all processes'."""
+    if count() == 1 or not any(p.requires_grad for p in network.parameters()):
+        return network
+    shared = nn.parallel.DistributedDataParallel(network)
+    # Each keeps its own statistics; torch 2.15 warns of this as an argument.
+    shared.broadcast_buffers = False
+    return shared
+
+
 def total(numbers: Tensor) -> Tensor:
     """Return the sum of all processes' tensors."""
     if count() == 1:
