@@ -18,16 +18,14 @@ import yaml
 from conftest import ROOT, make_index
 from process_of_two import EVERY_LAYER, RECIPE, fit
 from safetensors.torch import load_file
-from tiny import CPU, RECIPES, plain, tiny_part, tiny_recipe
+from tiny import CPU, tiny_part, tiny_recipe
 from torch import Tensor
 
-from chestxray14.base.draws import generator
 from chestxray14.base.errors import InputError
 from chestxray14.base.params import read_yaml
 from chestxray14.model.batches import batch_sizes, shuffled_batches
-from chestxray14.model.views import augment
 from chestxray14.training import distributed
-from chestxray14.training.distributed import ShareOfDraws, own_share
+from chestxray14.training.distributed import own_share
 from chestxray14.training.fit import train
 
 
@@ -63,29 +61,6 @@ def test_together_the_processes_see_every_image_of_an_epoch_once(
         sizes = {len(share[step][0]) for share in shares}
         assert max(sizes) - min(sizes) <= 1
         assert sum(len(share[step][0]) for share in shares) == size
-
-
-CHANGES = {
-    "everything": plain(zoom=0.2, rotation=20.0, horizontal_flip=0.5, brightness=0.3, contrast=0.3)
-    | {"gamma": 0.3, "crop_area": 0.4, "crop_ratio": 1.3},
-    "a flip alone": plain(horizontal_flip=0.5),
-    "the best recipe's": RECIPES["best"].augmentation.model_dump(),
-}
-
-
-@pytest.mark.parametrize("changes", CHANGES)
-def test_an_image_is_changed_as_one_process_alone_would_change_it(
-    changes: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recipe = tiny_recipe(augmentation=CHANGES[changes])
-    images = torch.as_tensor(tiny_part(7).images)
-    alone = augment(images, recipe, generator(0, 3, 1))
-    assert not torch.equal(alone, augment(images, recipe, generator(0, 3, 2)))
-    for rank in range(3):
-        pretend(monkeypatch, rank=rank, ranks=3)
-        rng = ShareOfDraws(generator(0, 3, 1), whole=7)
-        shared = augment(images[own_share(7)], recipe, rng)
-        torch.testing.assert_close(shared, alone[own_share(7)])
 
 
 def test_more_processes_than_images_are_refused(

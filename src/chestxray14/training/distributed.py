@@ -99,35 +99,6 @@ def own_share(items: int) -> slice:
     return slice(items * rank // count(), items * (rank + 1) // count())
 
 
-class ShareOfDraws(np.random.Generator):
-    """Draws for a whole batch, of which this process's share is returned.
-
-    An image is so changed as one process alone would change it. `rng` draws for `whole` images;
-    the last axis of what is asked for are images.
-    """
-
-    def __init__(self, rng: np.random.Generator, *, whole: int) -> None:
-        super().__init__(rng.bit_generator)
-        self._whole = whole
-
-    def random(self, size: int) -> NDArray[np.float64]:  # type: ignore[override]
-        """Return this process's share of numbers from 0 to 1."""
-        return self._share(super().random, size)
-
-    def uniform(  # type: ignore[override]
-        self, low: float, high: float, size: int | tuple[int, ...]
-    ) -> NDArray[np.float64]:
-        """Return this process's share of numbers from `low` to `high`."""
-        return self._share(super().uniform, size, low, high)
-
-    def _share(
-        self, draw: Any, size: int | tuple[int, ...], *bounds: float
-    ) -> NDArray[np.float64]:
-        axes = () if isinstance(size, int) else size[:-1]
-        drawn: NDArray[np.float64] = draw(*bounds, size=(*axes, self._whole))
-        return drawn[..., own_share(self._whole)]
-
-
 def share_gradients(network: nn.Module) -> nn.Module:
     """Return a network whose gradients are the mean over all processes'."""
     if count() == 1 or not any(p.requires_grad for p in network.parameters()):

@@ -113,16 +113,14 @@ def _descend(
     Of a batch of `whole` images these may be one process's share: the loss is then what they
     add to the mean over the batch.
     """
-    weight = 1.0
-    if distributed.count() > 1:
-        rng, weight = distributed.ShareOfDraws(rng, whole=whole), len(images) / whole
     if images.is_floating_point():
         inputs = channels_last(images)
     else:
-        inputs = normalize(augment(images, training.recipe, rng))
+        share = distributed.own_share(whole)
+        inputs = normalize(augment(images, training.recipe, rng, whole=whole, share=share))
     with autocast(training.device, training.precision):
         logits = training.network(inputs)
-    value = weight * training.loss(logits.float(), labels)
+    value = len(images) / whole * training.loss(logits.float(), labels)
     # DistributedDataParallel takes the mean of the processes' gradients; here their sum is wanted.
     (value * distributed.count()).backward()  # type: ignore[no-untyped-call]
     return value.detach()
