@@ -46,7 +46,7 @@ from chestxray14.model.recipe import WholeRecipe
 from chestxray14.model.views import view
 from chestxray14.scoring.params import Evaluate
 from chestxray14.scoring.score import score
-from chestxray14.training.epoch import build_optimizer, train_one_epoch
+from chestxray14.training.epoch import Training, build_optimizer, train_one_epoch
 from chestxray14.training.fit import assess
 from chestxray14.training.losses import build_loss
 
@@ -99,7 +99,7 @@ def main() -> None:
         }
     )
     network = build_network(recipe).to(device)
-    average, optimizer = copy.deepcopy(network), build_optimizer(network, recipe)
+    average = copy.deepcopy(network)
     compile_on_gpu([network, average], device)
     phases: list[Phase] = []
 
@@ -113,17 +113,6 @@ def main() -> None:
         phases.append(Phase(name, images, time.perf_counter() - began, scales))
         print(f"{name:28} {images:8,} images {phases[-1].seconds:10.1f} s", flush=True)
 
-    def learn(part: Part, *, epoch: int) -> None:
-        train_one_epoch(
-            *(network, part, optimizer, recipe),
-            average=average,
-            loss=build_loss(recipe.loss, part.labels),
-            epoch=epoch,
-            val_losses=(),
-            device=device,
-            precision=precision,
-        )
-
     def look(part: Part) -> NDArray[np.float32]:
         return predict(
             *(average, part, lambda images: view(images, recipe, recipe.views)),
@@ -132,10 +121,6 @@ def main() -> None:
             precision=precision,
             what="predict",
         )
-
-    def validate(part: Part) -> None:
-        loss = build_loss(recipe.loss, part.labels)
-        assess(average, part, recipe, loss=loss, device=device, precision=precision)
 
     hardware = describe_hardware(device)
     settings = f"{recipe.backbone}, {px} pixels from {arguments.packed_px}, batch {batch}, "
@@ -146,12 +131,21 @@ def main() -> None:
         # Both sizes of batch that an epoch has.
         warm = make_parts(folder, images=3 * batch, px=arguments.packed_px)["train"]
         warm = sample_part(warm, at_most=2 * batch - 1, seed=0)
+        training = Training(
+            network=network,
+            average=average,
+            optimizer=build_optimizer(network, recipe),
+            recipe=recipe,
+            loss=build_loss(recipe.loss, warm.labels),
+            device=device,
+            precision=precision,
+        )
         with timed("warm-up, compilation", images=len(warm), scales=False):
-            learn(warm, epoch=0)
-            validate(warm)
+            train_one_epoch(training, warm, epoch=0, val_losses=())
+            assess(training, warm)
             look(warm)
         with timed("rate", images=len(warm), scales=False):
-            learn(warm, epoch=0)
+            train_one_epoch(training, warm, epoch=0, val_losses=())
         fraction = arguments.fraction
         if fraction is None:
             fraction, why = choose_fraction(
@@ -164,9 +158,9 @@ def main() -> None:
         with timed("images to the device", images=images):
             kept = {name: keep_on_device(parts[name], device) for name in ("train", "val")}
         with timed("training, one epoch", images=len(kept["train"])):
-            learn(kept["train"], epoch=1)
+            train_one_epoch(training, kept["train"], epoch=1, val_losses=())
         with timed("validation, one epoch", images=len(kept["val"])):
-            validate(kept["val"])
+            assess(training, kept["val"])
         # As `predict` does, which is another process and starts from the packed file.
         del kept
         parts["train"] = sample_part(parts["train"], at_most=len(parts["test"]), seed=0)

@@ -52,7 +52,12 @@ from chestxray14.model.recipe import Recipe, WholeRecipe
 from chestxray14.model.views import IMAGENET_MEAN, IMAGENET_STD, view
 from chestxray14.phantom.cohort import draw_cohort
 from chestxray14.raw.params import Phantom
-from chestxray14.training.epoch import build_optimizer, set_train_mode, train_one_epoch
+from chestxray14.training.epoch import (
+    Training,
+    build_optimizer,
+    set_train_mode,
+    train_one_epoch,
+)
 from chestxray14.training.losses import build_loss
 
 BARE, OURS, STREAMED, FILES = "(a) bare", "(b) ours", "(b) ours, streamed", "(c) PNG files"
@@ -193,8 +198,16 @@ def list_trainings(bench: Bench) -> dict[str, Action]:
     """Return what is timed of training."""
     network, recipe, device = bench.network, bench.recipe, bench.device
     optimizer = build_optimizer(network, recipe)
-    average = copy.deepcopy(network)
     loss = build_loss(recipe.loss, bench.part.labels.to(device))
+    training = Training(
+        network=network,
+        average=copy.deepcopy(network),
+        optimizer=optimizer,
+        recipe=recipe,
+        loss=loss,
+        device=device,
+        precision=bench.precision,
+    )
     inputs, labels = draw_tensors(recipe, device), bench.part.labels[: recipe.batch].to(device)
     epochs = count()
     crop = transforms.RandomResizedCrop(recipe.input_px, antialias=True)
@@ -213,15 +226,8 @@ def list_trainings(bench: Bench) -> dict[str, Action]:
         return len(bench.part)
 
     def ours(part: Part) -> int:
-        train_one_epoch(
-            *(network, part, optimizer, recipe),
-            average=average,
-            loss=loss,
-            epoch=next(epochs) % recipe.epochs,
-            val_losses=(),
-            device=device,
-            precision=bench.precision,
-        )
+        epoch = next(epochs) % recipe.epochs
+        train_one_epoch(training, part, epoch=epoch, val_losses=())
         return len(part)
 
     def files() -> int:

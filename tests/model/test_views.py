@@ -58,6 +58,29 @@ def test_half_of_the_images_are_flipped_each_by_its_own_draw(crop_area: float) -
     assert 150 < int(mirrored.sum()) < 250  # 400 fair draws, five standard deviations
 
 
+CHANGES = {
+    "everything": plain(zoom=0.2, rotation=20.0, horizontal_flip=0.5, brightness=0.3, contrast=0.3)
+    | {"gamma": 0.3, "crop_area": 0.4, "crop_ratio": 1.3},
+    "a flip alone": plain(horizontal_flip=0.5),
+    "the best recipe's": RECIPES["best"].augmentation.model_dump(),
+}
+
+
+@pytest.mark.parametrize("changes", CHANGES)
+@pytest.mark.parametrize("resize_px", [32, 36])
+def test_an_image_of_a_share_is_changed_as_among_the_whole_batch(
+    changes: str, resize_px: int
+) -> None:
+    recipe = tiny_recipe(augmentation=CHANGES[changes], resize_px=resize_px)
+    images = NOISE[:7]
+    whole = draw(recipe, images)
+    assert not torch.equal(whole, draw(recipe, images, seed=1))
+    for share in (slice(0, 2), slice(2, 5), slice(5, 7), slice(0, 7)):
+        rng = np.random.default_rng(0)
+        alone = augment(images[share], recipe, rng, whole=7, share=share)
+        torch.testing.assert_close(alone, whole[share])
+
+
 def test_a_window_of_everything_is_the_antialiased_reduction_of_torch() -> None:
     whole = np.tile(np.eye(2, 3, dtype=np.float32), (6, 1, 1))
     images = smooth(64)

@@ -1,3 +1,4 @@
+import os
 import shutil
 import subprocess
 import sys
@@ -75,14 +76,16 @@ def test_another_key_never_finds_the_checkpoint() -> None:
 
 
 def test_a_second_process_is_refused_while_the_first_holds_the_lock() -> None:
-    script = (
-        "from chestxray14.checkpoint import lock_folder\nwith lock_folder('key'): print('entered')"
-    )
+    script = """
+from chestxray14.training.checkpoint import lock_folder
+with lock_folder("key"):
+    print("entered")
+"""
     with checkpoint.lock_folder("key"):
         second = subprocess.run(
             [sys.executable, "-c", script], capture_output=True, text=True, check=False
         )
-    assert "another process is training this very run" in second.stderr
+    assert f"process {os.getpid()} is training this very run" in second.stderr
     assert "entered" not in second.stdout
     third = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
@@ -93,22 +96,11 @@ def test_a_second_process_is_refused_while_the_first_holds_the_lock() -> None:
 def test_the_lock_outlives_the_folder_of_a_finished_run() -> None:
     with checkpoint.lock_folder("key") as folder:
         checkpoint.remove(folder)
-        with pytest.raises(InputError, match="another process"), checkpoint.lock_folder("key"):
+        with (
+            pytest.raises(InputError, match=f"process {os.getpid()}"),
+            checkpoint.lock_folder("key"),
+        ):
             pass
-
-
-def test_a_killed_write_leaves_the_last_whole_checkpoint() -> None:
-    network, optimizer = build()
-    with checkpoint.lock_folder("key") as folder:
-        progress = checkpoint.Progress(history=[{"lr": 0.1}])
-        checkpoint.save(
-            folder, progress, network=network, average=network, optimizer=optimizer, best={}
-        )
-        (folder / "last.partial").write_bytes(b"half a file")
-        assert (
-            checkpoint.load(folder, network=network, average=network, optimizer=optimizer)[0]
-            == progress
-        )
 
 
 def save_one(folder: Path) -> None:
@@ -150,32 +142,29 @@ def test_a_checkpoint_put_into_another_runs_folder_is_refused() -> None:
             checkpoint.load(second, network=network, average=network, optimizer=optimizer)
 
 
-def test_a_flipped_bit_never_goes_unseen(tmp_path: Path) -> None:
-    path = tmp_path / "a.safetensors"
-    tensors = {"a": torch.arange(3.0), "b": torch.tensor(1), "c": torch.zeros(0, 2)}
-    checkpoint.write_tensors(path, tensors, record={"epoch": 1, "score": float("inf")})
-    content = path.read_bytes()
-    for place in range(0, 8 * len(content), 11):  # every bit of a byte in turn
-        flipped = bytearray(content)
-        flipped[place // 8] ^= 1 << place % 8
-        path.write_bytes(flipped)
-        try:
-            read, record = checkpoint.read_tensors(path)
-        except InputError:
-            continue
-        # What is left is in the header's padding.
-        assert record == {"epoch": 1, "score": float("inf")}
-        assert all(torch.equal(read[name], tensors[name]) for name in tensors)
+def test_a_changed_file_of_a_room_gives_another_key_and_of_another_room_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "chestxray14"
+    rooms = ("base", "files", "model", "training")
+    for room in (*rooms, "report"):
+        (package / room).mkdir(parents=True)
+        for name in ("first", "second"):
+            (package / room / f"{name}.py").write_text(f"{room} {name}")
+    script = tmp_path / "train.py"
+    script.write_text("script")
+    monkeypatch.setattr(checkpoint.chestxray14, "__file__", str(package / "__init__.py"))
 
+    def changed(file: Path) -> bool:
+        before, content = checkpoint.hash_code(script, rooms=rooms), file.read_text()
+        file.write_text(content + "#")
+        after = checkpoint.hash_code(script, rooms=rooms)
+        file.write_text(content)
+        return before != after
 
-def test_a_model_file_has_the_same_bytes_each_time(tmp_path: Path) -> None:
-    network, _ = build()
-    for name in ("first", "second"):
-        checkpoint.write_tensors(
-            tmp_path / f"{name}.safetensors", network.state_dict(), record={"b": 1, "a": 2}
-        )
-    first = (tmp_path / "first.safetensors").read_bytes()
-    assert first == (tmp_path / "second.safetensors").read_bytes()
-    tensors, record = checkpoint.read_tensors(tmp_path / "first.safetensors")
-    assert record == {"a": 2, "b": 1}
-    assert tensors.keys() == network.state_dict().keys()
+    for file in (script, *(package / room / "second.py" for room in rooms)):
+        assert changed(file), file
+    assert not changed(package / "report" / "second.py")
+    before = checkpoint.hash_code(script, rooms=rooms)
+    (package / "model" / "third.py").touch()
+    assert checkpoint.hash_code(script, rooms=rooms) != before

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 import torch.distributed as dist
@@ -18,16 +20,14 @@ import yaml
 from conftest import ROOT, make_index
 from process_of_two import EVERY_LAYER, RECIPE, fit
 from safetensors.torch import load_file
-from tiny import CPU, RECIPES, plain, tiny_part, tiny_recipe
+from tiny import CPU, tiny_part, tiny_recipe
 from torch import Tensor
 
-from chestxray14.base.draws import generator
 from chestxray14.base.errors import InputError
 from chestxray14.base.params import read_yaml
 from chestxray14.model.batches import batch_sizes, shuffled_batches
-from chestxray14.model.views import augment
 from chestxray14.training import distributed
-from chestxray14.training.distributed import ShareOfDraws, own_share
+from chestxray14.training.distributed import own_share
 from chestxray14.training.fit import train
 
 
@@ -65,29 +65,6 @@ def test_together_the_processes_see_every_image_of_an_epoch_once(
         assert sum(len(share[step][0]) for share in shares) == size
 
 
-CHANGES = {
-    "everything": plain(zoom=0.2, rotation=20.0, horizontal_flip=0.5, brightness=0.3, contrast=0.3)
-    | {"gamma": 0.3, "crop_area": 0.4, "crop_ratio": 1.3},
-    "a flip alone": plain(horizontal_flip=0.5),
-    "the best recipe's": RECIPES["best"].augmentation.model_dump(),
-}
-
-
-@pytest.mark.parametrize("changes", CHANGES)
-def test_an_image_is_changed_as_one_process_alone_would_change_it(
-    changes: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    recipe = tiny_recipe(augmentation=CHANGES[changes])
-    images = torch.as_tensor(tiny_part(7).images)
-    alone = augment(images, recipe, generator(0, 3, 1))
-    assert not torch.equal(alone, augment(images, recipe, generator(0, 3, 2)))
-    for rank in range(3):
-        pretend(monkeypatch, rank=rank, ranks=3)
-        rng = ShareOfDraws(generator(0, 3, 1), whole=7)
-        shared = augment(images[own_share(7)], recipe, rng)
-        torch.testing.assert_close(shared, alone[own_share(7)])
-
-
 def test_more_processes_than_images_are_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -105,6 +82,16 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
     with (
         pytest.raises(InputError, match="3 processes at least, but 2 GPUs"),
         distributed.join(torch.device("cuda")),
+    ):
+        pass
+
+
+def test_apples_gpu_is_refused_to_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with (
+        pytest.raises(InputError, match=r"2 processes.*Apple's MPS"),
+        distributed.join(torch.device("mps")),
     ):
         pass
 
@@ -239,30 +226,142 @@ def test_params_alone_start_two_processes_that_stop_and_go_on_as_one(tmp_path: P
     assert not list((project / "checkpoints").glob("*/"))
 
 
-FAILS = {
-    "InputError": "InputError('no such thing')",
-    "SystemExit": "RuntimeError('a mistake of ours')",
-}
+SCRIPT = """
+import os, sys, time, warnings
+import torch
+from chestxray14.base.errors import InputError
+from chestxray14.base.stage import run
+from chestxray14.training import distributed
+
+def main():
+    if not distributed.is_launched():
+        distributed.launch(2)
+        return
+    if LATE:
+        with distributed.join(torch.device("cpu")):
+            warnings.warn("a warning")
+            print(f"a line of {distributed.dist.get_rank()}", flush=True)
+            if distributed.dist.get_rank() == 1:
+                end()
+            distributed.total(torch.ones(1))
+    else:
+        end()
+
+def end():
+    ENDS
+
+if __name__ == "__main__":
+    run(main)
+"""
+
+
+def start(
+    folder: Path, ends: str, *, late: bool = True, by_hand: bool = False
+) -> subprocess.Popen[str]:
+    """Start two processes of which the second, or early each, comes to its end as told."""
+    script = folder / "script.py"
+    script.write_text(SCRIPT.replace("ENDS", ends).replace("LATE", str(late)))
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    return subprocess.Popen(
+        (sys.executable, *(torchrun if by_hand else ()), str(script)),
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def errors(told: str) -> list[str]:
+    """Return what is left of stderr without the warning, of two lines, that the first one gave."""
+    return [line for line in told.splitlines() if "a warning" not in line]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", FAILS)
-def test_what_ends_the_processes_is_told_by_the_one_that_started_them(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("late", [True, False])
+def test_a_users_mistake_in_a_process_is_one_line(late: bool, tmp_path: Path) -> None:
+    running = start(tmp_path, "raise InputError('no such thing')", late=late)
+    _, told = running.communicate()
+    assert (running.returncode, errors(told)) == (1, ["error: no such thing"])
+    assert ("UserWarning: a warning" in told) == late
+
+
+@pytest.mark.slow
+def test_what_the_system_refuses_a_process_is_one_line(tmp_path: Path) -> None:
+    running = start(tmp_path, f"open({str(tmp_path / 'nowhere' / 'x')!r})")
+    _, told = running.communicate()
+    assert running.returncode == 1
+    [line] = errors(told)
+    assert line.startswith(f"error: {tmp_path / 'nowhere' / 'x'}: ")
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_named_with_its_signal(tmp_path: Path) -> None:
+    running = start(tmp_path, "os.kill(os.getpid(), 9)")
+    _, told = running.communicate()
+    assert running.returncode == 1
+    [line] = errors(told)
+    assert re.match(r"error: .*\bsignal 9\b", line)
+
+
+@pytest.mark.slow
+def test_a_mistake_of_ours_in_a_process_is_told_with_where_it_happened(tmp_path: Path) -> None:
+    running = start(tmp_path, "raise RuntimeError('a mistake of ours')")
+    _, told = running.communicate()
+    assert running.returncode == 1
+    assert "in end\n" in told
+    assert "RuntimeError: a mistake of ours" in told
+    assert "error:" not in told
+
+
+@pytest.mark.slow
+def test_what_processes_that_succeed_warn_of_is_heard_of_the_first_alone(tmp_path: Path) -> None:
+    running = start(tmp_path, "pass")
+    said, told = running.communicate()
+    assert (running.returncode, said, errors(told)) == (0, "a line of 0\n", [])
+    assert told.count("UserWarning: a warning") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "to"), [(signal.SIGTERM, "one"), (signal.SIGINT, "one"), (signal.SIGINT, "all")]
+)
+def test_a_signal_ends_all_processes_and_is_told_once(
+    number: int, to: str, tmp_path: Path
 ) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(f"""
-from chestxray14.errors import InputError
-from chestxray14.stage import run
-def main():
-    raise {FAILS[kind]}
-run(main)
-""")
-    monkeypatch.setattr(sys, "argv", [str(script)])
-    with pytest.raises((InputError, SystemExit)) as told:
-        distributed.launch(2)
-    assert type(told.value).__name__ == kind
-    if kind == "InputError":
-        assert str(told.value) == "no such thing"
-    else:
-        assert "RuntimeError: a mistake of ours" in str(told.value)
+    with start(tmp_path, "time.sleep(600)") as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        assert running.stdout.readline() == "a line of 0\n"
+        workers = psutil.Process(running.pid).children(recursive=True)
+        # A terminal sends its interrupt to all.
+        (os.kill if to == "one" else os.killpg)(running.pid, number)
+        told = running.stderr.read()
+    assert running.returncode == 130
+    [line] = errors(told)
+    assert line.startswith("stopped")
+    assert len(workers) >= 2
+    assert not any(worker.is_running() for worker in workers)
+
+
+@pytest.mark.slow
+def test_processes_that_torchrun_started_tell_a_mistake_themselves(tmp_path: Path) -> None:
+    running = start(tmp_path, "raise InputError('no such thing')", by_hand=True)
+    _, told = running.communicate()
+    assert running.returncode == 1
+    assert told.splitlines().count("error: no such thing") == 1
+    running = start(tmp_path, "pass", by_hand=True)
+    said, told = running.communicate()
+    assert (running.returncode, said, errors(told)) == (0, "a line of 0\n", [])
+
+
+def test_processes_leave_their_group_however_they_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[str] = []
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setattr(dist, "init_process_group", lambda _: None)
+    monkeypatch.setattr(dist, "destroy_process_group", lambda: ended.append("ended"))
+    with distributed.join(CPU):
+        assert not ended
+    with pytest.raises(InputError), distributed.join(CPU):
+        raise InputError("no such thing")
+    assert ended == ["ended"] * 2

@@ -1,7 +1,7 @@
 import copy
-import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,17 +14,29 @@ from torch._dynamo.testing import CompileCounter
 from chestxray14.base.errors import InputError
 from chestxray14.model.backbones import build_network
 from chestxray14.model.batches import Part
-from chestxray14.model.predicting import compile_on_gpu, predict
 from chestxray14.model.recipe import Recipe
-from chestxray14.model.views import view, view_centre
 from chestxray14.training.epoch import (
     CHECK_EVERY,
+    Training,
     build_optimizer,
     follow,
     pair_floats,
     set_train_mode,
     train_one_epoch,
 )
+
+
+def set_up(network: nn.Module, recipe: Recipe, **changes: Any) -> Training:
+    settings = {
+        "network": network,
+        "average": network,
+        "optimizer": build_optimizer(network, recipe),
+        "recipe": recipe,
+        "loss": F.binary_cross_entropy_with_logits,
+        "device": CPU,
+        "precision": "fp32",
+    }
+    return Training(**settings | changes)
 
 
 def train(
@@ -36,17 +48,9 @@ def train(
     average: nn.Module | None = None,
     val_losses: Sequence[float] = (),
 ) -> list[float]:
-    optimizer = build_optimizer(network, recipe)
+    training = set_up(network, recipe, average=average or network)
     return [
-        train_one_epoch(
-            *(network, part, optimizer, recipe),
-            average=average or network,
-            loss=F.binary_cross_entropy_with_logits,
-            epoch=epoch,
-            val_losses=val_losses,
-            device=CPU,
-            precision="fp32",
-        )
+        train_one_epoch(training, part, epoch=epoch, val_losses=val_losses)
         for epoch in range(epochs)
     ]
 
@@ -122,51 +126,6 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others() -> None:
     assert not torch.equal(weights(first), weights(other))
 
 
-def test_prediction_does_not_depend_on_the_batch_and_changes_nothing() -> None:
-    network, part, recipe = tiny_network(), tiny_part(), tiny_recipe()
-    before = snapshot(network)
-    whole, single = (
-        predict(
-            *(network, part, lambda images: (view_centre(images, recipe),)),
-            batch=batch,
-            device=CPU,
-            precision="fp32",
-            what="test",
-        )
-        for batch in (10, 1)
-    )
-    assert whole.shape == (10, 1, 14)
-    np.testing.assert_allclose(whole, single, atol=1e-5)
-    assert all(torch.equal(before[k], v) for k, v in network.state_dict().items())
-
-
-def test_each_view_has_logits_of_its_own_and_mirror_images_swap() -> None:
-    # A network that sees the mean of the left half alone.
-    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 1, bias=False))
-    left = torch.zeros(3, 32, 32)
-    left[:, :, :16] = 1
-    network[1].weight.data = left.reshape(1, -1)
-    part, recipe = tiny_part(), tiny_recipe(views="flip")
-    seen = predict(
-        *(network, part, lambda images: view(images, recipe)),
-        batch=4,
-        device=CPU,
-        precision="fp32",
-        what="test",
-    )
-    mirrored = Part(part.images[:, :, ::-1].copy(), part.rows, part.names, part.labels)
-    swapped = predict(
-        *(network, mirrored, lambda images: view(images, recipe)),
-        batch=4,
-        device=CPU,
-        precision="fp32",
-        what="test",
-    )
-    assert seen.shape == (10, 2, 1)
-    np.testing.assert_allclose(seen[:, 0], swapped[:, 1], rtol=1e-4)
-    assert not np.allclose(seen[:, 0], seen[:, 1])
-
-
 def test_the_average_of_weights_is_that_of_the_formula() -> None:
     # decay 0.5 is reached at step 8, (1 + 8) / (10 + 8); before, it is (1 + t) / (10 + t).
     network = nn.Linear(1, 1, bias=False)
@@ -193,82 +152,6 @@ def test_the_average_follows_running_statistics_and_leaves_the_network_alone() -
         assert not torch.equal(kept[name], snapshot(tiny_network())[name])
 
 
-class Greedy(nn.Module):
-    """Pass batches of so many images, and run out of memory on more."""
-
-    def __init__(self, at_most: int) -> None:
-        super().__init__()
-        self.at_most = at_most
-
-    def forward(self, images: Tensor) -> Tensor:
-        if len(images) > self.at_most:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return images
-
-
-TOO_SMALL = "memory is too small for 8 images at once"
-
-
-@pytest.mark.parametrize(
-    ("at_most", "advice"),
-    [
-        (7, "4 fit: set the recipe's batch to 4"),
-        (3, "2 fit: set the recipe's batch to 2"),
-        (1, "not even 2 fit: lower the recipe's input_px"),
-    ],
-)
-def test_too_little_memory_is_told_with_the_batch_that_fits(at_most: int, advice: str) -> None:
-    greedy = nn.Sequential(Greedy(at_most), tiny_network())
-    part, recipe = tiny_part(8), tiny_recipe(batch=8)
-    with pytest.raises(InputError, match=f"{TOO_SMALL}; {advice}"):
-        train(greedy, part, recipe, epochs=1)
-    with pytest.raises(InputError, match=f"{TOO_SMALL}; {advice}"):
-        predict(
-            *(greedy, part, lambda images: view(images, recipe)),
-            batch=8,
-            device=CPU,
-            precision="fp32",
-            what="test",
-        )
-
-
-def test_a_batch_that_fits_is_one_of_which_the_gradient_fits_too() -> None:
-    class GreedyBackward(torch.autograd.Function):
-        @staticmethod
-        def forward(_: object, images: Tensor) -> Tensor:
-            return images.clone()
-
-        @staticmethod
-        def backward(_: object, gradient: Tensor) -> Tensor:  # type: ignore[override]
-            return Greedy(3)(gradient)  # type: ignore[no-any-return]
-
-    class Late(nn.Module):
-        def forward(self, images: Tensor) -> Tensor:
-            return GreedyBackward.apply(images)  # type: ignore[no-any-return,no-untyped-call]
-
-    network = tiny_network()
-    with pytest.raises(InputError, match=f"{TOO_SMALL}; 2 fit"):
-        train(nn.Sequential(network, Late()), tiny_part(8), tiny_recipe(batch=8), epochs=1)
-
-
-def test_the_search_for_a_batch_holds_nothing_of_the_one_that_did_not_fit() -> None:
-    alive: list[weakref.ref[Tensor]] = []
-    left: list[int] = []
-
-    class Hoard(nn.Module):
-        def forward(self, images: Tensor) -> Tensor:
-            left.append(sum(ref() is not None for ref in alive))
-            activations = images * 2
-            alive.append(weakref.ref(activations))
-            if len(images) > 2:
-                raise torch.OutOfMemoryError("CUDA out of memory")
-            return activations
-
-    with pytest.raises(InputError, match="2 fit"):
-        train(nn.Sequential(Hoard(), tiny_network()), tiny_part(8), tiny_recipe(batch=8), epochs=1)
-    assert left == [0, 0, 0]
-
-
 def test_a_loss_that_is_not_finite_stops_with_epoch_step_and_rate() -> None:
     network = tiny_network()
     nn.init.constant_(network[-1].bias, float("nan"))
@@ -280,16 +163,10 @@ def test_a_loss_that_is_not_finite_stops_with_epoch_step_and_rate() -> None:
 
 def train_at(costs: Iterator[float], recipe: Recipe) -> float:
     """Train for an epoch in which the losses of the batches are `costs`."""
-    network = tiny_network()
-    return train_one_epoch(
-        *(network, tiny_part(), build_optimizer(network, recipe), recipe),
-        average=network,
-        loss=lambda logits, labels: logits.mean() * 0 + next(costs),
-        epoch=0,
-        val_losses=(),
-        device=CPU,
-        precision="fp32",
+    training = set_up(
+        tiny_network(), recipe, loss=lambda logits, labels: logits.mean() * 0 + next(costs)
     )
+    return train_one_epoch(training, tiny_part(), epoch=0, val_losses=())
 
 
 @pytest.mark.parametrize("looked_at", ["every step", "the end"])
@@ -315,9 +192,7 @@ def test_the_loss_of_an_epoch_is_the_mean_over_its_images() -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_what_the_network_sees_has_its_channels_last_in_training_and_prediction(
-    precision: str,
-) -> None:
+def test_what_is_learned_from_has_its_channels_last(precision: str) -> None:
     laid_out = []
 
     class Note(nn.Module):
@@ -326,19 +201,38 @@ def test_what_the_network_sees_has_its_channels_last_in_training_and_prediction(
             laid_out.append(torch.is_autocast_enabled("cpu") == (precision == "bf16"))
             return images
 
-    network, part, recipe = nn.Sequential(Note(), tiny_network()), tiny_part(), tiny_recipe()
-    run = {"device": CPU, "precision": precision}
-    optimizer = build_optimizer(network, recipe)
-    loss = F.binary_cross_entropy_with_logits
-    train_one_epoch(
-        *(network, part, optimizer, recipe),
-        **{"average": network, "loss": loss, "epoch": 0, "val_losses": (), **run},  # type: ignore[arg-type]
-    )
-    predict(network, part, lambda images: view(images, recipe), batch=4, what="test", **run)  # type: ignore[arg-type]
-    features = replace(part, images=torch.rand(10, 3, 4, 4), rows=np.arange(10))
-    predict(network, features, lambda images: (images,), batch=4, what="test", **run)  # type: ignore[arg-type]
-    assert len(laid_out) == 2 * 9
+    network = nn.Sequential(Note(), tiny_network())
+    training = set_up(network, tiny_recipe(), precision=precision)
+    features = replace(tiny_part(), images=torch.rand(10, 3, 4, 4), rows=np.arange(10))
+    for part in (tiny_part(), features):
+        train_one_epoch(training, part, epoch=0, val_losses=())
+    assert len(laid_out) == 2 * 6
     assert all(laid_out)
+
+
+class Greedy(torch.autograd.Function):
+    """Let images through, and run out of memory forward or backward."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, way: str) -> Tensor:
+        if way == "forward":
+            raise torch.OutOfMemoryError
+        return images.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        raise torch.OutOfMemoryError
+
+
+@pytest.mark.parametrize("way", ["forward", "backward"])
+def test_too_little_memory_for_a_batch_is_told_with_its_size(way: str) -> None:
+    class Last(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return Greedy.apply(images, way)  # type: ignore[no-any-return,no-untyped-call]
+
+    network = nn.Sequential(tiny_network(), Last())
+    with pytest.raises(InputError, match=r"too small for 4 images at once.*batch"):
+        train(network, tiny_part(8), tiny_recipe(batch=4), epochs=1)
 
 
 def test_batches_of_two_sizes_are_compiled_at_most_twice() -> None:
@@ -360,22 +254,3 @@ def test_frozen_statistics_stay_also_where_processes_normalise_together() -> Non
     set_train_mode(together)
     assert [module.training for module in together.modules()] == expected != alone
     assert set(together.state_dict()) == set(network.state_dict())
-
-
-def test_a_network_is_compiled_in_place_and_on_a_gpu_alone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    asked: list[nn.Module] = []
-
-    def compile_(network: nn.Module, *, dynamic: bool) -> None:
-        assert not dynamic
-        asked.append(network)
-
-    monkeypatch.setattr(nn.Module, "compile", compile_)
-    network, other = tiny_network(), tiny_network()
-    # Not monkeypatch: undone by it, a setting of torch's exists no more.
-    with torch._dynamo.config.patch(suppress_errors=False):
-        compile_on_gpu([network, other], CPU)
-        assert not asked
-        compile_on_gpu([network, other], torch.device("cuda"))
-        assert asked == [network, other]

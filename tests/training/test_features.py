@@ -8,11 +8,12 @@ import torch.nn.functional as F
 from tiny import CPU, plain, tiny_part, tiny_recipe, unsettled
 from torch import nn
 
+from chestxray14.base.draws import generator
 from chestxray14.base.errors import InputError
 from chestxray14.model.backbones import build_network
 from chestxray14.model.batches import Part
 from chestxray14.model.recipe import Recipe
-from chestxray14.model.views import normalize, view_centre
+from chestxray14.model.views import augment, normalize, view_centre
 from chestxray14.training import features
 from chestxray14.training import fit as training
 from chestxray14.training.features import is_plain, skip_frozen, split_frozen
@@ -21,7 +22,8 @@ FROZEN = tiny_recipe("resnet50_frozen", epochs=2)
 
 
 def skip(network: nn.Module, part: Part, recipe: Recipe) -> tuple[nn.Module, Part]:
-    return skip_frozen(network, part, recipe, device=CPU, precision="fp32", what="test")
+    rest, (kept,) = skip_frozen(network, (part,), recipe, device=CPU, precision="fp32")
+    return rest, kept
 
 
 @pytest.mark.parametrize(
@@ -45,8 +47,6 @@ def test_a_recipe_is_plain_where_nothing_is_drawn(
     assert is_plain(recipe) == plainly
     # By what a batch looks like in two steps that draw differently.
     images = torch.as_tensor(tiny_part(6).images)
-    augment = training.train_one_epoch.__globals__["augment"]
-    generator = training.train_one_epoch.__globals__["generator"]
     first, second = (augment(images, recipe, generator(0, 0, step)) for step in (0, 1))
     assert torch.equal(first, second) == plainly
     assert torch.equal(first, view_centre(images, recipe)) == plainly
@@ -63,8 +63,9 @@ def test_the_front_and_the_rest_are_the_network_with_its_weights(
     assert torch.equal(rest(front(images)), network(images))
     assert not any(p.requires_grad for p in front.parameters())
     assert next(rest.parameters()).requires_grad
-    own = {id(p) for p in network.parameters()}
-    assert {id(p) for p in (*front.parameters(), *rest.parameters())} == own
+    own = {name: id(parameter) for name, parameter in network.named_parameters()}
+    halves = (*front.named_parameters(), *rest.named_parameters())
+    assert [(name, id(parameter)) for name, parameter in halves] == list(own.items())
 
 
 def test_features_are_the_fronts_answer_to_each_image_of_the_part() -> None:
@@ -81,22 +82,29 @@ def test_features_are_the_fronts_answer_to_each_image_of_the_part() -> None:
 
 def test_where_no_layer_is_frozen_or_all_are_there_is_nothing_to_keep() -> None:
     part = tiny_part(4)
-    for recipe in (tiny_recipe(), tiny_recipe("chexnet_untrained")):
+    untrained = tiny_recipe("chexnet_untrained", augmentation=plain())
+    for recipe in (tiny_recipe(augmentation=plain()), untrained):
         network = build_network(recipe)
         assert skip(network, part, recipe) == (network, part)
 
 
-def test_a_front_that_runs_out_of_memory_names_the_batch_that_fits(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("changes", [{"augmentation": plain(rotation=1.0)}, {"resize_px": 36}])
+def test_where_training_sees_images_otherwise_than_validation_nothing_is_kept(
+    changes: dict[str, object],
 ) -> None:
-    def look(front: nn.Module, images: torch.Tensor, recipe: Recipe, count: int) -> torch.Tensor:
-        if count > 2:
-            raise torch.OutOfMemoryError
-        return images[:count].float()
+    recipe = tiny_recipe("resnet50_frozen", **changes)
+    network, part = build_network(recipe), tiny_part(4, recipe=recipe)
+    assert skip(network, part, recipe) == (network, part)
 
-    monkeypatch.setattr(features, "_look", look)
-    with pytest.raises(InputError, match="5 images at once; 2 fit: set the recipe's batch to 2"):
-        skip(unsettled(FROZEN), tiny_part(), FROZEN.model_copy(update={"batch": 5}))
+
+def test_a_front_that_runs_out_of_memory_names_the_batch() -> None:
+    class Greedy(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            raise torch.OutOfMemoryError
+
+    network = nn.Sequential(Greedy(), nn.Linear(1, 1))
+    with pytest.raises(InputError, match=r"too small for 5 images at once.*batch"):
+        skip(network, tiny_part(), FROZEN.model_copy(update={"batch": 5}))
 
 
 def test_features_that_are_too_large_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,13 +114,16 @@ def test_features_that_are_too_large_are_not_kept(monkeypatch: pytest.MonkeyPatc
     assert skip(network, part, FROZEN)[0] is not network
     monkeypatch.setattr(features, "AT_MOST", size - 1)
     assert skip(network, part, FROZEN) == (network, part)
+    # What one part of two cannot have, neither has.
+    parts = (tiny_part(2, recipe=FROZEN), part)
+    kept = skip_frozen(network, parts, FROZEN, device=CPU, precision="fp32")
+    assert kept == (network, parts)
 
 
 @pytest.mark.parametrize(
     ("name", "changes", "precision"),
     [
         ("resnet50_frozen", {"ema": 0.9}, "bf16"),
-        ("chexnet_head", {}, "fp32"),
         ("densenet121_last_block", {"early_stopping": None, "augmentation": plain()}, "fp32"),
         ("densenet121_last_block", {"early_stopping": None, "augmentation": plain()}, "bf16"),
     ],
@@ -128,9 +139,10 @@ def test_a_training_on_kept_features_ends_in_the_bits_of_one_on_images(
     train, val = tiny_part(9, recipe=recipe), tiny_part(7, recipe=recipe)
     fit = {"train": train, "val": val, "device": CPU, "precision": precision}
     kept = training.train(recipe, folder=tmp_path / "kept", **fit)  # type: ignore[arg-type]
-    monkeypatch.setattr(training, "skip_frozen", lambda network, part, **_: (network, part))
+    monkeypatch.setattr(training, "skip_frozen", lambda network, parts, *_, **__: (network, parts))
     whole = training.train(recipe, folder=tmp_path / "whole", **fit)  # type: ignore[arg-type]
     assert kept.history == whole.history
+    assert list(kept.weights) == list(whole.weights)
     assert all(torch.equal(kept.weights[key], whole.weights[key]) for key in whole.weights)
 
 

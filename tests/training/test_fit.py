@@ -10,13 +10,15 @@ from tiny import CPU, RECIPES, tiny_part, tiny_recipe
 from torch import nn
 
 from chestxray14.base.errors import InputError
+from chestxray14.files.tensors import read_tensors
 from chestxray14.model.backbones import build_network
 from chestxray14.model.batches import Part
 from chestxray14.model.predicting import predict
 from chestxray14.model.recipe import Recipe
 from chestxray14.model.views import view_centre
-from chestxray14.training import checkpoint
+from chestxray14.training import checkpoint, epoch
 from chestxray14.training import fit as training
+from chestxray14.training.epoch import Training
 from chestxray14.training.fit import Trained, is_finished, train
 
 
@@ -29,7 +31,6 @@ SGD = {
     "optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4},
     "loss": {"name": "focal", "gamma": 2.0, "alpha": 0.25},
     "selection": "val_auroc",
-    "views": "flip",
 }
 
 
@@ -71,7 +72,7 @@ def test_a_network_of_which_nothing_is_trained_is_looked_at_once(tmp_path: Path)
 def make_up(monkeypatch: pytest.MonkeyPatch, scores: list[tuple[float, float]]) -> None:
     """Make the epochs of a training score as given: validation loss, AUROC."""
     told = iter(scores)
-    monkeypatch.setattr(training, "assess", lambda *_, **__: next(told))
+    monkeypatch.setattr(training, "assess", lambda *_: next(told))
 
 
 SCORES = [(0.9, 0.5), (0.7, 0.6), (0.8, 0.8), (0.75, 0.7), (0.74, 0.75)]
@@ -169,15 +170,15 @@ def test_a_loss_that_is_not_finite_leaves_the_last_whole_epoch(
     whole = fit(recipe, tmp_path / "whole")
     one_epoch, judge = training.train_one_epoch, training.assess
 
-    def spoil(network: nn.Module, *rest: object, epoch: int, **named: object) -> float:
+    def spoil(state: Training, part: Part, *, epoch: int, val_losses: list[float]) -> float:
         if epoch == 1 and spoiled == "training":
-            nn.init.constant_(network.get_submodule("head")[-1].bias, float("nan"))
-        return one_epoch(network, *rest, epoch=epoch, **named)  # type: ignore[arg-type]
+            nn.init.constant_(state.network.get_submodule("head")[-1].bias, float("nan"))
+        return one_epoch(state, part, epoch=epoch, val_losses=val_losses)
 
     judged = []
 
-    def misjudge(*arguments: object, **named: object) -> tuple[float, float]:
-        judged.append(judge(*arguments, **named))  # type: ignore[arg-type]
+    def misjudge(state: Training, part: Part) -> tuple[float, float]:
+        judged.append(judge(state, part))
         return (float("inf"), 0.5) if len(judged) == 2 else judged[-1]
 
     with monkeypatch.context() as patch:
@@ -186,7 +187,7 @@ def test_a_loss_that_is_not_finite_leaves_the_last_whole_epoch(
             patch.setattr(training, "assess", misjudge)
         with pytest.raises(InputError, match=r"loss is (nan|inf).*epoch 2.*learning rate 0\.001"):
             fit(recipe, tmp_path / "bad")
-    _, record = checkpoint.read_tensors(tmp_path / "bad" / "last.safetensors")
+    _, record = read_tensors(tmp_path / "bad" / "last.safetensors")
     assert len(record["progress"]["history"]) == 1
     again = fit(recipe, tmp_path / "bad")
     assert again.history == whole.history
@@ -198,13 +199,13 @@ def test_the_validation_part_is_never_augmented(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    augment = training.train_one_epoch.__globals__["augment"]
+    augment = epoch.augment
 
-    def note(images: torch.Tensor, *rest: object) -> torch.Tensor:
+    def note(images: torch.Tensor, *rest: object, **named: object) -> torch.Tensor:
         seen.append(images)
-        return augment(images, *rest)  # type: ignore[no-any-return]
+        return augment(images, *rest, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setitem(training.train_one_epoch.__globals__, "augment", note)
+    monkeypatch.setattr(epoch, "augment", note)
     recipe = tiny_recipe(name, epochs=0 if name == "chexnet_untrained" else 1)
     validation = tiny_part(6, recipe=recipe)
     marked = Part(validation.images * 0 + 7, validation.rows, validation.names, validation.labels)
@@ -239,6 +240,24 @@ def test_class_weights_come_from_the_training_part_alone(tmp_path: Path) -> None
 
 def test_a_checkpoint_holds_the_average_beside_the_weights(tmp_path: Path) -> None:
     fit(tiny_recipe("best", epochs=1, selection="val_loss"), tmp_path)
-    tensors, _ = checkpoint.read_tensors(tmp_path / "last.safetensors")
-    assert not torch.equal(tensors["average.head.3.weight"], tensors["network.head.3.weight"])
-    assert torch.equal(tensors["best.head.3.weight"], tensors["average.head.3.weight"])
+    tensors, _ = read_tensors(tmp_path / "last.safetensors")
+    average, network, best = (
+        tensors[f"{part}.head.3.weight"] for part in ("average", "network", "best")
+    )
+    assert not np.array_equal(average, network)
+    assert np.array_equal(best, average)
+
+
+def test_of_a_frozen_front_a_checkpoint_holds_nothing_and_the_weights_hold_all(
+    tmp_path: Path,
+) -> None:
+    recipe = tiny_recipe("resnet50_frozen", epochs=1)
+    trained = fit(recipe, tmp_path)
+    tensors, _ = read_tensors(tmp_path / "last.safetensors")
+    assert {name.split(".")[1] for name in tensors if name.startswith("network.")} == {"head"}
+    start = build_network(recipe).state_dict()
+    assert list(trained.weights) == list(start)
+    for name, tensor in start.items():
+        if name.startswith("trunk."):
+            assert torch.equal(trained.weights[name], tensor)
+    assert not torch.equal(trained.weights["head.7.weight"], start["head.7.weight"])

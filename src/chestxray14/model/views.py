@@ -1,6 +1,7 @@
 """From packed grey bytes to what a network sees, a whole batch at once on its device."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -18,22 +19,36 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 """Channel statistics that torchvision's ImageNet weights were trained with."""
 
 
-def augment(images: Tensor, recipe: Recipe, rng: np.random.Generator) -> Tensor:
+def augment(
+    images: Tensor,
+    recipe: Recipe,
+    rng: np.random.Generator,
+    *,
+    whole: int | None = None,
+    share: slice = slice(None),
+) -> Tensor:
     """Return uint8 images (B, P, P) as (B, 1, input_px, input_px), each with its own changes.
 
     Values are from 0 to 1. Crop, zoom, rotation and flip are one antialiased sampling of the
-    packed pixels; what lies outside the image is black.
+    packed pixels; what lies outside the image is black. Where the images are a `share` of a batch
+    of `whole` images, draws are made for all of it, so that each image changes as among all.
     """
     augmentation = recipe.augmentation
-    flips = rng.random(len(images)) < augmentation.horizontal_flip
-    share = recipe.input_px / recipe.resize_px
-    if share < 1 or augmentation.crop_area < 1 or augmentation.zoom or augmentation.rotation:
-        windows = draw_windows(augmentation, flips=flips, share=share, rng=rng)
-        grey = sample(images, windows, px=recipe.input_px)
+    whole = len(images) if whole is None else whole
+    flips = rng.random(whole) < augmentation.horizontal_flip
+    side = recipe.input_px / recipe.resize_px
+    if side < 1 or augmentation.crop_area < 1 or augmentation.zoom or augmentation.rotation:
+        windows = draw_windows(augmentation, flips=flips, share=side, rng=rng)
+        grey = sample(images, windows[share], px=recipe.input_px)
     else:
-        mask = _send(flips, images.device)[:, None, None]
+        mask = _send(flips[share], images.device)[:, None, None]
         grey = view_centre(torch.where(mask, images.flip(-1), images), recipe)
-    return _change_tones(grey, augmentation, rng)
+
+    def draw(spread: float) -> Tensor:
+        factors = rng.uniform(1 - spread, 1 + spread, whole).astype(np.float32)
+        return _send(factors[share], grey.device)[:, None, None, None]
+
+    return _change_tones(grey, augmentation, draw)
 
 
 def draw_windows(
@@ -98,13 +113,13 @@ def _split(batch: Tensor) -> tuple[Tensor, ...]:
     return torch.split(batch, count)
 
 
-def _change_tones(grey: Tensor, augmentation: Augmentation, rng: np.random.Generator) -> Tensor:
-    """Change brightness, contrast and gamma as torchvision's adjust_ functions, in this order."""
+def _change_tones(
+    grey: Tensor, augmentation: Augmentation, draw: Callable[[float], Tensor]
+) -> Tensor:
+    """Change brightness, contrast and gamma as torchvision's adjust_ functions, in this order.
 
-    def draw(spread: float) -> Tensor:
-        factors = rng.uniform(1 - spread, 1 + spread, len(grey)).astype(np.float32)
-        return _send(factors, grey.device)[:, None, None, None]
-
+    `draw` returns a factor for each image, at most so far from 1.
+    """
     if augmentation.brightness:
         grey = (grey * draw(augmentation.brightness)).clamp(0, 1)
     if augmentation.contrast:

@@ -1,86 +1,170 @@
 """Several processes that train as one: each takes its share of every batch.
 
-Where torchrun did not start them there is one process, and nothing here changes anything.
+Where neither `launch` nor torchrun started them there is one process, and nothing here changes
+anything.
 """
 
 import logging
 import os
-import re
-import subprocess
+import runpy
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any, TypeVar
+from tempfile import TemporaryDirectory
+from typing import Any, NoReturn, TypeVar
+from uuid import uuid4
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
+from torch.distributed.elastic.multiprocessing.errors import (
+    ChildFailedError,
+    ProcessFailure,
+    record,
+)
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from chestxray14.base.errors import InputError
+from chestxray14.base.stage import run
 
 T = TypeVar("T")
 
 
 def is_launched() -> bool:
-    """Say whether torchrun started this process."""
+    """Say whether torchrun, or `launch`, started this process."""
     return "LOCAL_RANK" in os.environ
 
 
 def launch(processes: int) -> None:
-    """Run this very script in so many processes on this machine, by torchrun, and wait for them.
+    """Run the `main` of this very script in so many processes on this machine, as torchrun does.
 
-    Raises `InputError` with the line by which the first of them to fail ended.
+    What they print is printed. Raises `InputError` with the line by which one of them ended.
     """
-    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone")
-    command = (*torchrun, f"--nproc-per-node={processes}", *sys.argv)
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+    with TemporaryDirectory() as folder:
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=processes,
+            run_id=uuid4().hex,
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            max_restarts=0,
+            logs_specs=DefaultLogsSpecs(log_dir=folder),
+        )
+        worker = ("-u", "-c", f"from {__name__} import work; work()")
+        # Torch tells of a failure in many lines; one is told here.
+        logging.disable()
         try:
-            _, told = running.communicate()
+            elastic_launch(config, sys.executable)(*worker, *sys.argv)
+        except SignalException:
+            raise KeyboardInterrupt from None
+        except ChildFailedError as error:
+            _tell(error.failures.values(), processes=processes)
+        finally:
+            logging.disable(logging.NOTSET)
+
+
+def work() -> None:
+    """Be one of the processes that `launch` started, which tells what ends this one."""
+    sys.excepthook = lambda *_: None
+    del sys.argv[0]
+    record(_run_script)()
+
+
+def _run_script() -> None:
+    main = runpy.run_path(sys.argv[0])["main"]
+
+    def silent() -> None:
+        try:
+            main()
         except KeyboardInterrupt:
-            # subprocess would kill torchrun, and leave the processes it has started alone.
-            running.terminate()
-            running.communicate()
-            raise
-    if running.returncode:
-        if line := re.search(r"^error: (.*)$", told, re.MULTILINE):
-            raise InputError(line[1])
-        if killed := re.search(r"Signal (\d+) \(\w+\) received", told):
-            raise InputError(
-                f"one of {processes} processes was ended by signal {killed[1]}, as where memory is "
-                "short; the same command goes on"
-            )
-        sys.exit(told)
+            sys.exit(_STOPPED)
+
+    try:
+        run(silent)
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            raise InputError(end.code.removeprefix("error: ")) from None
+        raise
+
+
+_STOPPED = 128 + signal.SIGINT
+"""The exit status of what was interrupted."""
+
+
+def _tell(failures: Collection[ProcessFailure], *, processes: int) -> NoReturn:
+    """End as the process did that failed first: the others fail because it is gone."""
+    first = min(failures, key=_date)
+    told = [
+        failure.error_file_data["message"]
+        for failure in failures
+        if Path(failure.error_file).exists()
+    ]
+    for message in told:
+        kind, _, line = message["message"].partition(": ")
+        if kind == InputError.__name__:
+            raise InputError(line)
+    if first.exitcode < 0:
+        raise InputError(
+            f"one of {processes} processes was ended by signal {-first.exitcode}, as where memory "
+            "is short; the same command goes on"
+        )
+    if told:
+        # A mistake of ours: which one was first is for who reads them.
+        sys.exit("\n".join(message["extraInfo"]["py_callstack"] for message in told))
+    if first.exitcode == _STOPPED:
+        raise KeyboardInterrupt
+    sys.exit(f"one of {processes} processes ended with status {first.exitcode}")
+
+
+def _date(failure: ProcessFailure) -> int:
+    """Return the second in which a process failed, as far as torch knows."""
+    # A kill is noticed after others may have failed of it. By SIGTERM torch itself ends the rest.
+    killed = failure.exitcode < 0 and failure.exitcode != -signal.SIGTERM
+    return failure.timestamp - killed
 
 
 @contextmanager
 def join(device: torch.device) -> Iterator[None]:
-    """Train as one with the other processes that torchrun started; the first one speaks for all.
+    """Train as one with the other processes that were started; the first one speaks for all.
 
-    Raises `InputError` where there are more processes than GPUs.
+    Raises `InputError` where there are more processes than GPUs, or the device is Apple's, of
+    which torch has no way to let several train as one.
     """
     if not is_launched():
         yield
         return
+    if device.type == "mps" and os.environ["WORLD_SIZE"] != "1":
+        raise InputError(
+            f"{os.environ['WORLD_SIZE']} processes cannot share Apple's MPS; set "
+            "compute.processes to 1, or compute.device to cpu"
+        )
     if device.type == "cuda":
         local, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
         if local >= there:
             raise InputError(f"{local + 1} processes at least, but {there} GPUs on this machine")
         torch.cuda.set_device(local)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    if is_first():
-        yield
-    else:
-        logging.disable()
-        with (
-            Path(os.devnull).open("w") as nowhere,
-            redirect_stdout(nowhere),
-            redirect_stderr(nowhere),
-        ):
+    try:
+        if is_first():
             yield
-    dist.destroy_process_group()
+        else:
+            logging.disable()
+            with (
+                Path(os.devnull).open("w") as nowhere,
+                redirect_stdout(nowhere),
+                redirect_stderr(nowhere),
+            ):
+                yield
+    finally:
+        # NCCL would wait here for the others, and they wait for a process that fails.
+        if device.type != "cuda" or sys.exception() is None:
+            dist.destroy_process_group()
 
 
 def count() -> int:
@@ -99,33 +183,14 @@ def own_share(items: int) -> slice:
     return slice(items * rank // count(), items * (rank + 1) // count())
 
 
-class ShareOfDraws(np.random.Generator):
-    """Draws for a whole batch, of which this process's share is returned.
-
-    An image is so changed as one process alone would change it. `rng` draws for `whole` images;
-    the last axis of what is asked for are images.
-    """
-
-    def __init__(self, rng: np.random.Generator, *, whole: int) -> None:
-        super().__init__(rng.bit_generator)
-        self._whole = whole
-
-    def random(self, size: int) -> NDArray[np.float64]:  # type: ignore[override]
-        """Return this process's share of numbers from 0 to 1."""
-        return self._share(super().random, size)
-
-    def uniform(  # type: ignore[override]
-        self, low: float, high: float, size: int | tuple[int, ...]
-    ) -> NDArray[np.float64]:
-        """Return this process's share of numbers from `low` to `high`."""
-        return self._share(super().uniform, size, low, high)
-
-    def _share(
-        self, draw: Any, size: int | tuple[int, ...], *bounds: float
-    ) -> NDArray[np.float64]:
-        axes = () if isinstance(size, int) else size[:-1]
-        drawn: NDArray[np.float64] = draw(*bounds, size=(*axes, self._whole))
-        return drawn[..., own_share(self._whole)]
+def share_gradients(network: nn.Module) -> nn.Module:
+    """Return a network whose gradients are the mean over all processes'."""
+    if count() == 1 or not any(p.requires_grad for p in network.parameters()):
+        return network
+    shared = nn.parallel.DistributedDataParallel(network)
+    # Each keeps its own statistics; torch 2.15 warns of this as an argument.
+    shared.broadcast_buffers = False
+    return shared
 
 
 def total(numbers: Tensor) -> Tensor:

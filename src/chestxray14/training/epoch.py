@@ -1,9 +1,11 @@
-"""The two loops: train one epoch, predict."""
+"""One epoch of training: a step for each batch."""
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -12,11 +14,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from chestxray14.base.draws import generator
 from chestxray14.base.errors import InputError
 from chestxray14.base.progress import track
-from chestxray14.model.batches import (
-    Part,
-    batch_sizes,
-    shuffled_batches,
-)
+from chestxray14.model.batches import Part, batch_sizes, shuffled_batches
 from chestxray14.model.device import memory_for
 from chestxray14.model.predicting import autocast, channels_last
 from chestxray14.model.recipe import SGD, Recipe
@@ -27,6 +25,23 @@ from chestxray14.training.schedules import learning_rate
 
 CHECK_EVERY = {"cuda": 50}
 """Steps between two looks at the loss where each look waits for the device, else 1."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What stays the same from the first step of a training to its last.
+
+    `average` is the network whose weights are averaged over the steps: it is validated and kept.
+    Where none are averaged it is `network` itself.
+    """
+
+    network: nn.Module
+    average: nn.Module
+    optimizer: torch.optim.Optimizer
+    recipe: Recipe
+    loss: Loss
+    device: torch.device
+    precision: str
 
 
 def build_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -47,32 +62,23 @@ def build_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer
 
 
 def train_one_epoch(
-    network: nn.Module,
-    part: Part,
-    optimizer: torch.optim.Optimizer,
-    recipe: Recipe,
-    *,
-    average: nn.Module,
-    loss: Loss,
-    epoch: int,
-    val_losses: Sequence[float],
-    device: torch.device,
-    precision: str,
+    training: Training, part: Part, *, epoch: int, val_losses: Sequence[float]
 ) -> float:
     """Train on every image of `part` once and return the mean loss.
 
-    With `recipe.ema`, `average` follows the weights of `network` step by step. Every draw depends
-    on (recipe.seed, epoch, step) alone. Of several processes each takes its share of a batch;
-    `network` then averages gradients over them. Raises `InputError` naming epoch, step and
+    With the recipe's `ema`, the average follows the network step by step. Every draw depends on
+    (recipe.seed, epoch, step) alone. Of several processes each takes its share of a batch; the
+    network then averages gradients over them. Raises `InputError` naming epoch, step and
     learning rate when the loss is not finite, or when memory is too small for a batch.
     """
+    network, recipe, device = training.network, training.recipe, training.device
     set_train_mode(network)
     sizes = batch_sizes(part, batch=recipe.batch)
     steps = len(sizes)
     rate = partial(learning_rate, recipe, epoch=epoch, steps=steps, val_losses=val_losses)
     check_every = CHECK_EVERY.get(device.type, 1)
     losses = torch.zeros(steps, device=device)
-    averaged = pair_floats(average, network)
+    averaged = pair_floats(training.average, network)
     batches = shuffled_batches(
         part,
         batch=recipe.batch,
@@ -84,19 +90,13 @@ def train_one_epoch(
     for step, (images, labels) in enumerate(
         track(batches, what=f"epoch {epoch + 1}", unit="batches", total=steps)
     ):
-        for group in optimizer.param_groups:
+        for group in training.optimizer.param_groups:
             group["lr"] = rate(step=step)
         with memory_for(len(images)):
-            losses[step] = _descend(
-                *(network, images, labels, recipe),
-                key=(recipe.seed, epoch, step),
-                whole=sizes[step],
-                loss=loss,
-                device=device,
-                precision=precision,
-            )
-            optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+            rng = generator(recipe.seed, epoch, step)
+            losses[step] = _descend(training, images, labels, rng=rng, whole=sizes[step])
+            training.optimizer.step()
+        training.optimizer.zero_grad(set_to_none=True)
         if recipe.ema is not None:
             follow(*averaged, decay=recipe.ema, step=epoch * steps + step)
         if (step + 1) % check_every == 0 or step + 1 == steps:
@@ -106,32 +106,21 @@ def train_one_epoch(
 
 
 def _descend(
-    network: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    recipe: Recipe,
-    *,
-    key: tuple[int, int, int],
-    whole: int,
-    loss: Loss,
-    device: torch.device,
-    precision: str,
+    training: Training, images: Tensor, labels: Tensor, *, rng: np.random.Generator, whole: int
 ) -> Tensor:
     """Add the gradient of the images' mean loss, and return that loss.
 
     Of a batch of `whole` images these may be one process's share: the loss is then what they
     add to the mean over the batch.
     """
-    rng, weight = generator(*key), 1.0
-    if distributed.count() > 1:
-        rng, weight = distributed.ShareOfDraws(rng, whole=whole), len(images) / whole
     if images.is_floating_point():
         inputs = channels_last(images)
     else:
-        inputs = normalize(augment(images, recipe, rng))
-    with autocast(device, precision):
-        logits = network(inputs)
-    value = weight * loss(logits.float(), labels)
+        share = distributed.own_share(whole)
+        inputs = normalize(augment(images, training.recipe, rng, whole=whole, share=share))
+    with autocast(training.device, training.precision):
+        logits = training.network(inputs)
+    value = len(images) / whole * training.loss(logits.float(), labels)
     # DistributedDataParallel takes the mean of the processes' gradients; here their sum is wanted.
     (value * distributed.count()).backward()  # type: ignore[no-untyped-call]
     return value.detach()

@@ -1,5 +1,7 @@
 """What a frozen trunk says of an image is always the same: computed once, kept, reused."""
 
+from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -35,34 +37,54 @@ def is_plain(recipe: Recipe) -> bool:
 
 
 def split_frozen(network: nn.Module) -> tuple[nn.Sequential, nn.Sequential]:
-    """Return the layers before the first trainable one, and all from it on, weights shared."""
-    layers = _list_layers(network)
-    first = next(
-        (i for i, layer in enumerate(layers) if any(p.requires_grad for p in layer.parameters())),
-        len(layers),
-    )
-    return nn.Sequential(*layers[:first]), nn.Sequential(*layers[first:])
+    """Return the layers before the first trainable one, and all from it on.
+
+    Weights are shared with the network, and tensors keep their names.
+    """
+    front, rest = OrderedDict[str, nn.Module](), OrderedDict[str, nn.Module]()
+    for name, layer in network.named_children():
+        if rest or not isinstance(layer, nn.Sequential):
+            trainable = any(parameter.requires_grad for parameter in layer.parameters())
+            (rest if rest or trainable else front)[name] = layer
+        else:
+            halves = zip((front, rest), split_frozen(layer), strict=True)
+            for half, layers in halves:
+                if len(layers):
+                    half[name] = layers
+    return nn.Sequential(front), nn.Sequential(rest)
 
 
 def skip_frozen(
     network: nn.Module,
-    part: Part,
+    parts: Sequence[Part],
     recipe: Recipe,
     *,
     device: torch.device,
     precision: str,
-    what: str,
-) -> tuple[nn.Module, Part]:
-    """Return what a frozen front leaves of a network, and its features in place of the images.
+) -> tuple[nn.Module, Sequence[Part]]:
+    """Return what a frozen front leaves of a network, and parts with its features as images.
 
-    Both are returned as they are where the first layer is trainable, the last one is not, or the
-    features would take more than `AT_MOST`. Features are those of images seen plainly, by their
-    centre, in the precision in which the front leaves them. Raises `InputError` when memory is
-    too small for a batch.
+    All are returned as they are where the first layer is trainable, none is, training sees
+    images otherwise than validation, or the features of a part would take more than `AT_MOST`.
+    Features are those of images seen by their centre, in the precision in which the front
+    leaves them. Raises `InputError` when memory is too small for a batch.
     """
     front, rest = split_frozen(network)
-    if not len(front) or not len(rest):
-        return network, part
+    if not len(front) or not len(rest) or not is_plain(recipe):
+        return network, parts
+    kept = []
+    for part in parts:
+        features = _look(front, part, recipe, device=device, precision=precision)
+        if features is None:
+            return network, parts
+        kept.append(replace(part, images=features, rows=np.arange(len(part))))
+    return rest, kept
+
+
+def _look(
+    front: nn.Module, part: Part, recipe: Recipe, *, device: torch.device, precision: str
+) -> Tensor | None:
+    """Return the features of a part, (n, ...), or None where they are too large."""
     front.eval()
     batches = ordered_batches(part, batch=recipe.batch, device=device)
     steps = count_steps(part, batch=recipe.batch)
@@ -70,20 +92,13 @@ def skip_frozen(
     done = 0
     # Not inference_mode: what comes out is learned from.
     with torch.no_grad(), autocast(device, precision):
-        for images, _ in track(batches, what=what, unit="batches", total=steps):
+        for images, _ in track(batches, what="features", unit="batches", total=steps):
             with memory_for(len(images)):
                 features: Tensor = front(normalize(view_centre(images, recipe)))
             if kept is None:
                 if len(part) * features[:1].nbytes > AT_MOST:
-                    return network, part
+                    return None
                 kept = torch.empty((len(part), *features.shape[1:]), dtype=features.dtype)
             kept[done : done + len(features)] = features
             done += len(features)
-    assert kept is not None
-    return rest, replace(part, images=kept, rows=np.arange(len(part)))
-
-
-def _list_layers(module: nn.Module) -> list[nn.Module]:
-    if not isinstance(module, nn.Sequential):
-        return [module]
-    return [layer for child in module for layer in _list_layers(child)]
+    return kept

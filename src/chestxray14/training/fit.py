@@ -4,7 +4,6 @@ import copy
 import logging
 import math
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +20,9 @@ from chestxray14.model.predicting import compile_on_gpu, predict
 from chestxray14.model.recipe import Recipe
 from chestxray14.model.views import view_centre
 from chestxray14.training import checkpoint, distributed
-from chestxray14.training.epoch import build_optimizer, train_one_epoch
-from chestxray14.training.features import is_plain, skip_frozen, split_frozen
-from chestxray14.training.losses import Loss, build_loss
+from chestxray14.training.epoch import Training, build_optimizer, train_one_epoch
+from chestxray14.training.features import skip_frozen
+from chestxray14.training.losses import build_loss
 
 log = logging.getLogger("train")
 
@@ -56,58 +55,44 @@ def train(
     finite, or the parts lack what learning or selection needs.
     """
     _check_findings(train, val, recipe)
-    network = build_network(recipe).to(device)
-    _check_shares(train, val, recipe, network)
+    whole = build_network(recipe).to(device)
+    _check_shares(train, val, recipe, whole)
     if sync_batch_norm and distributed.count() > 1:
-        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+        whole = nn.SyncBatchNorm.convert_sync_batchnorm(whole)  # type: ignore[no-untyped-call]
+    distributed.copy_first(whole)
+    # From here on a frozen front is out of sight: its features are the images.
+    network, (train, val) = skip_frozen(
+        whole, (train, val), recipe, device=device, precision=precision
+    )
+    train, val = keep_on_device(train, device), keep_on_device(val, device)
     # What is validated and kept: the averaged weights, or the weights as they are.
     average = copy.deepcopy(network) if recipe.ema is not None else network
     optimizer = build_optimizer(network, recipe)
-    loss = build_loss(recipe.loss, train.labels.to(device))
     progress, best = _load(folder, network=network, average=average, optimizer=optimizer)
     if progress.history:
         log.info("resumed after epoch %d", len(progress.history))
-    # What the loops run: all of the network, or what follows features that are kept.
-    learner, follower, judged = network, average, average
-    if recipe.trainable != "all":
-        skip = partial(skip_frozen, recipe=recipe, device=device, precision=precision)
-        judged, val = skip(average, val, what="validation features")
-        if is_plain(recipe):
-            learner, train = skip(network, train, what="training features")
-        if learner is not network:
-            _, follower = split_frozen(average)
-    train, val = keep_on_device(train, device), keep_on_device(val, device)
-    compile_on_gpu({learner, judged}, device)
-    if distributed.count() > 1 and recipe.trainable != "none":
-        learner = nn.parallel.DistributedDataParallel(learner)
-        # Each keeps its own statistics; torch 2.15 warns of this as an argument.
-        learner.broadcast_buffers = False
+    compile_on_gpu({network, average}, device)
+    training = Training(
+        network=distributed.share_gradients(network),
+        average=average,
+        optimizer=optimizer,
+        recipe=recipe,
+        loss=build_loss(recipe.loss, train.labels.to(device)),
+        device=device,
+        precision=precision,
+    )
     while not is_finished(recipe, progress):
         epoch = len(progress.history)
         if recipe.trainable == "none":
-            train_loss, _ = assess(
-                judged, train, recipe, loss=loss, device=device, precision=precision
-            )
+            train_loss, _ = assess(training, train)
         else:
-            train_loss = train_one_epoch(
-                learner,
-                train,
-                optimizer,
-                recipe,
-                average=follower,
-                loss=loss,
-                epoch=epoch,
-                val_losses=[row["val_loss"] for row in progress.history],
-                device=device,
-                precision=precision,
-            )
+            val_losses = [row["val_loss"] for row in progress.history]
+            train_loss = train_one_epoch(training, train, epoch=epoch, val_losses=val_losses)
         rate = optimizer.param_groups[0]["lr"]
         # Each process has its own running statistics by now.
         distributed.copy_first(network)
         distributed.copy_first(average)
-        val_loss, val_auroc = assess(
-            judged, val, recipe, loss=loss, device=device, precision=precision
-        )
+        val_loss, val_auroc = assess(training, val)
         if not math.isfinite(val_loss):
             raise InputError(
                 f"the validation loss is {val_loss} after epoch {epoch + 1} at learning rate "
@@ -123,14 +108,16 @@ def train(
         )
         if score < progress.best_score:
             progress.best_epoch, progress.best_score = epoch, score
-            best = {
-                name: value.detach().cpu().clone() for name, value in average.state_dict().items()
-            }
+            best = _copy_state(average)
         if distributed.is_first():
             checkpoint.save(
                 folder, progress, network=network, average=average, optimizer=optimizer, best=best
             )
-    return Trained(weights=best, best_epoch=progress.best_epoch, history=progress.history)
+    return Trained(
+        weights=_copy_state(whole) | best,
+        best_epoch=progress.best_epoch,
+        history=progress.history,
+    )
 
 
 def is_finished(recipe: Recipe, progress: checkpoint.Progress) -> bool:
@@ -142,34 +129,31 @@ def is_finished(recipe: Recipe, progress: checkpoint.Progress) -> bool:
     return recipe.early_stopping is not None and done > 0 and waited >= recipe.early_stopping
 
 
-def assess(
-    network: nn.Module,
-    part: Part,
-    recipe: Recipe,
-    *,
-    loss: Loss,
-    device: torch.device,
-    precision: str,
-) -> tuple[float, float]:
-    """Return the mean loss and macro AUROC of a part seen plainly, by its centre.
+def assess(training: Training, part: Part) -> tuple[float, float]:
+    """Return the average's mean loss and macro AUROC on a part seen plainly, by its centre.
 
     The AUROC is NaN where no finding is both present and absent.
     """
+    recipe = training.recipe
     share = np.arange(len(part))[distributed.own_share(len(part))]
     logits = predict(
-        network,
+        training.average,
         take_images(part, share) if distributed.count() > 1 else part,
         lambda images: (view_centre(images, recipe),),
         batch=recipe.batch,
-        device=device,
-        precision=precision,
+        device=training.device,
+        precision=training.precision,
         what="assess",
     )[:, 0]
     logits, labels = distributed.join_rows(logits), part.labels.cpu()
-    mean = loss(torch.from_numpy(logits).double(), labels.double())
+    mean = training.loss(torch.from_numpy(logits).double(), labels.double())
     scores = auroc(labels, expit(logits), findings=recipe.findings)
     # Processes on machines of another kind may differ in the last bits, and must decide alike.
     return distributed.heed_first((float(mean), scores.get("macro", math.nan)))
+
+
+def _copy_state(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
 
 
 def _load(
