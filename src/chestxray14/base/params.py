@@ -30,12 +30,17 @@ Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
+Views = Literal["centre", "flip", "ten_crop"]
+"""What a network sees of a test image, fewest views first."""
+
+
 class Limits(Record):
     """What a dataset caps, so that a demo finishes on a laptop; null caps nothing."""
 
     input_px: Pixels | None
     epochs: Annotated[int, Field(ge=1)] | None
     weights: Literal["random"] | None
+    views: Views | None
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
