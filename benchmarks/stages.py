@@ -100,11 +100,11 @@ def run_inside(told: str, stage: str, *names: str) -> None:
     if stage in ("train", "predict"):
         import torch
 
-        torch.nn.Module.__call__ = timed("network", torch.nn.Module.__call__)
-        torch.Tensor.backward = timed("network", torch.Tensor.backward)
-        torch.autograd.grad = timed("network", torch.autograd.grad)
-        for optimizer in (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD):
-            optimizer.step = timed("network", optimizer.step)
+        for owner, name in (
+            *((torch.nn.Module, "__call__"), (torch.Tensor, "backward"), (torch.autograd, "grad")),
+            *((kind, "step") for kind in (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)),
+        ):
+            setattr(owner, name, timed("network", getattr(owner, name)))
     sys.argv = [f"src/stages/{stage}.py", *names]
     runpy.run_path(sys.argv[0], run_name="__main__")
 
