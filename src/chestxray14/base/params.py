@@ -4,7 +4,9 @@ Each room has the schema of its own blocks; a stage loads those alone, so that a
 is no change to another.
 """
 
+import copy
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -71,13 +73,19 @@ _Loader.add_implicit_resolver(
 )
 
 
+@lru_cache(maxsize=1)
+def _parse(text: str) -> Any:
+    # A stage asks for block after block, and parsing takes longer than all the rest of it.
+    return yaml.load(text, Loader=_Loader)
+
+
 def read_yaml(path: Path) -> Any:
     """Return the content of a YAML file as DVC reads it.
 
     Raises `InputError` naming the file and line when it cannot be read.
     """
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        return copy.deepcopy(_parse(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise InputError(f"{path} not found; run from the root of the project") from None
     except UnicodeDecodeError as error:
