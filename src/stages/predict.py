@@ -10,7 +10,8 @@ the network.
 
 Reads   models/<recipe>/model.safetensors
         data/packed/<dataset>/{images.npy,index.csv,boxes.csv}, data/splits/<dataset>/<split>.csv
-        params.yaml: dataset, compute, recipes.<recipe>.views, localize.{method,cells}
+        params.yaml: dataset, datasets.<dataset>.limits, compute, recipes.<recipe>.views,
+        localize.{method,cells}
 Writes  predictions/<recipe>/{train,val,test}.csv
         predictions/<recipe>/views.json             what the network saw of each image
         predictions/<recipe>/heatmaps.safetensors
@@ -26,7 +27,7 @@ from pydantic import TypeAdapter
 from scipy.special import expit
 from torch import nn
 
-from chestxray14.base.params import load_block
+from chestxray14.base.params import Limits, Views, load_block
 from chestxray14.base.stage import choose, run
 from chestxray14.files.heatmaps import Heatmaps, write_heatmaps
 from chestxray14.files.outputs import read_table, write_json
@@ -42,7 +43,7 @@ from chestxray14.model.maps import (
 )
 from chestxray14.model.params import Compute, MapMethod
 from chestxray14.model.predicting import compile_on_gpu, predict
-from chestxray14.model.recipe import Recipe, Views
+from chestxray14.model.recipe import Recipe, limit_views
 from chestxray14.model.trained import read_model
 from chestxray14.model.views import view
 
@@ -53,7 +54,8 @@ def main() -> None:
     """Load the model as it was trained, predict, draw maps, write."""
     name = choose(of="recipes", doc=__doc__)
     dataset = load_block("dataset", str)
-    views = load_block(f"recipes.{name}.views", TypeAdapter[Views](Views))
+    limits = load_block(f"datasets.{dataset}.limits", Limits)
+    views = limit_views(load_block(f"recipes.{name}.views", TypeAdapter[Views](Views)), limits)
     compute = load_block("compute", Compute)
     device = choose_device(compute)
     choose_algorithms(compute, device)

@@ -37,3 +37,9 @@ def test_auroc_is_the_share_of_pairs_in_the_right_order(
         assert found["micro"] == pytest.approx(
             pairs(labels[:, usable].ravel(), scores[:, usable].ravel())
         )
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_scores_that_are_no_numbers_rank_nothing(odd: float) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        auroc(np.array([[0], [1]]), np.array([[0.5], [odd]]), findings=("Mass",))

@@ -4,7 +4,9 @@ Each room has the schema of its own blocks; a stage loads those alone, so that a
 is no change to another.
 """
 
+import copy
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -30,12 +32,17 @@ Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
+Views = Literal["centre", "flip", "ten_crop"]
+"""What a network sees of a test image, fewest views first."""
+
+
 class Limits(Record):
     """What a dataset caps, so that a demo finishes on a laptop; null caps nothing."""
 
     input_px: Pixels | None
     epochs: Annotated[int, Field(ge=1)] | None
     weights: Literal["random"] | None
+    views: Views | None
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
@@ -66,13 +73,19 @@ _Loader.add_implicit_resolver(
 )
 
 
+@lru_cache(maxsize=1)
+def _parse(text: str) -> Any:
+    # A stage asks for block after block, and parsing takes longer than all the rest of it.
+    return yaml.load(text, Loader=_Loader)
+
+
 def read_yaml(path: Path) -> Any:
     """Return the content of a YAML file as DVC reads it.
 
     Raises `InputError` naming the file and line when it cannot be read.
     """
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        return copy.deepcopy(_parse(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise InputError(f"{path} not found; run from the root of the project") from None
     except UnicodeDecodeError as error:

@@ -5,8 +5,6 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from tqdm import tqdm
-
 T = TypeVar("T")
 
 LINES = 4
@@ -23,6 +21,8 @@ def track(items: Iterable[T], *, what: str, unit: str, total: int, start: int = 
     where it was.
     """
     if sys.stderr.isatty():
+        from tqdm import tqdm
+
         yield from tqdm(items, desc=what, unit=f" {unit}", total=total, initial=start)
         return
     began = spoke = time.monotonic()

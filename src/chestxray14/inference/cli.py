@@ -24,7 +24,7 @@ from torch import nn
 
 from chestxray14.base.errors import InputError
 from chestxray14.base.notices import NOTICE
-from chestxray14.base.params import load_block
+from chestxray14.base.params import Views, load_block
 from chestxray14.base.stage import run
 from chestxray14.files.outputs import read_json, write_bytes
 from chestxray14.inference.onnx_export import export_onnx
@@ -45,7 +45,7 @@ from chestxray14.inference.single_image import (
 from chestxray14.localization.overlays import draw_overlay, encode
 from chestxray14.model.device import choose_device, choose_precision
 from chestxray14.model.params import Compute
-from chestxray14.model.recipe import Recipe, Views
+from chestxray14.model.recipe import Recipe
 from chestxray14.model.trained import read_model
 from chestxray14.raw.params import DATASET, Phantom
 from chestxray14.scoring.evaluation import Evaluation

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from chestxray14.base.errors import InputError
 from chestxray14.base.notices import NOTICE
+from chestxray14.base.params import Views
 from chestxray14.inference.single_image import DRAWN_NOTICE
-from chestxray14.model.recipe import Recipe, Views
+from chestxray14.model.recipe import Recipe
 from chestxray14.model.views import normalize
 from chestxray14.scoring.evaluation import Evaluation
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from chestxray14.base.errors import InputError
 from chestxray14.base.notices import NOTICE
+from chestxray14.base.params import Views
 from chestxray14.base.progress import track
 from chestxray14.data.images import pack
 from chestxray14.files.heatmaps import lay_out
@@ -21,7 +22,7 @@ from chestxray14.inference.radiographs import ends_as_dicom, read_radiograph
 from chestxray14.model.batches import Part
 from chestxray14.model.maps import choose_method, choose_stride, describe_maps, draw_maps
 from chestxray14.model.predicting import predict
-from chestxray14.model.recipe import Recipe, Views
+from chestxray14.model.recipe import Recipe
 from chestxray14.model.views import view
 from chestxray14.scoring.calibration import apply_platt
 from chestxray14.scoring.evaluation import Evaluation

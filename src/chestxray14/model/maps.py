@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from chestxray14.base.draws import generator
 from chestxray14.base.errors import InputError
+from chestxray14.base.params import Views
 from chestxray14.base.progress import track
 from chestxray14.files.heatmaps import Geometry, Window
 from chestxray14.model.batches import Part, count_steps, ordered_batches
 from chestxray14.model.device import memory_for
 from chestxray14.model.predicting import autocast
-from chestxray14.model.recipe import Recipe, Views
+from chestxray14.model.recipe import Recipe
 from chestxray14.model.views import normalize, view
 
 Method = Literal["cam", "grad_cam", "grad_cam_plus_plus"]

@@ -1,6 +1,6 @@
 """Typed view of one recipe: every key of a block of `recipes` in params.yaml."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BeforeValidator,
@@ -11,7 +11,7 @@ from pydantic import (
 )
 
 from chestxray14.base.findings import FINDINGS
-from chestxray14.base.params import FileName, Limits, Pixels, Record, Seed, Sha256, Share
+from chestxray14.base.params import FileName, Limits, Pixels, Record, Seed, Sha256, Share, Views
 
 
 class WeightsFile(Record):
@@ -202,10 +202,6 @@ class Recipe(Record):
         )
 
 
-Views = Literal["centre", "flip", "ten_crop"]
-"""What a network sees of a test image."""
-
-
 class WholeRecipe(Recipe):
     """A whole block of `recipes`: how a network is trained, and through which views it is tested."""
 
@@ -215,3 +211,8 @@ class WholeRecipe(Recipe):
     def trained(self) -> Recipe:
         """The part that training depends on."""
         return Recipe.model_construct(**{key: getattr(self, key) for key in Recipe.model_fields})
+
+
+def limit_views(views: Views, limits: Limits) -> Views:
+    """Return the views that a dataset's limits let a test image have."""
+    return min(views, limits.views or views, key=get_args(Views).index)

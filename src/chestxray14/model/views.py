@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.transforms.functional import center_crop, ten_crop
 
-from chestxray14.model.recipe import Augmentation, Recipe, Views
+from chestxray14.base.params import Views
+from chestxray14.model.recipe import Augmentation, Recipe
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -174,6 +174,7 @@ def plan_patient(cohort: Phantom, patient: int) -> list[Study]:
             # 0 to 1 and even among images that show the finding.
             strength = 1 - (1 - NormalDist().cdf(severities[follow_up, i])) / share
             if strength > 0:
+                strength = cohort.faintest + (1 - cohort.faintest) * strength
                 lesions[finding] = Lesion(sites[finding], strength)
                 label.append(int(misread[0, i] >= cohort.label_noise))
             else:

@@ -23,6 +23,7 @@ class Phantom(_Dataset):
     follow_ups: Annotated[float, Field(ge=0, le=20)]
     image_px: Annotated[int, Field(ge=64, le=1024)]
     prevalence: dict[str, Share]
+    faintest: Annotated[float, Field(ge=0, le=1)]
     label_noise: Annotated[float, Field(ge=0, lt=0.5)]
     seed: Seed
 

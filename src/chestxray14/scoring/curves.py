@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import precision_recall_curve, roc_curve
 
 from chestxray14.base.scores import DIGITS
 from chestxray14.scoring.calibration import bin_reliability
+from chestxray14.scoring.ranked import precision_recall_curve, roc_curve
 
 POINTS = 101
 """The most points that a finding's curve is drawn with."""
@@ -18,7 +18,7 @@ CLOSE = 0.001
 """The distance from the full curve, in units of its axes, at which points are enough."""
 
 Floats = NDArray[np.float64]
-Curve = Callable[[NDArray[np.bool_], Floats], tuple[Floats, Floats]]
+Curve = Callable[[ArrayLike, ArrayLike], tuple[Floats, Floats]]
 
 
 def roc_table(
@@ -31,13 +31,8 @@ def roc_table(
     has none. Points are left out where the line between their neighbours is within `CLOSE` of
     them, and the nearest ones first where more than `POINTS` are left.
     """
-
-    def curve(truth: NDArray[np.bool_], given: Floats) -> tuple[Floats, Floats]:
-        false, true, _ = roc_curve(truth, given)
-        return false, true
-
     columns = ("false_positive_rate", "true_positive_rate")
-    return _tabulate(labels, probabilities, findings=findings, curve=curve, columns=columns)
+    return _tabulate(labels, probabilities, findings=findings, curve=roc_curve, columns=columns)
 
 
 def precision_recall_table(
@@ -45,15 +40,9 @@ def precision_recall_table(
 ) -> pd.DataFrame:
     """Return precision over recall of each finding, from recall 0 on, thinned as in `roc_table`.
 
-    Columns `finding`, `recall` and `precision`. Curves begin at recall 0 with precision 1, where
-    nothing is called, as scikit-learn's do.
+    Columns `finding`, `recall` and `precision`.
     """
-
-    def curve(truth: NDArray[np.bool_], given: Floats) -> tuple[Floats, Floats]:
-        precision, recall, _ = precision_recall_curve(truth, given, drop_intermediate=True)
-        return recall[::-1], precision[::-1]
-
-    columns = ("recall", "precision")
+    columns, curve = ("recall", "precision"), precision_recall_curve
     return _tabulate(labels, probabilities, findings=findings, curve=curve, columns=columns)
 
 

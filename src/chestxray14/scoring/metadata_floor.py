@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import model_validator
-from sklearn.ensemble import HistGradientBoostingClassifier
 
 from chestxray14.base.findings import FINDINGS
 from chestxray14.files.metrics import _Metrics
@@ -26,6 +25,9 @@ def predict_from_metadata(
     finding. One boosted ensemble of trees a finding is fitted on `train`; an unknown age is a
     value of its own. A finding that all or none of `train` show gets that share, 1 or 0.
     """
+    # Imported here: who reads the scores alone need not wait for it.
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     known, asked = _encode(train), _encode(test)
     probabilities = pd.DataFrame(index=test.index)
     for finding in findings:

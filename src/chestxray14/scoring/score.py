@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from chestxray14.base.errors import InputError
 from chestxray14.base.findings import FINDINGS, NO_FINDING
-from chestxray14.base.scores import DIGITS, auroc, round_record
+from chestxray14.base.scores import DIGITS, auroc, rank_auroc, round_record
 from chestxray14.files.names import hash_names
 from chestxray14.files.predictions import Predicted
 from chestxray14.scoring.bootstrap import (
@@ -35,6 +34,7 @@ from chestxray14.scoring.evaluation import (
     Rule,
 )
 from chestxray14.scoring.params import Evaluate
+from chestxray14.scoring.ranked import average_precision, brier_score
 from chestxray14.scoring.subgroups import compare_groups
 
 Matrix = NDArray[np.float64]
@@ -98,8 +98,10 @@ def score(
             labels[:, :n], scores[:, :n], draws=draws[:, :n], resamples=resamples
         ),
         average_precision={
-            average: float(average_precision_score(labels[:, :n], scores[:, :n], average=average))
-            for average in ("macro", "micro")
+            "macro": float(
+                np.mean([average_precision(labels[:, i], scores[:, i]) for i in range(n)])
+            ),
+            "micro": average_precision(labels[:, :n].ravel(), scores[:, :n].ravel()),
         },
         findings={
             name: _score_finding(
@@ -185,13 +187,13 @@ def _average_auroc(
     labels: Labels, scores: Matrix, *, draws: Matrix, resamples: Resamples
 ) -> dict[str, Estimate]:
     """Return macro, micro and weighted AUROC; a draw counts where it scores every finding."""
-    single = [float(roc_auc_score(labels[:, i], scores[:, i])) for i in range(labels.shape[1])]
+    single = [rank_auroc(labels[:, i], scores[:, i]) for i in range(labels.shape[1])]
     positives = labels.sum(axis=0, dtype=np.int64)
     weights = resamples.counts.T.astype(np.float32) @ labels.astype(np.float32)
     return {
         "macro": estimate(float(np.mean(single)), draws.mean(axis=1)),
         "micro": estimate(
-            float(roc_auc_score(labels.ravel(), scores.ravel())),
+            rank_auroc(labels.ravel(), scores.ravel()),
             bootstrap_auroc(labels, scores, resamples),
         ),
         "weighted": estimate(
@@ -212,7 +214,7 @@ def _score_finding(
     bins: int,
 ) -> FindingScores:
     prevalence = float(labels.mean())
-    precision = float(average_precision_score(labels, scores))
+    precision = average_precision(labels, scores)
     fitted = None
     if calibrated is not None and platt is not None:
         slope, intercept = platt
@@ -223,7 +225,7 @@ def _score_finding(
         positives=int(labels.sum()),
         val_positives=val_positives,
         prevalence=prevalence,
-        auroc=estimate(float(roc_auc_score(labels, scores)), draws),
+        auroc=estimate(rank_auroc(labels, scores), draws),
         average_precision=precision,
         lift=precision / prevalence,
         label_accuracy=float(((scores >= 0.5) == labels).mean()),
@@ -235,7 +237,7 @@ def _score_finding(
 
 def _calibration(labels: Labels, probabilities: Matrix, *, bins: int) -> dict[str, float]:
     return {
-        "brier": float(brier_score_loss(labels, probabilities)),
+        "brier": brier_score(labels, probabilities),
         "ece_width": expected_calibration_error(labels, probabilities, bins=bins, by="width"),
         "ece_mass": expected_calibration_error(labels, probabilities, bins=bins, by="mass"),
     }
@@ -285,7 +287,7 @@ def _find_look_alikes(
         label_accuracy=float(((test.scores(test.findings) >= 0.5) == labels).mean()),
         all_negative=float(1 - labels.mean()),
         micro_15=(
-            float(roc_auc_score(test.labels(pooled).ravel(), test.scores(pooled).ravel()))
+            rank_auroc(test.labels(pooled).ravel(), test.scores(pooled).ravel())
             if NO_FINDING in test.probabilities
             else None
         ),
