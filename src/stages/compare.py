@@ -6,7 +6,7 @@ Reads   metrics/prepare.json, metrics/split/<split>.json
         evaluations/<recipe>/{detail.json,draws.npy}, evaluations/metadata/<split>.{json,npy}
         plots/<recipe>/{roc,precision_recall,reliability}.csv
         metrics/<recipe>/train.json, plots/<recipe>/history.csv; neither for an <external>
-        evaluations/<recipe>/localization.json and overlays/; neither for an <external>
+        localizations/<recipe>/{localization.json,overlays}; neither for an <external>
         predictions/<recipe>/test.csv, data/packed/<dataset>/{index.csv,images.npy}: the examples
         data/published/{auroc,mean_auroc,precision_recall_f1,localization}.csv
         params.yaml: dataset, evaluate, recipes, external
@@ -47,6 +47,7 @@ from chestxray14.scoring.params import Evaluate
 
 METRICS = Path("metrics")
 EVALUATIONS = Path("evaluations")
+LOCALIZATIONS = Path("localizations")
 PLOTS = Path("plots")
 PREDICTIONS = Path("predictions")
 PACKED = Path("data/packed")
@@ -114,7 +115,7 @@ def _read_run(name: str, entry: WholeRecipe | Pretrained, *, draws: int, labels:
     _check_origin(path, evaluation, split=split, protocol=entry.split, labels=labels)
     localization = None
     if isinstance(entry, WholeRecipe):
-        path = EVALUATIONS / name / "localization.json"
+        path = LOCALIZATIONS / name / "localization.json"
         localization = read_record(path, Localization, by="localize")
         _check_origin(path, localization, split=split, protocol=entry.split, labels=labels)
     scored = [finding for finding in FINDINGS if finding in evaluation.findings]
@@ -212,7 +213,7 @@ def _read_overlays(leader: Run) -> list[Overlay]:
     """Return some pictures of the leader's heatmaps, nothing where it has none."""
     overlays = []
     for shown in choose_overlays(leader.localization.shown if leader.localization else []):
-        path = EVALUATIONS / leader.name / "overlays" / shown.file
+        path = LOCALIZATIONS / leader.name / "overlays" / shown.file
         try:
             overlays.append(show_overlay(shown, path.read_bytes()))
         except UNREADABLE as error:

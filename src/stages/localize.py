@@ -5,10 +5,10 @@
 Reads   predictions/<recipe>/{heatmaps.safetensors,test.csv}, evaluations/<recipe>/detail.json
         data/packed/<dataset>/{images.npy,index.csv,boxes.csv}, data/splits/<dataset>/<split>.csv
         params.yaml: dataset, evaluate.seed, localize.shown, the recipe's split
-Writes  metrics/<recipe>/localization.json       what fits in a diff
-        evaluations/<recipe>/localization.json   everything else
-        evaluations/<recipe>/overlays/*.jpg      a few hits and misses of each finding
-        plots/<recipe>/localization.csv          accuracy by the overlap that is asked for
+Writes  metrics/<recipe>/localization.json         what fits in a diff
+        localizations/<recipe>/localization.json   everything else
+        localizations/<recipe>/overlays/*.jpg      a few hits and misses of each finding
+        plots/<recipe>/localization.csv            accuracy by the overlap that is asked for
 
 Boxes on training or validation images, or on none of the split's, are counted and left out.
 """
@@ -98,7 +98,7 @@ def main() -> None:
         seed=seed,
         shown=[shown for _, shown in chosen],
     )
-    overlays = Path(f"evaluations/{name}/overlays")
+    overlays = Path(f"localizations/{name}/overlays")
     shutil.rmtree(overlays, ignore_errors=True)
     overlays.mkdir(parents=True)
     for case, shown in chosen:
@@ -111,7 +111,7 @@ def main() -> None:
         )
         write_bytes(overlays / shown.file, encode(picture, kind="JPEG"))
     write_json(Path(f"metrics/{name}/localization.json"), summarise_localization(localization))
-    write_json(Path(f"evaluations/{name}/localization.json"), localization.model_dump())
+    write_json(Path(f"localizations/{name}/localization.json"), localization.model_dump())
     table = tabulate_overlaps(localization).to_csv(index=False, lineterminator="\n")
     write_text(Path(f"plots/{name}/localization.csv"), table)
     for finding, found in localization.findings.items():

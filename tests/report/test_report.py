@@ -763,10 +763,11 @@ def write_run(folder: Path, name: str, *, findings: Sequence[str]) -> None:
     localization = make_localization(findings, sha256=run.evaluation.split_sha256)
     localization = localization.model_copy(update={"label_version": LABELS})
     text = localization.model_dump_json(exclude_none=True)
-    path.with_name("localization.json").write_text(text)
-    path.with_name("overlays").mkdir()
+    overlays = folder / f"localizations/{name}/overlays"
+    overlays.mkdir(parents=True)
+    overlays.with_name("localization.json").write_text(text)
     for shown in localization.shown:
-        (path.with_name("overlays") / shown.file).write_bytes(make_picture())
+        (overlays / shown.file).write_bytes(make_picture())
     plots = folder / f"plots/{name}"
     plots.mkdir(parents=True)
     for field in dataclasses.fields(run.curves):
@@ -835,7 +836,7 @@ def test_folders_of_other_recipes_are_ignored(project: Path) -> None:
         ("evaluations/metadata/patient.npy", "fit_metadata"),
         (f"evaluations/{STEP}/detail.json", "evaluate"),
         (f"evaluations/{STEP}/draws.npy", "evaluate"),
-        (f"evaluations/{STEP}/localization.json", "localize"),
+        (f"localizations/{STEP}/localization.json", "localize"),
         (f"plots/{STEP}/roc.csv", "evaluate"),
         (f"plots/{STEP}/precision_recall.csv", "evaluate"),
         (f"plots/{STEP}/reliability.csv", "evaluate"),
@@ -915,7 +916,7 @@ def test_the_pictures_of_heatmaps_are_the_leaders_and_one_that_is_absent_or_brok
     assert [source[:15] for source in Page(html).loaded[:3]] == ["data:image/jpeg"] * 2 + [
         "data:image/png;"
     ]
-    path = Path(f"evaluations/{leader}/overlays/Mass_missed_1.jpg")
+    path = Path(f"localizations/{leader}/overlays/Mass_missed_1.jpg")
     for content in (b"", b"GIF89a", make_picture()[:200], None):
         path.unlink() if content is None else path.write_bytes(content)
         with pytest.raises(InputError, match=rf"^{path}: .*; the localize stage writes it$"):
@@ -930,7 +931,7 @@ def test_predictions_of_images_without_a_label_are_refused(project: Path) -> Non
 
 SCORES = (
     f"evaluations/{STEP}/detail.json",
-    f"evaluations/{STEP}/localization.json",
+    f"localizations/{STEP}/localization.json",
     "evaluations/metadata/patient.json",
 )
 

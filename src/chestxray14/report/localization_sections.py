@@ -253,7 +253,7 @@ def _describe_overlays(
         f"Of each finding one hit and one miss, where there is any: images drawn by a seed, hit where "
         f"a box of the network has an IoBB above {HEADLINES['IoBB']}. Cyan is the box {whose}, white "
         "the network's, and the glow its heatmap. The probability is the network's own, not "
-        "calibrated. More pictures are in evaluations/<recipe>/overlays."
+        "calibrated. More pictures are in localizations/<recipe>/overlays."
     )
     return Section(
         "localization-pictures",
