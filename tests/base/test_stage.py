@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,31 +117,76 @@ def test_the_command_line_names_an_entry(tmp_path: Path, monkeypatch: pytest.Mon
         choose(of="recipes", doc="Train.")
 
 
-@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
-def test_a_read_only_checkout_keeps_nobody_out(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int
-) -> None:
+TWICE = """
+import os, subprocess, sys
+from chestxray14.base.stage import run
+
+def main() -> None:
+    if "INNER" not in os.environ:
+        inner = os.environ | {"INNER": "1"}
+        for name in ("a", "b"):
+            subprocess.run([sys.executable, __file__, name], env=inner, check=False)
+    print("ran", sys.argv[1], flush=True)
+
+run(main)
+"""
+
+
+def test_a_stage_runs_once_at_a_time_and_beside_others(tmp_path: Path) -> None:
     (tmp_path / ".dvc").mkdir()
+    script = tmp_path / "train.py"
+    script.write_text(TWICE)
+    process = subprocess.Popen(
+        [sys.executable, script, "a"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out) == (0, "ran b\nran a\n")
+    assert err.startswith(f"error: process {process.pid} is running `train.py a` here already")
+    assert err.count("\n") == 1
+
+
+def refuse(
+    monkeypatch: pytest.MonkeyPatch, number: int, *, below: Path, calls: tuple[str, ...]
+) -> None:
+    """Have the system refuse to make anything below a folder."""
+
+    def refusing(call: Any) -> Any:
+        def made(path: Any, *arguments: Any, **options: Any) -> Any:
+            if isinstance(path, str | Path) and below in Path(path).absolute().parents:
+                raise OSError(number, os.strerror(number), str(path))
+            return call(path, *arguments, **options)
+
+        return made
+
+    for name in calls:
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES], ids=["EROFS", "EACCES"])
+@pytest.mark.parametrize("ran_before", [False, True])
+def test_a_checkout_that_is_read_only_keeps_nobody_from_a_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, ran_before: bool
+) -> None:
+    # As root one may write everywhere, so that the system's answer is put in its place.
+    checkout = tmp_path / ".dvc"
+    (checkout / "tmp/stages" if ran_before else checkout).mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-
-    def refuse(path: Path, **_: object) -> None:
-        raise OSError(number, "no", str(path))
-
-    monkeypatch.setattr(Path, "mkdir", refuse)
-    ran = []
-    run(lambda: ran.append(True))
-    assert ran == [True]
+    refuse(monkeypatch, number, below=tmp_path / ".dvc", calls=("mkdir", "open"))
+    ran: list[str] = []
+    run(lambda: run(lambda: ran.append("at once")))
+    assert ran == ["at once"]
+    assert not [path for path in checkout.rglob("*") if path.is_file()]
 
 
 def test_a_full_disk_is_no_read_only_checkout(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / ".dvc").mkdir()
     monkeypatch.chdir(tmp_path)
-
-    def refuse(path: Path, **_: object) -> None:
-        raise OSError(errno.ENOSPC, "no space left", str(path))
-
-    monkeypatch.setattr(Path, "mkdir", refuse)
-    with pytest.raises(SystemExit, match="no space left"):
-        run(lambda: None)
+    refuse(monkeypatch, errno.ENOSPC, below=tmp_path / ".dvc", calls=("mkdir", "open"))
+    with pytest.raises(SystemExit, match=r"^error: \.dvc/.*: No space left on device$"):
+        run(lambda: pytest.fail("ran without a lock"))

@@ -1,6 +1,6 @@
-"""What every stage needs: errors, findings, params, draws, locks, progress, the way a stage runs.
+"""What every stage needs, whatever it does.
 
-In comes params.yaml, block by block; out go checked blocks, one line for a user's mistake, and
-draws that depend on their key alone. It is small and changes rarely: every stage depends on it. May
-import no other room; no torch.
+Here are the 14 findings, the strict reader of params.yaml, how a stage starts, ends and fails,
+its progress, locks, random draws by key, and the AUROC. Nothing comes in but params.yaml. Imports
+no other room; no torch.
 """

@@ -1,5 +1,6 @@
-"""From a raw dataset to packed images, labels, boxes and splits.
+"""From raw files to packed images, labels, boxes and the parts of a split.
 
-In comes an archive of `raw`; out go one array of grey squares, an index, the radiologists' boxes, and
-who trains, validates and tests. May import `raw`, `files` and `base`; no torch.
+In come the bytes of label files, lists, box lists and images, and the blocks `splits` of
+params.yaml; out go tables with a row an image, one uint8 array, and who trains, validates and
+tests. May import `raw`, `files` and `base`; no torch.
 """

@@ -1,5 +1,5 @@
-"""Somebody else's pretrained networks, on the same test images as the recipes.
+"""Somebody else's networks, asked about the same images as the recipes.
 
-In come a block of `external` and packed images; out go probabilities of the findings that both
-know. May import `model`, `files` and `base`.
+In come a block of `external` in params.yaml and the images of a part; out go the probabilities of
+the findings that the network knows. Nothing is trained here. May import `model` and `base`.
 """

@@ -1,6 +1,6 @@
-"""What stages hand on, written whole or not at all and read back as checked.
+"""What stages hand on to one another: how each file is written, and read back checked.
 
-In come tables, packed images, predictions, heatmaps, tensors and metrics; out go the same from disk,
-or one line that names the file, the key and the stage that writes it. May import `base` alone; no
-torch.
+In come tables, arrays and records, or a file by the stage that writes it; out goes the file, whole
+or not at all, or what is in it. Packed images, predictions, heatmaps and metrics have their forms
+here. May import `base`; no torch.
 """

@@ -1,6 +1,6 @@
-"""The drawn cohort: radiographs of nobody, in the layout of ChestX-ray14.
+"""A cohort of radiographs that a program draws, laid out as NIH's is.
 
-In comes a dataset of params.yaml with `source: phantom`; out goes a folder of PNGs, labels, boxes
-and lists, the same bytes every time. It proves machinery, nothing medical. May import `raw` (its
-params), `files` and `base`.
+In comes a drawn dataset's block of params.yaml; out go PNGs, the label file, boxes and lists in a
+folder. A patient is planned first, then drawn: body, pose, lesions, film. May import `raw` (its
+params) and `base`.
 """
