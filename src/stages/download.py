@@ -10,12 +10,11 @@ again. A phantom is drawn, a folder is only looked at.
 """
 
 import logging
-import os
 from pathlib import Path
 
 from chestxray14.base.errors import InputError
 from chestxray14.base.params import load_block
-from chestxray14.base.stage import run
+from chestxray14.base.stage import count_processors, run
 from chestxray14.files.outputs import write_json
 from chestxray14.phantom.cohort import draw_cohort
 from chestxray14.raw.archive import open_archive
@@ -36,7 +35,7 @@ def main() -> None:
     if isinstance(dataset, KaggleDataset):
         download_dataset(dataset.slug, path.parent)
     elif isinstance(dataset, Phantom):
-        draw_cohort(dataset, path, workers=os.cpu_count() or 1)
+        draw_cohort(dataset, path, workers=count_processors())
 
     archive = open_archive(path)
     if dataset.labels not in archive:

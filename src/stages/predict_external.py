@@ -3,7 +3,7 @@
     python src/stages/predict_external.py torchxrayvision
 
 Reads   data/packed/<dataset>/{images.npy,index.csv}, data/splits/<dataset>/<split>.csv
-        params.yaml: dataset, compute.{device,threads}, external.<name>
+        params.yaml: dataset, compute.{device,threads,deterministic}, external.<name>
         the weights: a file, or published ones, downloaded to ~/.torchxrayvision
 Writes  predictions/<name>/{val,test}.csv, with the findings that the network predicts
 
@@ -22,7 +22,7 @@ from chestxray14.external.params import External
 from chestxray14.external.torchxrayvision import load_external, match_findings, predict_external
 from chestxray14.files.predictions import write_predictions
 from chestxray14.model.batches import read_parts
-from chestxray14.model.device import choose_device
+from chestxray14.model.device import choose_algorithms, choose_device
 from chestxray14.model.params import Compute
 
 log = logging.getLogger("predict_external")
@@ -33,7 +33,9 @@ def main() -> None:
     name = choose(of="external", doc=__doc__)
     external = load_block(f"external.{name}", External)
     dataset = load_block("dataset", str)
-    device = choose_device(load_block("compute", Compute))
+    compute = load_block("compute", Compute)
+    device = choose_device(compute)
+    choose_algorithms(compute, device)
 
     parts = read_parts(
         Path(f"data/packed/{dataset}"),

@@ -12,7 +12,6 @@ Writes  data/packed/<dataset>/images.npy    (N, P, P) uint8
 """
 
 import logging
-import os
 from pathlib import Path
 
 import pandas as pd
@@ -21,7 +20,7 @@ from chestxray14.base.errors import InputError
 from chestxray14.base.findings import FINDINGS
 from chestxray14.base.params import load_block
 from chestxray14.base.progress import track
-from chestxray14.base.stage import run
+from chestxray14.base.stage import count_processors, run
 from chestxray14.data.boxes import BOX_COLUMNS, read_boxes
 from chestxray14.data.labels import detect_label_version, read_labels, read_list
 from chestxray14.data.packing import pack_images
@@ -66,7 +65,7 @@ def main() -> None:
     partial = folder / "images.partial"
     try:
         packing = pack_images(
-            archive, labels, path=partial, px=dataset.packed_px, workers=os.cpu_count() or 1
+            archive, labels, path=partial, px=dataset.packed_px, workers=count_processors()
         )
         packed = list(track(packing, what="prepare", unit="images", total=len(labels)))
         rejected = [(name, reason) for name, _, reason in packed if reason]

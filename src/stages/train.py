@@ -40,7 +40,7 @@ from chestxray14.model.device import (
     describe_processor,
 )
 from chestxray14.model.params import Compute
-from chestxray14.model.recipe import Recipe, WholeRecipe
+from chestxray14.model.recipe import Recipe, WholeRecipe, list_limited
 from chestxray14.model.trained import write_model
 from chestxray14.training import checkpoint, distributed
 from chestxray14.training.checkpoint import hash_code
@@ -57,7 +57,8 @@ def main() -> None:
     name = choose(of="recipes", doc=__doc__)
     dataset = load_block("dataset", str)
     limits = load_block(f"datasets.{dataset}.limits", Limits)
-    recipe = load_block(f"recipes.{name}", WholeRecipe).trained.limited(limits)
+    asked = load_block(f"recipes.{name}", WholeRecipe).trained
+    recipe = asked.limited(limits)
     compute = load_block("compute", Compute)
     if compute.processes > 1 and not distributed.is_launched():
         distributed.launch(compute.processes)
@@ -65,6 +66,8 @@ def main() -> None:
     device = choose_device(compute)
     choose_algorithms(compute, device)
     with distributed.join(device):
+        if changed := list_limited(asked, recipe):
+            log.info("limits of %s: %s", dataset, ", ".join(changed))
         _run(name, recipe, compute, dataset=dataset, device=device)
 
 
@@ -76,10 +79,10 @@ def _run(
     split_file = Path(f"data/splits/{dataset}/{recipe.split}.csv")
     split = read_json(Path(f"metrics/split/{recipe.split}.json"), by="split")
     parts = read_parts(packed, split_file, parts=("train", "val"), findings=recipe.findings)
-    if (packed_px := parts["train"].images.shape[1]) < recipe.input_px:
+    if (packed_px := parts["train"].images.shape[1]) < recipe.resize_px:
         log.warning(
             "images packed at %d pixels are enlarged to the %d that %s asks for",
-            *(packed_px, recipe.input_px, name),
+            *(packed_px, recipe.resize_px, name),
         )
     where = {
         "device": device.type,

@@ -68,6 +68,13 @@ def choose(*, of: str, doc: str | None) -> str:
     return name
 
 
+def count_processors() -> int:
+    """Return how many processors this process may use, which a job may have fewer of than there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @contextmanager
 def _alone() -> Iterator[None]:
     """Keep others from running this stage, with these arguments, in this checkout.

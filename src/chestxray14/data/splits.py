@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from chestxray14.base.draws import generator
 from chestxray14.base.errors import InputError, name_some
 from chestxray14.base.findings import FINDINGS
 from chestxray14.data.labels import read_list
@@ -23,7 +24,7 @@ def split_at_random(index: pd.DataFrame, protocol: RandomSplit) -> "pd.Series[st
     others is NaN. So with one seed the smaller split lies within the larger one.
     """
     unit = index[protocol.kind]
-    shuffled = np.random.default_rng(protocol.seed).permutation(np.sort(unit.unique()))
+    shuffled = generator("split", protocol.seed).permutation(np.sort(unit.unique()))
     train = round(protocol.train * len(shuffled))
     val = round(protocol.val * len(shuffled))
     sizes = (train, val, len(shuffled) - train - val)
@@ -71,7 +72,7 @@ def split_officially(
         )
     side = index["image"].map(official)
     patients = np.sort(index.loc[side == "train_val", "patient"].unique())
-    shuffled = np.random.default_rng(protocol.seed).permutation(patients)
+    shuffled = generator("official", protocol.seed).permutation(patients)
     val = set(shuffled[: round(protocol.val * len(shuffled))].tolist())
     return side.where(
         side == "test", index["patient"].map(lambda patient: "val" if patient in val else "train")

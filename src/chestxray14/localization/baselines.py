@@ -34,7 +34,7 @@ def put_noise(cases: Iterable[Case], *, cells: int, resolution: int, seed: int) 
     for case in cases:
         name = zlib.crc32(f"{case.image}/{case.finding}".encode())
         for draw in range(NOISE_DRAWS):
-            noise = generator(seed, name, draw).random((cells, cells))
+            noise = generator("noise", seed, name, draw).random((cells, cells))
             heatmap = enlarge(noise, resolution)
             yield replace(
                 case,

@@ -20,7 +20,7 @@ def choose_shown(cases: Sequence[Case], *, each: int, seed: int) -> list[tuple[C
     chosen = []
     for k, finding in enumerate(BOXED_FINDINGS):
         boxed = [case for case in cases if case.finding == finding and len(case.truth)]
-        order = generator(seed, k).permutation(len(boxed))
+        order = generator("pictures", seed, k).permutation(len(boxed))
         overlaps = [float(iobb(case.found, case.truth).max(initial=0)) for case in boxed]
         for hit in (True, False):
             alike = [i for i in order if (overlaps[i] > float(HEADLINES["IoBB"])) == hit]

@@ -6,9 +6,10 @@ from collections import OrderedDict
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torchvision.models import DenseNet121_Weights, ResNet50_Weights, get_model
 
+from chestxray14.base.draws import generator
 from chestxray14.base.errors import InputError
 from chestxray14.model.recipe import Recipe, WeightsFile
 from chestxray14.model.weights import read_weights
@@ -25,6 +26,18 @@ LAST_BLOCK = {
 """What `trainable: last_block` trains of a trunk, the head always included."""
 
 
+class Logits(nn.Linear):
+    """The last layer, in fp32 whatever the rest computes in: the 8 bits of bf16 tie too many."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return logits (B, findings) in float32 from features (B, C)."""
+        kind = input.device.type
+        if not torch.is_autocast_enabled(kind):
+            return super().forward(input)
+        with torch.autocast(kind, enabled=False):
+            return super().forward(input.float())
+
+
 def build_network(recipe: Recipe) -> nn.Module:
     """Return the recipe's network, (B, 3, H, W) -> logits (B, findings), frozen where it says so.
 
@@ -34,7 +47,7 @@ def build_network(recipe: Recipe) -> nn.Module:
     read, or do not fit.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
+        torch.manual_seed(int(generator("weights", recipe.seed).integers(2**63)))
         trunk, features = _build_trunk(recipe)
         head = _build_head(recipe.head, features=features, logits=len(recipe.findings))
     network = nn.Sequential(OrderedDict(trunk=trunk, head=head))
@@ -77,11 +90,11 @@ def _build_head(
     # DenseNet's trunk ends before its last ReLU; ResNet's ends with one, where another does nothing.
     pool = [nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
     if name == "linear":
-        return nn.Sequential(*pool, nn.Linear(features, logits))
+        return nn.Sequential(*pool, Logits(features, logits))
     if name == "fully_connected":
         return nn.Sequential(
             *(*pool, nn.BatchNorm1d(features), nn.Linear(features, 256), nn.ReLU()),
-            *(nn.BatchNorm1d(256), nn.Linear(256, logits)),
+            *(nn.BatchNorm1d(256), Logits(256, logits)),
         )
     return nn.Sequential(
         *(nn.BatchNorm2d(features), nn.ReLU(), nn.Conv2d(features, 256, 3, padding=1)),
@@ -89,7 +102,7 @@ def _build_head(
         *(nn.BatchNorm2d(256), nn.ReLU(), nn.Conv2d(256, 128, 1)),
         # ceil_mode lets inputs below 64 pixels through, whose features are a single pixel.
         *(nn.AvgPool2d(2, ceil_mode=True), nn.BatchNorm2d(128)),
-        *(*pool, nn.Linear(128, logits)),
+        *(*pool, Logits(128, logits)),
     )
 
 

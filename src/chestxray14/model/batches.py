@@ -96,7 +96,7 @@ def read_parts(
 
 def sample_part(part: Part, *, at_most: int, seed: int) -> Part:
     """Return at most so many images of a part, drawn by the seed, in their order."""
-    drawn = generator(seed).permutation(len(part))[:at_most]
+    drawn = generator("sample", seed).permutation(len(part))[:at_most]
     return take_images(part, np.sort(drawn))
 
 
@@ -138,7 +138,7 @@ def shuffled_batches(
     Each item is images (B, P, P) uint8 and labels (B, findings) float32 of one batch, or of the
     `share` of it that this process takes.
     """
-    order = generator(seed, epoch).permutation(len(part))
+    order = generator("order", seed, epoch).permutation(len(part))
     batches = np.array_split(order, count_steps(part, batch=batch))
     return _load(part, [chosen[share(len(chosen))] for chosen in batches], device=device)
 
@@ -237,6 +237,8 @@ def keep_on_device(part: Part, device: torch.device) -> Part:
     """
     if device.type != "cuda":
         return part
+    # What torch keeps for later counts as taken.
+    torch.cuda.empty_cache()
     free, total = torch.cuda.mem_get_info(device)
     if not fits(part, free=free, total=total):
         log.info(

@@ -136,7 +136,7 @@ def choose_mapped(
         order = np.argsort(scores, kind="stable")
         chosen.update(order[present[order]][:MISTAKES].tolist())
         chosen.update(order[~present[order]][::-1][:MISTAKES].tolist())
-    chosen.update(generator(seed).permutation(len(labels))[:SAMPLED].tolist())
+    chosen.update(generator("maps", seed).permutation(len(labels))[:SAMPLED].tolist())
     return np.array(sorted(chosen), dtype=np.int64)
 
 

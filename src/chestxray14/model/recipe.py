@@ -202,6 +202,16 @@ class Recipe(Record):
         )
 
 
+def list_limited(asked: Recipe, used: Recipe) -> list[str]:
+    """Return what a dataset's limits changed in a recipe, as `224 -> 64 pixels`."""
+    changes = (
+        (f"{asked.input_px}", f"{used.input_px} pixels"),
+        (asked.start, used.start),
+        (f"{asked.epochs}", f"{used.epochs} epochs"),
+    )
+    return [f"{old} -> {new}" for old, new in changes if old != new.partition(" ")[0]]
+
+
 class WholeRecipe(Recipe):
     """A whole block of `recipes`: how a network is trained, and through which views it is tested."""
 

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from chestxray14.base.draws import generator
 from chestxray14.base.findings import FINDINGS
 from chestxray14.data.images import pack
 
@@ -43,7 +44,7 @@ def choose_examples(labels: pd.DataFrame, *, count: int, seed: int) -> list[str]
     shows = labels[list(FINDINGS)].any(axis=1)
     left = {True: count - count // 4, False: count // 4}
     chosen = []
-    for name in np.random.default_rng(seed).permutation(sorted(labels.index)).tolist():
+    for name in generator("examples", seed).permutation(sorted(labels.index)).tolist():
         kind = bool(shows.loc[name])
         if left[kind]:
             left[kind] -= 1

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
+from chestxray14.base.draws import generator
 from chestxray14.scoring.evaluation import Difference, Estimate
 
 Problem = tuple[csr_array, csr_array]
@@ -58,7 +59,7 @@ def draw_patients(patients: ArrayLike, *, draws: int, seed: int) -> Resamples:
     """
     distinct, places = np.unique(patients, return_inverse=True)
     size = len(distinct)
-    rng = np.random.default_rng(seed)
+    rng = generator("bootstrap", seed)
     # A patient drawn more than 255 times would overflow: the odds are below 1 to 10^500.
     counts = np.empty((size, draws), dtype=np.uint8)
     for draw in range(draws):

@@ -93,7 +93,7 @@ def train_one_epoch(
         for group in training.optimizer.param_groups:
             group["lr"] = rate(step=step)
         with memory_for(len(images)):
-            rng = generator(recipe.seed, epoch, step)
+            rng = generator("augmentation", recipe.seed, epoch, step)
             losses[step] = _descend(training, images, labels, rng=rng, whole=sizes[step])
             training.optimizer.step()
         training.optimizer.zero_grad(set_to_none=True)

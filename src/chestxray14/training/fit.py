@@ -147,7 +147,9 @@ def assess(training: Training, part: Part) -> tuple[float, float]:
     )[:, 0]
     logits, labels = distributed.join_rows(logits), part.labels.cpu()
     mean = training.loss(torch.from_numpy(logits).double(), labels.double())
-    scores = auroc(labels, expit(logits), findings=recipe.findings)
+    # What has diverged has no ranks.
+    finite = math.isfinite(mean)
+    scores = auroc(labels, expit(logits), findings=recipe.findings) if finite else {}
     # Processes on machines of another kind may differ in the last bits, and must decide alike.
     return distributed.heed_first((float(mean), scores.get("macro", math.nan)))
 
