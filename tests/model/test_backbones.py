@@ -158,3 +158,18 @@ def test_nothing_before_the_first_trainable_part_has_a_graph(
         or (trainable == "last_block" and name.startswith("trunk.features.norm5."))
     }
     assert trainable_names == expected
+
+
+@pytest.mark.parametrize("head", ["linear", "fully_connected", "convolutional"])
+def test_half_precision_ties_no_more_images_than_full_precision(head: str) -> None:
+    network = build_network(tiny_recipe(head=head)).eval()
+    features = torch.randn(300, 1024, 1, 1, generator=torch.Generator().manual_seed(0))
+    images = 1 + 0.02 * features  # alike, as radiographs are
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        logits = network.get_submodule("head")(images)
+    assert logits.dtype == torch.float32
+    probabilities = logits.sigmoid()
+    distinct = [len(column.unique()) for column in probabilities.T]
+    # What bf16 leaves of such logits: 8 bits of each.
+    rounded = [len(column.unique()) for column in probabilities.to(torch.bfloat16).T]
+    assert min(distinct) > 250 > max(rounded)

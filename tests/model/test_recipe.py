@@ -10,7 +10,7 @@ from tiny import CPU, RECIPES, plain, snapshot, tiny_part, tiny_recipe
 from chestxray14.base.findings import FINDINGS
 from chestxray14.base.params import Limits
 from chestxray14.model.backbones import build_network
-from chestxray14.model.recipe import Recipe, WeightsFile
+from chestxray14.model.recipe import Recipe, WeightsFile, list_limited
 from chestxray14.training.fit import train
 
 # As README and notebook of each source have it: backbone, what is trained, findings, loss.
@@ -120,3 +120,14 @@ def test_the_start_names_a_file_and_its_content() -> None:
 def test_what_does_not_fit_together_is_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         tiny_recipe(**changes)
+
+
+def test_what_limits_changed_is_told_and_nothing_where_they_changed_nothing() -> None:
+    asked = RECIPES["densenet121_step"].trained
+    used = asked.limited(Limits(input_px=64, epochs=4, weights="random", views=None))
+    assert list_limited(asked, used) == [
+        "224 -> 64 pixels",
+        "imagenet -> random",
+        f"{asked.epochs} -> 4 epochs",
+    ]
+    assert list_limited(asked, asked) == []

@@ -261,3 +261,20 @@ def test_of_a_frozen_front_a_checkpoint_holds_nothing_and_the_weights_hold_all(
         if name.startswith("trunk."):
             assert torch.equal(trained.weights[name], tensor)
     assert not torch.equal(trained.weights["head.7.weight"], start["head.7.weight"])
+
+
+def test_a_validation_that_diverged_ends_in_one_line(tmp_path: Path) -> None:
+    recipe = tiny_recipe(epochs=1, trainable="all")
+
+    class Diverging(nn.Linear):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            logits = super().forward(input)
+            return logits if self.training else logits * torch.nan
+
+    def build(*_: object) -> nn.Module:
+        return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), Diverging(3, 14))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "build_network", build)
+        with pytest.raises(InputError, match=r"^the validation loss is nan after epoch 1 at"):
+            fit(recipe, tmp_path)
