@@ -39,6 +39,7 @@ from chestxray14.files.records import read_record
 from chestxray14.scoring.difference import subtract
 from chestxray14.scoring.evaluation import Difference
 from chestxray14.scoring.params import Evaluate
+from chestxray14.scoring.plausibility import list_doubts, refuse_labels
 from chestxray14.scoring.score import Scoring, score, summarise_evaluation
 
 log = logging.getLogger("evaluate")
@@ -83,12 +84,14 @@ def _evaluate(name: str, params: Evaluate) -> None:
                 f"{folder}/{part}.csv is not of the {part} part of split {protocol}; "
                 "run predict again"
             )
+    doubts = _look(folder / "test.csv", predicted["test"], index)
     scoring = score(
         predicted["test"],
         val=predicted["val"],
         train=predicted.get("train"),
         params=params,
         label_version=split.label_version,
+        doubts=doubts,
     )
     _write(
         scoring,
@@ -103,15 +106,19 @@ def _evaluate_foreign(arguments: argparse.Namespace, params: Evaluate) -> None:
     labels = read_labels(_read_bytes(arguments.labels), name=str(arguments.labels))
     version = detect_label_version(labels)
     test = _read_foreign(arguments.predictions, labels, expected=arguments.images)
-    val = _read_foreign(arguments.validation, labels) if arguments.validation else None
-    other = None
+    doubts = _look(arguments.predictions, test, labels)
+    val = other = None
+    if arguments.validation:
+        val = _read_foreign(arguments.validation, labels)
+        _look(arguments.validation, val, labels)
     if arguments.against:
         other = _read_foreign(arguments.against, labels, expected=arguments.images)
+        _look(arguments.against, other, labels)
         test, other = _both(test, other)
     if val is not None:
         _check_apart(test, val, path=arguments.validation)
     output = arguments.output
-    scoring = score(test, val=val, params=params, label_version=version)
+    scoring = score(test, val=val, params=params, label_version=version, doubts=doubts)
     if other is not None:
         told = subtract(scoring, score(other, params=params, label_version=version))
         write_text(
@@ -152,6 +159,15 @@ def _read_foreign(path: Path, known: pd.DataFrame, *, expected: Path | None = No
             )
         table = table[table.index.isin(names)]
     return match(table, known, path=path)
+
+
+def _look(path: Path, predicted: Predicted, known: pd.DataFrame) -> tuple[str, ...]:
+    """Refuse a file that holds labels; say and return what else is doubtful about its numbers."""
+    refuse_labels(predicted, name=str(path))
+    doubts = list_doubts(predicted, listed=known["image"].to_list())
+    for doubt in doubts:
+        log.warning("%s: %s", path, doubt)
+    return doubts
 
 
 def _check_apart(test: Predicted, val: Predicted, *, path: Path) -> None:

@@ -29,6 +29,10 @@ def run(main: Callable[[], None]) -> None:
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     signal.signal(signal.SIGTERM, _stop)
+    for stream in (sys.stdout, sys.__stdout__):
+        if isinstance(stream, io.TextIOWrapper):
+            # A name that the terminal has no letters for must not end a stage in mid-line.
+            stream.reconfigure(errors="backslashreplace")
     if isinstance(sys.stderr, io.TextIOWrapper):
         # A line leaves in one piece: torchrun's processes share a terminal, and are unbuffered.
         sys.stderr.reconfigure(line_buffering=True, write_through=False)
@@ -88,7 +92,7 @@ def _alone() -> Iterator[None]:
         yield
         return
     command = [Path(sys.argv[0]).name, *sys.argv[1:]]
-    name = f"{sha256(chr(0).join(command).encode()).hexdigest()[:16]}.lock"
+    name = f"{sha256(os.fsencode(chr(0).join(command))).hexdigest()[:16]}.lock"
     with ExitStack() as held:
         try:
             doing = f"running `{' '.join(command)}` here"

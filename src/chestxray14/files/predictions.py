@@ -1,5 +1,6 @@
 """Prediction files: one row an image, one probability a finding."""
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,14 @@ from chestxray14.files.cells import read_cells
 from chestxray14.files.outputs import write_text
 
 IMAGE_COLUMN = "Image Index"
+
+AFFIXES = re.compile(
+    "(pred|predict|predicted|prediction|predictions|preds|prob|probs|proba|probability|"
+    "probabilities|score|scores|logit|logits|sigmoid|out|output|outputs|conf|confidence|est|"
+    "estimate|model|p|hat|y|x|true|truth|label|labels|labeled|labelled|gt|ground|target|"
+    "targets|actual|real|reference|ref|observed|expected|is|has|binary|bin|class|raw|value|[0-9])*"
+)
+"""What others write before or after a finding to tell labels from predictions, run together."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +86,7 @@ def read_predictions(path: Path) -> tuple[pd.DataFrame, list[str]]:
 
     Columns may come in any order and carry the prefix `prob_`; those that are no finding are left
     out, and findings may be missing. Raises `InputError` naming file, column and row of what is
-    no probability, and of an image that occurs twice.
+    no probability, of an image that occurs twice, and two columns that may both be of one finding.
     """
     try:
         content = path.read_bytes()
@@ -94,8 +103,7 @@ def read_predictions(path: Path) -> tuple[pd.DataFrame, list[str]]:
         bare if (bare := column.removeprefix("prob_")) in FINDINGS else column
         for column in table.columns
     ]
-    if twice := [name for i, name in enumerate(names) if name in names[:i]]:
-        raise InputError(f"{path} has two columns for {twice[0]}")
+    _refuse_twins(list(table.columns), path=path)
     table.columns = pd.Index(names)
     if IMAGE_COLUMN not in table:
         raise InputError(f"{path} lacks the column {IMAGE_COLUMN!r}; found {names}")
@@ -117,6 +125,24 @@ def read_predictions(path: Path) -> tuple[pd.DataFrame, list[str]]:
             )
     others = [name for name in names if name not in (IMAGE_COLUMN, *FINDINGS)]
     return pd.DataFrame(values).set_index(images), others
+
+
+def _refuse_twins(columns: Sequence[str], *, path: Path) -> None:
+    """Refuse a bare finding beside itself with an affix: which is predicted, nobody knows."""
+    for finding in FINDINGS:
+        named = [column for column in columns if _is_named_after(column, finding)]
+        if finding in named and len(named) > 1:
+            raise InputError(
+                f"{path} has two columns for {finding}: {' and '.join(map(repr, named[:2]))}; "
+                "expected its probabilities alone"
+            )
+
+
+def _is_named_after(column: str, finding: str) -> bool:
+    """Return whether a column's name is a finding with nothing but `AFFIXES` around it."""
+    plain, stem = (re.sub(r"[\W_]+", "", name).lower() for name in (column, finding))
+    before, found, after = plain.partition(stem)
+    return bool(found and AFFIXES.fullmatch(before) and AFFIXES.fullmatch(after))
 
 
 def match(probabilities: pd.DataFrame, known: pd.DataFrame, *, path: Path) -> Predicted:

@@ -59,6 +59,11 @@ def list_caveats(comparison: Comparison) -> tuple[str, ...]:
         for system in comparison.systems
         if (micro := systems.get(system.source + MICRO))
     ]
+    points += [
+        f"Doubtful numbers of {run.name}. {'; '.join(run.evaluation.doubts)}."
+        for run in comparison.runs
+        if run.evaluation.doubts
+    ]
     points += _training_caveats(comparison)
     return tuple(points)
 

@@ -179,7 +179,8 @@ class Evaluation(_Evaluated):
     `auroc` has macro, micro and weighted (by positives), `average_precision` macro and micro.
     `one_class` names predicted findings that no test image shows, or all do. Without a validation
     part there is only the operating point `half`, no calibration and no gap. `draws`, `bins`,
-    `sensitivity` and `at_least` are those of params.yaml.
+    `sensitivity` and `at_least` are those of params.yaml. `doubts` are the lines of
+    `plausibility.list_doubts`.
     """
 
     label_version: str
@@ -197,6 +198,7 @@ class Evaluation(_Evaluated):
     operating_points: dict[Rule, OperatingPoint]
     subgroups: dict[str, Attribute]
     look_alikes: LookAlikes
+    doubts: tuple[str, ...] = ()
 
     @property
     def youden(self) -> dict[str, float]:

@@ -63,11 +63,12 @@ def score(
     train: Predicted | None = None,
     params: Evaluate,
     label_version: str,
+    doubts: Sequence[str] = (),
 ) -> Scoring:
     """Return every score of one network on the test part, nothing of it chosen there.
 
-    `val` gives thresholds and calibration; `train`, images the network was trained on, gives one of
-    the look-alikes. Raises `InputError` unless a finding is both present and absent in `test`.
+    `val` gives thresholds and calibration; `train`, images it was trained on, a look-alike; `doubts`
+    are recorded. Raises `InputError` unless a finding is both present and absent in `test`.
     """
     columns = test.columns
     findings = tuple(name for name in columns if name != NO_FINDING)
@@ -129,6 +130,7 @@ def score(
             at_least=params.at_least,
         ),
         look_alikes=_find_look_alikes(test, train, findings=findings),
+        doubts=tuple(doubts),
     )
     series = {"as predicted": scores[:, :n]}
     if all(finding in calibrated for finding in findings):
