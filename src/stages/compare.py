@@ -26,7 +26,6 @@ from chestxray14.base.errors import InputError
 from chestxray14.base.findings import FINDINGS
 from chestxray14.base.params import load_block
 from chestxray14.base.stage import run
-from chestxray14.data.images import UNREADABLE
 from chestxray14.files.metrics import Prepared, SplitFacts, Trained
 from chestxray14.files.outputs import write_text
 from chestxray14.files.packed import open_images, read_index
@@ -216,7 +215,9 @@ def _read_overlays(leader: Run) -> list[Overlay]:
         path = LOCALIZATIONS / leader.name / "overlays" / shown.file
         try:
             overlays.append(show_overlay(shown, path.read_bytes()))
-        except UNREADABLE as error:
+        except MemoryError:
+            raise
+        except Exception as error:
             reason = (isinstance(error, OSError) and error.strerror) or "no readable JPEG"
             raise InputError(f"{path}: {reason}; the localize stage writes it") from None
     return overlays

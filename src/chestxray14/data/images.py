@@ -1,19 +1,12 @@
 """One radiograph: from the bytes of a file to a small grey square."""
 
 import io
-import struct
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from chestxray14.base.errors import InputError
-
-UNREADABLE = (
-    *(OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error),
-    Image.DecompressionBombError,
-)
-"""What Pillow raises for files that are no whole PNG or JPEG."""
 
 LARGEST = 100_000_000
 """Pixels above which a file is refused before it is decoded."""
@@ -33,7 +26,9 @@ def decode(content: bytes, *, name: str) -> Image.Image:
         # Decoding alone passes over a PNG's checksums, and so over some damage to its pixels.
         Image.open(io.BytesIO(content), formats=("PNG", "JPEG")).verify()
         image.load()
-    except UNREADABLE as error:
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:
         raise InputError(f"{name} is no readable PNG or JPEG: {_reason(error)}") from None
     if image.mode in ("1", "P", "CMYK", "YCbCr"):
         image = image.convert("L")

@@ -25,7 +25,7 @@ from chestxray14.base.findings import FINDINGS
 from chestxray14.base.progress import track
 from chestxray14.model.batches import Part, count_steps, ordered_batches
 from chestxray14.model.recipe import WeightsFile
-from chestxray14.model.weights import UNREADABLE, read_weights
+from chestxray14.model.weights import read_weights
 
 DENSENET_PX = 224
 """The side that TorchXRayVision's DenseNets were trained on."""
@@ -136,7 +136,9 @@ def _read_densenet(file: WeightsFile, models: ModuleType, *, key: str) -> nn.Mod
         points = torch.zeros(len(models.DenseNet.targets)) if "op_threshs" in state else None
         network: nn.Module = models.DenseNet(weights=None, op_threshs=points, apply_sigmoid=True)
         network.load_state_dict(state)
-    except (RuntimeError, TypeError, AttributeError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:
         raise InputError(
             f"{key}: {file.path} is not of TorchXRayVision's DenseNet ({shorten(error)})"
         ) from None
@@ -152,7 +154,9 @@ def _load_published(weights: str, models: ModuleType, *, key: str) -> nn.Module:
     url = models.model_urls[weights]["weights_url"]
     try:
         network: nn.Module = models.get_model(weights, apply_sigmoid=True)
-    except UNREADABLE as error:
+    except MemoryError:
+        raise
+    except Exception as error:
         raise InputError(
             f"{key}: {weights} cannot be loaded ({shorten(error)}); bring {url} to "
             f"{models.utils.get_cache_dir()}"

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from chestxray14.base.errors import InputError, shorten
-from chestxray14.data.images import UNREADABLE, decode
+from chestxray14.data.images import decode
 from chestxray14.files.names import is_image
 from chestxray14.inference.dicom import decode_dicom, is_dicom
 
@@ -111,7 +111,9 @@ def _decode_picture(content: bytes, *, name: str) -> Image.Image:
             if stored.mode in ("1", "L", "LA"):
                 return grey
             rgb = stored.convert("RGB")
-    except UNREADABLE as error:
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:
         raise InputError(f"{name} is no readable PNG or JPEG: {shorten(error)}") from None
     # What is grey in colour has the grey that a dataset's file would have.
     return rgb if _colour(rgb) > MOST_COLOUR else grey

@@ -2,22 +2,14 @@
 
 import hashlib
 import io
-import pickle
 from pathlib import Path
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from chestxray14.base.errors import InputError, shorten
 from chestxray14.model.recipe import WeightsFile
-
-UNREADABLE = (
-    *(OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, ImportError),
-    *(EOFError, AssertionError, pickle.UnpicklingError, SafetensorError),
-)
-"""What torch and safetensors raise for files that hold no weights."""
 
 
 def read_weights(file: WeightsFile) -> dict[str, Tensor]:
@@ -40,7 +32,9 @@ def read_weights(file: WeightsFile) -> dict[str, Tensor]:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         state = state.get("state_dict", state)
         return {name: torch.as_tensor(tensor) for name, tensor in state.items()}
-    except UNREADABLE as error:
+    except MemoryError:
+        raise
+    except Exception as error:
         raise InputError(
             f"weights.path: {path} holds no state dict of tensors alone ({shorten(error)})"
         ) from None

@@ -4,7 +4,6 @@ import filecmp
 import hashlib
 import threading
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -17,9 +16,6 @@ LARGEST = 256 * 2**20
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """The compressions of a zip that zipfile can unpack in bounded memory."""
-
-DAMAGED = (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError)
-"""What zipfile raises for a zip that is broken, of an unknown kind, or encrypted."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +64,9 @@ class Archive:
             if self._zip is None:
                 return (self.path / member.path).read_bytes()
             return self._unpack(self._zip, member)
-        except (*DAMAGED, zlib.error, EOFError) as error:
+        except MemoryError:
+            raise
+        except Exception as error:
             raise InputError(f"{member.path!r} in {self.path} cannot be read: {error}") from None
 
     def _unpack(self, archive: zipfile.ZipFile, member: Member) -> bytes:
@@ -142,7 +140,9 @@ def open_archive(path: Path) -> Archive:
 def _open_zip(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
-    except DAMAGED as error:
+    except MemoryError:
+        raise
+    except Exception as error:
         raise InputError(
             f"{path} is not a whole zip file ({error}): remove it and bring it again"
         ) from None

@@ -42,7 +42,7 @@ def choose_overlays(shown: Sequence[Shown]) -> list[Shown]:
 def show_overlay(shown: Shown, content: bytes) -> Overlay:
     """Return a JPEG of any size as it stands in a page; the same bytes give the same bytes.
 
-    Raises what Pillow does (`images.UNREADABLE`) for what is no JPEG.
+    Raises what Pillow raises for what is no JPEG.
     """
     image = Image.open(io.BytesIO(content), formats=("JPEG",)).convert("RGB")
     image.thumbnail((LARGEST_PX, 2 * LARGEST_PX), Image.Resampling.LANCZOS)
