@@ -14,7 +14,6 @@ Writes  reports/comparison.md
         reports/comparison.html   one file that opens without a network
 """
 
-import csv
 import logging
 from pathlib import Path
 
@@ -30,7 +29,7 @@ from chestxray14.files.metrics import Prepared, SplitFacts, Trained
 from chestxray14.files.outputs import write_text
 from chestxray14.files.packed import open_images, read_index
 from chestxray14.files.predictions import match, read_predictions
-from chestxray14.files.records import parse_record, read_record, read_written
+from chestxray14.files.records import read_record, read_rows
 from chestxray14.localization.record import Localization
 from chestxray14.model.recipe import WholeRecipe
 from chestxray14.report.comparison import compare
@@ -226,10 +225,7 @@ def _read_overlays(leader: Run) -> list[Overlay]:
 def _read_training(name: str, recipe: WholeRecipe) -> Training:
     trained = read_record(METRICS / name / "train.json", Trained, by="train")
     path = PLOTS / name / "history.csv"
-    rows = csv.DictReader(read_written(path, by="train").splitlines())
-    history = tuple(
-        parse_record(row, Epoch, path=f"{path}:{rows.line_num}", by="train") for row in rows
-    )
+    history = read_rows(path, Epoch, by="train")
     if not history:
         raise InputError(f"{path} has no epoch; the train stage writes it")
     return Training(recipe, trained=trained, history=history)

@@ -24,9 +24,11 @@ from chestxray14.base.stage import count_processors, run
 from chestxray14.data.boxes import BOX_COLUMNS, read_boxes
 from chestxray14.data.labels import detect_label_version, read_labels, read_list
 from chestxray14.data.packing import pack_images
+from chestxray14.files.metrics import Manifest
 from chestxray14.files.names import is_image
-from chestxray14.files.outputs import read_json, write_json, write_text
+from chestxray14.files.outputs import write_json, write_text
 from chestxray14.files.packed import INDEX_COLUMNS
+from chestxray14.files.records import read_record
 from chestxray14.raw.archive import Archive, open_archive
 from chestxray14.raw.params import DATASET, AnyDataset, Phantom
 from chestxray14.raw.place import RAW_VARIABLE, locate
@@ -98,14 +100,14 @@ def main() -> None:
 def _open_verified(name: str, dataset: AnyDataset) -> Archive:
     """Return the raw data, sure that it is what the manifest describes."""
     path = locate(name, dataset)
-    manifest = read_json(Path(f"data/raw/{name}.json"), by="download")
+    manifest = read_record(Path(f"data/raw/{name}.json"), Manifest, by="download")
     if not path.exists():
         raise InputError(
             f"{path} is not here, though its manifest is: run `python src/stages/download.py`, "
             f"or set {RAW_VARIABLE} to the folder that holds {name}/"
         )
     archive = open_archive(path)
-    if {"source": dataset.source, **archive.describe()} != manifest:
+    if {"source": dataset.source, **archive.describe()} != manifest.model_dump():
         raise InputError(
             f"{path} is not what data/raw/{name}.json describes: run "
             "`dvc repro --force --single-item download`"

@@ -25,8 +25,10 @@ from chestxray14.data.splits import (
     split_by_lists,
     split_officially,
 )
-from chestxray14.files.outputs import read_json, read_table, write_json, write_text
+from chestxray14.files.metrics import Prepared
+from chestxray14.files.outputs import read_table, write_json, write_text
 from chestxray14.files.packed import read_index
+from chestxray14.files.records import read_record
 
 log = logging.getLogger("split")
 
@@ -37,6 +39,7 @@ def main() -> None:
     protocol = load_block(f"splits.{name}", SPLIT)
     dataset = load_block("dataset", str)
     packed = Path(f"data/packed/{dataset}")
+    prepared = read_record(Path("metrics/prepare.json"), Prepared, by="prepare")
 
     index = read_index(packed / "index.csv")
     # Rejected images are drawn too, so that one unreadable file moves nobody else.
@@ -54,7 +57,7 @@ def main() -> None:
     shared = check_parts(index, parts, leaky=protocol.kind == "image")
     metrics = describe_split(index, parts, kind=protocol.kind) | {
         "shared_patients": shared,
-        "label_version": read_json(Path("metrics/prepare.json"), by="prepare")["label_version"],
+        "label_version": prepared.label_version,
     }
 
     table = pd.DataFrame({"image": index["image"], "part": parts}).dropna().sort_values("image")

@@ -31,7 +31,9 @@ from chestxray14.base.draws import hash_file
 from chestxray14.base.params import Limits, load_block
 from chestxray14.base.scores import DIGITS
 from chestxray14.base.stage import choose, run
-from chestxray14.files.outputs import read_json, write_json, write_text
+from chestxray14.files.metrics import SplitFacts
+from chestxray14.files.outputs import write_json, write_text
+from chestxray14.files.records import read_record
 from chestxray14.model.batches import read_parts
 from chestxray14.model.device import (
     choose_algorithms,
@@ -77,7 +79,7 @@ def _run(
     precision = choose_precision(compute, device)
     packed = Path(f"data/packed/{dataset}")
     split_file = Path(f"data/splits/{dataset}/{recipe.split}.csv")
-    split = read_json(Path(f"metrics/split/{recipe.split}.json"), by="split")
+    split = read_record(Path(f"metrics/split/{recipe.split}.json"), SplitFacts, by="split")
     parts = read_parts(packed, split_file, parts=("train", "val"), findings=recipe.findings)
     if (packed_px := parts["train"].images.shape[1]) < recipe.resize_px:
         log.warning(
@@ -129,8 +131,8 @@ def _run(
         metrics = _describe(trained, recipe) | {
             "best_epoch": best_epoch,
             "train_images": len(parts["train"]),
-            "split_sha256": split["train"]["sha256"],
-            "label_version": split["label_version"],
+            "split_sha256": split.train.sha256,
+            "label_version": split.label_version,
             "torch": torch.__version__,
             **where,
         }

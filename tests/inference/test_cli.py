@@ -22,7 +22,7 @@ from chestxray14.base.params import read_yaml
 from chestxray14.data.boxes import BOX_COLUMNS
 from chestxray14.data.images import pack
 from chestxray14.files.heatmaps import read_heatmaps
-from chestxray14.files.outputs import read_json, write_json
+from chestxray14.files.outputs import write_json
 from chestxray14.files.predictions import read_predictions
 from chestxray14.inference.cli import main
 from chestxray14.inference.single_image import DRAWN_NOTICE
@@ -114,7 +114,7 @@ def test_a_radiograph_of_the_dataset_gets_the_probabilities_that_the_predict_sta
     assert BOXED in heatmaps.images
     assert set(heatmaps.images) <= set(expected.index)
     assert (heatmaps.findings, len(heatmaps.geometry.windows)) == (RECIPE.findings, 2)
-    assert read_json(project / "predictions/tiny/views.json", by="predict") == {"views": "flip"}
+    assert json.loads((project / "predictions/tiny/views.json").read_text()) == {"views": "flip"}
     # Nothing but the document is on standard output, or this would be no JSON.
     document = json.loads(
         run("-m", "chestxray14", "predict", "chests", "--recipe", "tiny", "--json")

@@ -487,14 +487,14 @@ def test_one_unreadable_image_moves_no_other_to_another_part(folder_project: Pat
 
 
 def test_a_stage_out_of_turn_says_what_is_missing(folder_project: Path) -> None:
-    assert "run the download stage" in stage("prepare", cwd=folder_project, status=1)
+    assert "the download stage writes it" in stage("prepare", cwd=folder_project, status=1)
     assert "index.csv not found; run the prepare stage" in stage(
         "split", "patient", cwd=folder_project, status=1
     )
     assert "params.yaml: splits has no 'none'" in stage(
         "split", "none", cwd=folder_project, status=1
     )
-    assert "run the split stage" in stage("train", RECIPE, cwd=folder_project, status=1)
+    assert "the split stage writes it" in stage("train", RECIPE, cwd=folder_project, status=1)
     assert "run the train stage" in stage("predict", RECIPE, cwd=folder_project, status=1)
     assert "the split stage writes it" in stage("evaluate", RECIPE, cwd=folder_project, status=1)
     assert "prepare stage" in stage("compare", cwd=folder_project, status=1)

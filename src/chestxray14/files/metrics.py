@@ -18,6 +18,17 @@ class _Metrics(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
 
 
+class Manifest(_Metrics):
+    """data/raw/<dataset>.json: what `download` found, the same on every machine."""
+
+    source: Literal["phantom", "kaggle", "folder"]
+    kind: Literal["folder", "zip"]
+    images: Count
+    image_bytes: Count
+    other_files: list[str]
+    sha256: str
+
+
 class Prepared(_Metrics):
     """metrics/prepare.json."""
 

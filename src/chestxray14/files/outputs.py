@@ -7,21 +7,10 @@ writing into that would change the cache.
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from chestxray14.base.errors import InputError
-
-
-def read_json(path: Path, *, by: str) -> Any:
-    """Return a JSON file that the stage `by` wrote."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path} not found; run the {by} stage") from None
-    except ValueError as error:
-        raise InputError(f"{path} is no JSON ({error}); run the {by} stage again") from None
 
 
 def read_table(path: Path, *, by: str, columns: tuple[str, ...]) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Files that a stage wrote, read back as checked records."""
 
+import csv
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,11 +16,28 @@ def read_record(path: Path, record: type[Record], *, by: str) -> Record:
 
     Raises `InputError` naming the file, and the first key that is wrong.
     """
-    return parse_record(read_written(path, by=by), record, path=path, by=by)
+    text = _read(path, by=by)
+    try:
+        return record.model_validate_json(text)
+    except ValidationError as error:
+        raise InputError(f"{path}: {_explain(error)}; the {by} stage writes it") from None
 
 
-def read_written(path: Path, *, by: str) -> str:
-    """Return the text of a file that the stage `by` wrote."""
+def read_rows(path: Path, record: type[Record], *, by: str) -> tuple[Record, ...]:
+    """Return the rows of a CSV file that the stage `by` wrote; `InputError` names a wrong one's line."""
+    rows = csv.DictReader(_read(path, by=by).splitlines())
+    records = []
+    for row in rows:
+        try:
+            records.append(record.model_validate(row))
+        except ValidationError as error:
+            raise InputError(
+                f"{path}:{rows.line_num}: {_explain(error)}; the {by} stage writes it"
+            ) from None
+    return tuple(records)
+
+
+def _read(path: Path, *, by: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -27,16 +45,8 @@ def read_written(path: Path, *, by: str) -> str:
         raise InputError(f"{path}: {reason}; the {by} stage writes it") from None
 
 
-def parse_record(content: object, record: type[Record], *, path: Path | str, by: str) -> Record:
-    """Return a checked record from JSON text or from a row of a CSV file."""
-    try:
-        if isinstance(content, str):
-            return record.model_validate_json(content)
-        return record.model_validate(content)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        key = ".".join(map(str, problem["loc"])) or "the whole file"
-        found = "" if problem["type"] == "missing" else f", found {str(problem['input'])[:80]!r}"
-        raise InputError(
-            f"{path}: {key}: {problem['msg']}{found}; the {by} stage writes it"
-        ) from None
+def _explain(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    key = ".".join(map(str, problem["loc"])) or "the whole file"
+    found = "" if problem["type"] == "missing" else f", found {str(problem['input'])[:80]!r}"
+    return f"{key}: {problem['msg']}{found}"

@@ -19,14 +19,15 @@ from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel
 from torch import nn
 
 from chestxray14.base.errors import InputError
 from chestxray14.base.notices import NOTICE
 from chestxray14.base.params import Views, load_block
 from chestxray14.base.stage import run
-from chestxray14.files.outputs import read_json, write_bytes
+from chestxray14.files.outputs import write_bytes
+from chestxray14.files.records import read_record
 from chestxray14.inference.onnx_export import export_onnx
 from chestxray14.inference.radiographs import list_radiographs, show_path
 from chestxray14.inference.single_image import (
@@ -131,6 +132,12 @@ class _Model:
     drawn: bool
 
 
+class _Shown(BaseModel):
+    """predictions/<recipe>/views.json: what `predict` showed the network of an image."""
+
+    views: Views
+
+
 def _read(name: str) -> _Model:
     active = load_block("dataset", str)
     dataset = load_block(f"datasets.{active}", DATASET)
@@ -147,16 +154,8 @@ def _read(name: str) -> _Model:
             f"params.yaml: dataset is {active}, expected the one that {name} was trained on "
             f"({'drawn' if drawn else 'real'} images), whose packed_px its images need"
         )
-    views = _read_views(Path(f"predictions/{name}/views.json"))
-    return _Model(network, recipe, views, evaluation, dataset.packed_px, drawn)
-
-
-def _read_views(path: Path) -> Views:
-    """Return what `predict` showed the network of an image."""
-    try:
-        return TypeAdapter[Views](Views).validate_python(read_json(path, by="predict")["views"])
-    except (ValidationError, LookupError, TypeError):
-        raise InputError(f"{path} is of another version; run the predict stage again") from None
+    shown = read_record(Path(f"predictions/{name}/views.json"), _Shown, by="predict")
+    return _Model(network, recipe, shown.views, evaluation, dataset.packed_px, drawn)
 
 
 def _predict(parsed: argparse.Namespace, answer: TextIO) -> None:

@@ -6,18 +6,13 @@ It shows that the machinery works, without an account or a network. Nothing abou
 import hashlib
 import json
 import math
-import os
 import shutil
-import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 from statistics import NormalDist
-from threading import Thread
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +26,7 @@ from chestxray14.phantom.body import draw_body
 from chestxray14.phantom.film import draw_pose
 from chestxray14.phantom.lesions import Box, draw_study
 from chestxray14.phantom.sites import Lesion, draw_site
+from chestxray14.phantom.workers import map_patients
 from chestxray14.raw.params import Phantom
 
 NOTICE = (
@@ -133,7 +129,7 @@ def _draw(cohort: Phantom, folder: Path, *, record: Mapping[str, object], worker
     )
     boxes: dict[str, dict[str, Box]] = {}
     for drawn in track(
-        _map(draw, patients, workers=workers),
+        map_patients(draw, patients, workers=workers),
         what="phantom", unit="patients", total=len(patients),
     ):  # fmt: skip
         boxes.update(drawn)
@@ -214,36 +210,6 @@ def _lasting(
     patient, study = rng.standard_normal(len(stays)), rng.standard_normal((count, len(stays)))
     mixed: NDArray[np.float64] = np.sqrt(stays) * patient + np.sqrt(1 - stays) * study
     return mixed
-
-
-def _map(
-    draw: Callable[[list[Study]], dict[str, dict[str, Box]]],
-    patients: Sequence[list[Study]],
-    *,
-    workers: int,
-) -> Iterator[dict[str, dict[str, Box]]]:
-    if workers == 1:
-        yield from map(draw, patients)
-        return
-    # A fork would copy the threads' locks of whatever the caller has imported.
-    with ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=_start_worker
-    ) as pool:
-        yield from pool.map(draw, patients)
-
-
-def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, which lets a worker finish its patient; end when it is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    # A parent that was killed cannot say so: its workers would wait for it forever.
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def _draw_patient(
