@@ -190,3 +190,28 @@ def test_a_full_disk_is_no_read_only_checkout(
     refuse(monkeypatch, errno.ENOSPC, below=tmp_path / ".dvc", calls=("mkdir", "open"))
     with pytest.raises(SystemExit, match=r"^error: \.dvc/.*: No space left on device$"):
         run(lambda: pytest.fail("ran without a lock"))
+
+
+@pytest.mark.parametrize("checkout", [True, False])
+def test_a_name_that_cannot_be_printed_ends_no_stage(tmp_path: Path, checkout: bool) -> None:
+    if checkout:
+        (tmp_path / ".dvc").mkdir()
+    script = """
+import logging, sys
+from chestxray14.base.stage import run
+
+def main():
+    logging.getLogger().warning(sys.argv[1])
+    print(sys.argv[1])
+    sys.__stdout__.write(sys.argv[1])
+
+run(main)
+"""
+    # The last byte is no UTF-8.
+    command = [os.fsencode(sys.executable), b"-c", script.encode(), "\u00e4".encode() + b"\xff"]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "1"}
+    ended = subprocess.run(
+        command, capture_output=True, cwd=tmp_path, env=environment, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert ended.stdout.split() == [rb"\xe4\udcff"] * 3

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,7 @@ def test_columns_come_in_any_order_with_a_prefix_and_beside_others(tmp_path: Pat
         ("Image,Mass\na.png,0\n", "lacks the column 'Image Index'"),
         ("Image Index,mass\na.png,0\n", "no column named after a finding"),
         ("Image Index,Mass,prob_Mass\na.png,0,0\n", "two columns for Mass"),
+        ("Image Index,Mass,Mass_pred\na.png,1,0.3\n", "for Mass: 'Mass' and 'Mass_pred'"),
         ("Image Index,Mass\n,0.5\n", r"p\.csv row 2: no image name"),
         ("Image Index,Mass\na.png,0.5,0.1\n", r"p\.csv row 2: found 3 cells, expected 2"),
         ("Image Index,Mass,Mass\na.png,0,0\n", "two columns named 'Mass'"),
@@ -72,3 +74,45 @@ def test_a_path_as_image_name_is_refused_with_a_hint(name: str) -> None:
         match(table, known, path=Path("p.csv"))
     with pytest.raises(InputError, match=r"without a label: nobody\.png$"):
         match(table.set_axis(["nobody.png"]), known, path=Path("p.csv"))
+
+
+@pytest.mark.parametrize(
+    "twin",
+    [
+        "Mass_pred",
+        "pred_Mass",
+        "true_Mass",
+        "Mass_label",
+        "gt_Mass",
+        "Mass_true",
+        "target_Mass",
+        "label-Mass",
+        "Mass.gt",
+        "y_Mass",
+        "y_pred_Mass",
+        "Mass_prob",
+        "Mass_score",
+        "Mass_logit",
+        "MassPred",
+        "Mass.1",
+        "mass",
+        "MASS_PROB",
+    ],
+)
+def test_a_bare_finding_beside_itself_with_an_affix_is_refused(tmp_path: Path, twin: str) -> None:
+    path = tmp_path / "p.csv"
+    for header in (f"Mass,{twin}", f"{twin},Mass"):
+        path.write_text(f"Image Index,{header}\na.png,1,0.3\n")
+        with pytest.raises(InputError) as caught:
+            read_predictions(path)
+        assert {"Mass", twin} == set(re.findall("'([^']+)'", str(caught.value)))
+
+
+@pytest.mark.parametrize("header", ["prob_Mass,true_Mass", "Mass,Mass_note", "Mass,Nodule_pred"])
+def test_a_prediction_beside_its_label_or_beside_a_note_is_read(
+    tmp_path: Path, header: str
+) -> None:
+    (tmp_path / "p.csv").write_text(f"Image Index,{header}\na.png,0.3,1\n")
+    read, others = read_predictions(tmp_path / "p.csv")
+    assert read.loc["a.png"].to_dict() == {"Mass": 0.3}
+    assert others == header.split(",")[1:]

@@ -94,6 +94,15 @@ def test_recipes_trained_by_different_versions_of_torch_are_named_by_version() -
     assert not any("of torch" in each or "2.12.0" in each for each in alike)
 
 
+def test_what_is_doubtful_of_a_run_is_said_beside_its_name() -> None:
+    sound, doubtful = make_run("sound"), make_run("doubtful")
+    found = doubtful.evaluation.model_copy(update={"doubts": ("one fault", "another")})
+    doubtful = dataclasses.replace(doubtful, evaluation=found)
+    [point] = [each for each in list_caveats(compare_runs(sound, doubtful)) if "fault" in each]
+    assert "doubtful. one fault; another." in point
+    assert "sound" not in point
+
+
 def test_a_network_pretrained_elsewhere_may_have_seen_the_test_images() -> None:
     runs = [make_run(), make_run("far", pretrained="densenet121-res224-nih")]
     text = " ".join(list_caveats(compare_runs(*runs)))

@@ -318,6 +318,41 @@ def test_a_difference_says_of_what_it_is_and_the_log_has_it_in_one_line(
     assert "macro +0.0000, too few draws or patients for an interval" in caplog.text
 
 
+def test_doubtful_numbers_are_told_of_every_file_and_recorded_of_the_scored_one(
+    known: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    test, val = known[known["patient"] <= 20], known[known["patient"] > 20]
+    files = {"p.csv": (test, 0.1), "v.csv": (val, 0.2), "other.csv": (test, 0.3)}
+    for name, (table, value) in files.items():
+        write(name, table)
+        pd.read_csv(name).assign(Mass=value).to_csv(name, index=False)
+    run_stage(
+        monkeypatch, "--predictions", "p.csv", "--validation", "v.csv", "--against", "other.csv"
+    )
+    told = [line for line in caplog.messages if "one value for all images" in line]
+    assert [line.split(": ")[:2] for line in told] == [[name, "Mass"] for name in files]
+    recorded = json.loads(Path("out/detail.json").read_text())["doubts"]
+    assert f"p.csv: {recorded[0]}" == told[0]
+
+
+@pytest.mark.parametrize("name", ["p.csv", "v.csv", "other.csv"])
+def test_labels_given_as_predictions_are_refused_in_every_file(
+    known: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    test, val = known[known["patient"] <= 20], known[known["patient"] > 20]
+    for file, table in {"p.csv": test, "v.csv": val, "other.csv": test}.items():
+        write(file, table)
+        if file == name:
+            labels = table["Mass"].to_list()
+            pd.read_csv(file).assign(Mass=labels).to_csv(file, index=False)
+    with pytest.raises(InputError, match=rf"^{name}: the column Mass repeats the label Mass"):
+        run_stage(
+            *(monkeypatch, "--predictions", "p.csv"),
+            *("--validation", "v.csv", "--against", "other.csv"),
+        )
+    assert not Path("out").exists()
+
+
 @pytest.mark.parametrize("column", ["No Finding", "prob_No Finding"])
 def test_a_no_finding_column_is_said_to_be_derived(
     known: pd.DataFrame,
