@@ -86,7 +86,7 @@ def make_split(
 
 def make_training(recipe: Recipe = RECIPE) -> Training:
     """Make up what came of a recipe under a dataset's limits."""
-    used = recipe.limited(Limits(input_px=64, epochs=3, weights="random"))
+    used = recipe.limited(Limits(input_px=64, epochs=3, weights="random", views=None))
     epochs = range(1, used.epochs + 1) if used.epochs else [0]
     return Training(
         recipe=recipe,

@@ -63,7 +63,7 @@ def quick_params() -> dict[str, Any]:
         "follow_ups": 1.0,
         "image_px": 64,
         "packed_px": 32,
-        "limits": {"input_px": 32, "epochs": 2, "weights": "random"},
+        "limits": {"input_px": 32, "epochs": 2, "weights": "random", "views": None},
     }
     params["compute"]["threads"] = 1
     params["evaluate"]["draws"] = 50

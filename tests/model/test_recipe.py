@@ -70,14 +70,19 @@ def test_a_few_steps_move_what_is_trainable_and_nothing_else(name: str, tmp_path
 
 def test_limits_lower_and_never_raise() -> None:
     recipe = RECIPES["best"]
-    low = recipe.limited(Limits(input_px=64, epochs=2, weights="random"))
+    low = recipe.limited(Limits(input_px=64, epochs=2, weights="random", views=None))
     assert (low.input_px, low.resize_px, low.epochs, low.weights) == (64, 73, 2, "random")
-    assert recipe.limited(Limits(input_px=4096, epochs=99, weights=None)) == recipe
-    assert recipe.limited(Limits(input_px=None, epochs=None, weights=None)) == recipe
+    assert recipe.limited(Limits(input_px=4096, epochs=99, weights=None, views=None)) == recipe
+    assert recipe.limited(Limits(input_px=None, epochs=None, weights=None, views=None)) == recipe
     own = recipe.model_copy(update={"weights": WeightsFile(path="w.pth", sha256="ab" * 32)})
-    assert own.limited(Limits(input_px=64, epochs=2, weights="random")).weights == own.weights
+    assert (
+        own.limited(Limits(input_px=64, epochs=2, weights="random", views=None)).weights
+        == own.weights
+    )
     untrained = RECIPES["chexnet_untrained"]
-    assert untrained.limited(Limits(input_px=64, epochs=2, weights="random")).epochs == 0
+    assert (
+        untrained.limited(Limits(input_px=64, epochs=2, weights="random", views=None)).epochs == 0
+    )
 
 
 def test_a_recipe_survives_the_json_of_a_model_file() -> None:

@@ -19,6 +19,7 @@ from sklearn.metrics import (
 )
 
 from chestxray14.base.errors import InputError
+from chestxray14.base.draws import generator
 from chestxray14.base.findings import FINDINGS, NO_FINDING, format_label
 from chestxray14.base.scores import DIGITS
 from chestxray14.files.predictions import Predicted, match
@@ -59,7 +60,7 @@ def test_each_draw_of_the_averages_is_scikit_learns_with_the_draws_weights() -> 
     test = predicted(patients=30)
     scoring = evaluate(test)
     patients, place = np.unique(test.known["patient"], return_inverse=True)
-    rng = np.random.default_rng(PARAMS.seed)
+    rng = generator("bootstrap", PARAMS.seed)
     drawn: dict[str, list[float]] = {"macro": [], "micro": [], "weighted": []}
     for _ in range(PARAMS.draws):
         times = np.bincount(

@@ -169,7 +169,7 @@ def make_params() -> dict[str, Any]:
         "path": "mine",
         "packed_px": 48,
         "max_rejected": 0.08,  # 2 of 28
-        "limits": {"input_px": 32, "epochs": 2, "weights": "random"},
+        "limits": {"input_px": 32, "epochs": 2, "weights": "random", "views": None},
     }
     params["recipes"] = {RECIPE: params["recipes"][RECIPE]}
     params["evaluate"] |= {"draws": 50, "at_least": 2}

@@ -74,7 +74,7 @@ def tiny_params(weights: Path) -> dict[str, Any]:
     phantom = params["datasets"]["phantom"]
     phantom |= {"patients": 40, "follow_ups": 1.0, "image_px": 64, "packed_px": 48}
     for dataset in params["datasets"].values():
-        dataset["limits"] = {"input_px": 32, "epochs": 2, "weights": "random"}
+        dataset["limits"] = {"input_px": 32, "epochs": 2, "weights": "random", "views": None}
     params["datasets"]["folder"]["packed_px"] = 48
     params["recipes"] = {name: params["recipes"][name] for name in KEPT}
     sha256 = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.exists() else "0" * 64

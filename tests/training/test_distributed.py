@@ -173,7 +173,7 @@ def make_project(folder: Path) -> Path:
     """Make what the train stage reads, for two processes and few images."""
     params = read_yaml(ROOT / "params.yaml")
     params["compute"] |= {"device": "cpu", "threads": 1, "processes": 2, "precision": "fp32"}
-    limits = {"input_px": 32, "epochs": None, "weights": "random"}
+    limits = {"input_px": 32, "epochs": None, "weights": "random", "views": None}
     params["datasets"]["phantom"]["limits"] = limits
     recipe = params["recipes"]["chexnet_head"] | {"batch": 4, "epochs": 6}
     params["recipes"] = {"chexnet_head": recipe}

@@ -47,7 +47,7 @@ def test_a_recipe_is_plain_where_nothing_is_drawn(
     assert is_plain(recipe) == plainly
     # By what a batch looks like in two steps that draw differently.
     images = torch.as_tensor(tiny_part(6).images)
-    first, second = (augment(images, recipe, generator(0, 0, step)) for step in (0, 1))
+    first, second = (augment(images, recipe, generator("augmentation", 0, 0, step)) for step in (0, 1))
     assert torch.equal(first, second) == plainly
     assert torch.equal(first, view_centre(images, recipe)) == plainly
 

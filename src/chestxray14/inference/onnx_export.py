@@ -15,7 +15,7 @@ from chestxray14.base.notices import NOTICE
 from chestxray14.base.params import Views
 from chestxray14.inference.single_image import DRAWN_NOTICE
 from chestxray14.model.recipe import Recipe
-from chestxray14.model.views import normalize
+from chestxray14.model.views import blur, normalize
 from chestxray14.scoring.evaluation import Evaluation
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class FromGrey(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return probabilities (B, findings)."""
-        grey = self.reduction @ (image.float() / 255) @ self.reduction.T
+        grey = (self.reduction @ (image.float() / 255) @ self.reduction.T).clamp(0, 1)
         logits: Tensor = self.network(normalize(grey[:, None]))
         return logits.sigmoid()
 
@@ -58,8 +58,9 @@ def _reduction(recipe: Recipe, *, packed_px: int) -> Tensor:
     """Return the rows (input_px, packed_px) by which both sides are reduced and cut."""
     # A linear resize of one side is a matrix: what it makes of each unit vector.
     units = torch.eye(packed_px)[None, None]
+    blurred = blur(units, scale=packed_px / recipe.resize_px, axes=(-2,))
     shape = (recipe.resize_px, packed_px)
-    rows = F.interpolate(units, shape, mode="bilinear", antialias=True, align_corners=False)[0, 0]
+    rows = F.interpolate(blurred, shape, mode="bicubic", align_corners=False)[0, 0]
     start = round((recipe.resize_px - recipe.input_px) / 2)
     return rows[start : start + recipe.input_px]
 

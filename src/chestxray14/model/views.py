@@ -40,7 +40,7 @@ def augment(
     side = recipe.input_px / recipe.resize_px
     if side < 1 or augmentation.crop_area < 1 or augmentation.zoom or augmentation.rotation:
         windows = draw_windows(augmentation, flips=flips, share=side, rng=rng)
-        grey = sample(images, windows[share], px=recipe.input_px)
+        grey = sample(images, windows[share], px=recipe.input_px, reduced_px=recipe.resize_px)
     else:
         mask = _send(flips[share], images.device)[:, None, None]
         grey = view_centre(torch.where(mask, images.flip(-1), images), recipe)
@@ -83,29 +83,53 @@ def draw_windows(
     return np.array(rows, dtype=np.float32).transpose(2, 0, 1)
 
 
-def sample(images: Tensor, windows: NDArray[np.float32], *, px: int) -> Tensor:
+def sample(images: Tensor, windows: NDArray[np.float32], *, px: int, reduced_px: int) -> Tensor:
     """Return what is seen through windows, (B, 1, px, px) from 0 to 1.
 
-    Each pixel is the mean of k by k bilinear samples, where k is how many packed pixels
-    fall on one when the whole image is seen: without it fine structures would alias.
+    The packed pixels are blurred as for a reduction of the whole image to `reduced_px`, then
+    sampled once a pixel: the kernel of `reduce`, at any place, so that training and test see
+    structures of the same sharpness.
     """
-    k = max(1, round(images.shape[-1] / px))
     theta = _send(windows, images.device)
     parts = zip(_split(images), _split(theta), strict=True)
-    return torch.cat([_sample(*part, px=px, k=k) for part in parts])
+    return torch.cat([_sample(*part, px=px, reduced_px=reduced_px) for part in parts])
 
 
-def _sample(images: Tensor, theta: Tensor, *, px: int, k: int) -> Tensor:
+def _sample(images: Tensor, theta: Tensor, *, px: int, reduced_px: int) -> Tensor:
     # F.affine_grid's values; as a product of matrices it takes longer than all the rest.
-    places = (2 * torch.arange(k * px, device=images.device) + 1) / (k * px) - 1
+    places = (2 * torch.arange(px, device=images.device) + 1) / px - 1
     x, y = theta[:, :, 0, None] * places, theta[:, :, 1, None] * places
     grid = x[:, :, None] + (y + theta[:, :, 2, None])[:, :, :, None]
+    blurred = blur(images[:, None].float() / 255, scale=images.shape[-1] / reduced_px)
+    inside = (grid.abs() <= 1).all(dim=1, keepdim=True)
+    # Black begins at the border, not before it: a cubic reaches two pixels far.
     seen = F.grid_sample(
-        images[:, None].float() / 255, grid.permute(0, 2, 3, 1), align_corners=False
+        *(blurred, grid.permute(0, 2, 3, 1)),
+        mode="bicubic",
+        padding_mode="border",
+        align_corners=False,
     )
-    # As F.avg_pool2d, which is slow on a CPU.
-    corners = [seen[..., i::k, j::k] for i in range(k) for j in range(k)]
-    return torch.stack(corners).mean(0) if k > 1 else seen
+    return seen.clamp(0, 1) * inside
+
+
+def blur(images: Tensor, *, scale: float, axes: tuple[int, ...] = (-2, -1)) -> Tensor:
+    """Return images (..., H, W) without what is too fine for pixels `scale` times as large.
+
+    A triangle of half-width `scale` along each axis, as antialiasing filters are; beyond its border
+    an image goes on as it ends there.
+    """
+    reach = math.ceil(scale) - 1
+    if reach < 1:
+        return images
+    weights = [1 - abs(n) / scale for n in range(-reach, reach + 1)]
+    for axis in axes:
+        border = [reach, reach, 0, 0] if axis == -1 else [0, 0, reach, reach]
+        wide, size = F.pad(images, border, mode="replicate"), images.shape[axis]
+        # Shifted sums: F.conv2d takes three times as long on a CPU.
+        images = wide.narrow(axis, 0, size) * (weights[0] / sum(weights))
+        for n, weight in enumerate(weights[1:], start=1):
+            images = images.add(wide.narrow(axis, n, size), alpha=weight / sum(weights))
+    return images
 
 
 def _split(batch: Tensor) -> tuple[Tensor, ...]:
@@ -133,7 +157,7 @@ def _change_tones(
 
 def view_centre(images: Tensor, recipe: Recipe) -> Tensor:
     """Return uint8 images (B, P, P) reduced to `resize_px`, their centre (B, 1, px, px)."""
-    return center_crop(_reduce(images, px=recipe.resize_px), [recipe.input_px])  # type: ignore[no-any-return]
+    return center_crop(reduce(images, px=recipe.resize_px), [recipe.input_px])  # type: ignore[no-any-return]
 
 
 def view(images: Tensor, recipe: Recipe, views: Views) -> tuple[Tensor, ...]:
@@ -143,16 +167,19 @@ def view(images: Tensor, recipe: Recipe, views: Views) -> tuple[Tensor, ...]:
     of the reduced image, and the mirror images of these five.
     """
     if views == "ten_crop":
-        return ten_crop(_reduce(images, px=recipe.resize_px), [recipe.input_px])  # type: ignore[no-any-return]
+        return ten_crop(reduce(images, px=recipe.resize_px), [recipe.input_px])  # type: ignore[no-any-return]
     centre = view_centre(images, recipe)
     return (centre, centre.flip(-1)) if views == "flip" else (centre,)
 
 
-def _reduce(images: Tensor, *, px: int) -> Tensor:
+def reduce(images: Tensor, *, px: int) -> Tensor:
+    """Return uint8 images (B, P, P) reduced to (B, 1, px, px), from 0 to 1."""
     if px == images.shape[-1]:
         return images[:, None].float() / 255
-    resize = partial(F.interpolate, size=px, mode="bilinear", antialias=True, align_corners=False)
-    return torch.cat([resize(part[:, None].float() / 255) for part in _split(images)])
+    scale = images.shape[-1] / px
+    resize = partial(F.interpolate, size=px, mode="bicubic", align_corners=False)
+    parts = [resize(blur(part[:, None].float() / 255, scale=scale)) for part in _split(images)]
+    return torch.cat(parts).clamp(0, 1)
 
 
 def normalize(grey: Tensor) -> Tensor:
