@@ -52,11 +52,13 @@ def test_a_cut_down_split_keeps_whole_patients_of_the_full_one() -> None:
     parts = split_at_random(index, PATIENT.model_copy(update={"at_most": most}))
     kept = parts.notna()
     assert (parts[kept] == full[kept]).all()
-    # Three images a patient: six patients fit into 20 images, two into 7.
+    # Three images a patient: six patients fit into 20 images, seven just into 21, two into 7.
     assert parts.value_counts().to_dict() == {"train": 18, "val": 30, "test": 6}
     assert index[kept].groupby("patient").size().unique().tolist() == [3]
-    other = PATIENT.model_copy(update={"at_most": AtMost(train=20, val=1000, test=9)})
-    assert (split_at_random(index, other)[parts == "test"] == "test").all()
+    other = PATIENT.model_copy(update={"at_most": AtMost(train=21, val=1000, test=9)})
+    larger = split_at_random(index, other)
+    assert (larger[parts == "test"] == "test").all()
+    assert larger.value_counts().to_dict() == {"train": 21, "val": 30, "test": 9}
 
 
 def test_the_image_control_leaks_and_counts_whom() -> None:

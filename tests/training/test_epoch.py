@@ -140,6 +140,22 @@ def test_the_average_of_weights_is_that_of_the_formula() -> None:
     assert average.weight.item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_the_average_counts_its_steps_from_the_first_epoch_on() -> None:
+    network = tiny_network()
+    average = copy.deepcopy(network)
+    training = set_up(network, tiny_recipe(ema=0.99), average=average)
+    after: list[Tensor] = []
+    training.optimizer.register_step_post_hook(lambda *_: after.append(weights(network).clone()))
+    expected = weights(average).double()
+    for epoch in range(2):
+        train_one_epoch(training, tiny_part(), epoch=epoch, val_losses=())
+    assert len(after) == 6
+    for step, moved in enumerate(after):
+        decay = (1 + step) / (10 + step)
+        expected = decay * expected + (1 - decay) * moved.double()
+    torch.testing.assert_close(weights(average).double(), expected, rtol=1e-5, atol=1e-7)
+
+
 def test_the_average_follows_running_statistics_and_leaves_the_network_alone() -> None:
     network, alone = tiny_network(), tiny_network()
     average = copy.deepcopy(network)
@@ -182,6 +198,8 @@ def test_the_first_loss_that_is_not_finite_is_named_whenever_it_is_looked_at(
         InputError, match=r"loss is inf in epoch 1, step 2, at learning rate 0\.0007"
     ):
         train_at(costs, recipe)
+    # Nothing is trained after a look that found one.
+    assert len(list(costs)) == (0 if looked_at == "the end" else 1)
 
 
 def test_the_loss_of_an_epoch_is_the_mean_over_its_images() -> None:

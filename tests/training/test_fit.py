@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from tiny import CPU, RECIPES, tiny_part, tiny_recipe
 from torch import nn
 
@@ -99,6 +100,38 @@ def test_the_best_epoch_is_kept_and_waiting_ends_the_training(
     recipe = tiny_recipe(epochs=5, selection=selection, early_stopping=patience)
     trained = fit(recipe, tmp_path)
     assert (trained.best_epoch, len(trained.history)) == (best, epochs)
+
+
+@pytest.mark.parametrize("selection", ["val_loss", "val_auroc"])
+def test_of_equally_good_epochs_the_first_is_kept(
+    selection: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    make_up(monkeypatch, [(0.8, 0.5), (0.7, 0.6), (0.7, 0.6)])
+    recipe = tiny_recipe("resnet50_frozen", epochs=3, selection=selection)
+    assert fit(recipe, tmp_path).best_epoch == 1
+
+
+def test_what_is_validated_is_the_average_that_is_kept(tmp_path: Path) -> None:
+    recipe = tiny_recipe(ema=0.9, epochs=1, loss={"name": "bce"})
+    trained = fit(recipe, tmp_path)
+    part = tiny_part(12, recipe=recipe)
+    mean = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
+    std = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
+    inputs = (torch.from_numpy(part.images)[:, None].float() / 255 - mean) / std
+    tensors, _ = read_tensors(tmp_path / "last.safetensors")
+    costs = {}
+    for kept in ("average", "network"):
+        network = build_network(recipe).eval()
+        network.load_state_dict(
+            {name: torch.from_numpy(tensors[f"{kept}.{name}"]) for name in network.state_dict()}
+        )
+        with torch.no_grad():
+            logits = network(inputs)
+        costs[kept] = F.binary_cross_entropy_with_logits(logits, part.labels).item()
+        if kept == "average":
+            assert all(torch.equal(trained.weights[n], v) for n, v in network.state_dict().items())
+    assert trained.history[0]["val_loss"] == pytest.approx(costs["average"], rel=1e-5)
+    assert costs["network"] != pytest.approx(costs["average"], rel=1e-3)
 
 
 def test_the_kept_weights_are_those_of_the_best_epoch(
