@@ -27,6 +27,7 @@ def predict_from_metadata(
     """
     # Imported here: who reads the scores alone need not wait for it.
     from sklearn.ensemble import HistGradientBoostingClassifier
+    from threadpoolctl import threadpool_limits
 
     known, asked = _encode(train), _encode(test)
     probabilities = pd.DataFrame(index=test.index)
@@ -37,7 +38,10 @@ def predict_from_metadata(
             continue
         # Early stopping would draw its validation rows by image, across patients.
         model = HistGradientBoostingClassifier(**SETTINGS, early_stopping=False, random_state=seed)
-        probabilities[finding] = model.fit(known, labels).predict_proba(asked)[:, 1]
+        # Threads that wait for one another take longer than four columns do, much longer beside
+        # other work.
+        with threadpool_limits(1):
+            probabilities[finding] = model.fit(known, labels).predict_proba(asked)[:, 1]
     return probabilities
 
 
