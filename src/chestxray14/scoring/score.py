@@ -73,9 +73,7 @@ def score(
     columns = test.columns
     findings = tuple(name for name in columns if name != NO_FINDING)
     if not findings:
-        raise InputError(
-            "no finding is both present and absent in the predicted test images, nothing to score"
-        )
+        raise InputError("no finding is both present and absent in the predicted test images")
     labels, scores = test.labels(columns), test.scores(columns)
     resamples = draw_patients(test.known["patient"], draws=params.draws, seed=params.seed)
     draws = bootstrap_findings(labels, scores, resamples)
