@@ -160,7 +160,7 @@ def test_a_finding_of_one_class_in_validation_has_no_threshold_there() -> None:
 
 
 def test_nothing_to_score_is_refused() -> None:
-    with pytest.raises(InputError, match="nothing to score"):
+    with pytest.raises(InputError, match="no finding is both present and absent"):
         evaluate(predicted(rare=FINDINGS))
 
 
