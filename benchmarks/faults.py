@@ -304,7 +304,11 @@ def _changes(node: ast.AST, names: dict[str, int], lines: Sequence[str]) -> Iter
         yield from _operator("comparison", node.left, node.ops[0], node.comparators[0], lines)
     elif isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
         yield from _operator("sign", node.left, node.op, node.right, lines)
-    elif isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+    elif (
+        isinstance(node, ast.Constant)
+        and isinstance(node.value, int | float)
+        and not (isinstance(node.value, bool))
+    ):
         assert node.end_col_offset is not None
         yield "constant", (node.lineno, node.col_offset), node.end_col_offset, f"{node.value + 1}"
     elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in names:
