@@ -5,7 +5,7 @@
 Reads   params.yaml: dataset, datasets.<dataset>
 Writes  data/raw/<dataset>.json, a manifest that is the same on every machine
 
-The raw data itself is no DVC output (see raw.py): what is already there is verified, not brought
+The raw data itself is no DVC output (see raw/place.py): what is already there is verified, not brought
 again. A phantom is drawn, a folder is only looked at.
 """
 

@@ -8,7 +8,7 @@ Reads   data/packed/<dataset>/{images.npy,index.csv}, data/splits/<dataset>/<spl
 Writes  predictions/<name>/{val,test}.csv, with the findings that the network predicts
 
 The network is not trained here. Most published weights were trained on NIH images too, which may
-be among the test images; src/chestxray14/torchxrayvision_model.py says which.
+be among the test images; src/chestxray14/external/torchxrayvision.py says which.
 """
 
 import logging

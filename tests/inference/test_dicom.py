@@ -118,7 +118,7 @@ def test_a_deflated_file_is_refused_before_it_inflates() -> None:
 
 
 def test_without_pydicom_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pydicom.errors", None)
+    monkeypatch.setitem(sys.modules, "pydicom", None)
     with pytest.raises(InputError, match=r"x\.dcm .* pip install -e '\.\[dicom\]'"):
         decode(make_dicom(EIGHT_BITS))
 

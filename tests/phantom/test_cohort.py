@@ -23,7 +23,7 @@ SAMPLE = SHARED / "nih-sample"
 
 
 def cohort(**changes: Any) -> Phantom:
-    drawn = load_block("datasets.phantom", DATASET, path=ROOT / "params.yaml")
+    drawn = load_block("datasets.cohort", DATASET, path=ROOT / "params.yaml")
     assert isinstance(drawn, Phantom)
     small = {"patients": 12, "follow_ups": 1.0, "image_px": 64, "seed": 3}
     return Phantom.model_validate(drawn.model_dump() | small | changes)

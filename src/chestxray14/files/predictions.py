@@ -30,7 +30,7 @@ AFFIXES = re.compile(
 class Predicted:
     """Images with what is known of them and what a network says, in the same order.
 
-    `known` has the columns of `metadata.read_labels`, `probabilities` a column a finding. Where all
+    `known` has the columns of `labels.read_labels`, `probabilities` a column a finding. Where all
     14 are predicted, both have No Finding too (see `match`).
     """
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from chestxray14.base.errors import InputError
@@ -15,7 +14,7 @@ from chestxray14.base.notices import NOTICE
 from chestxray14.base.params import Views
 from chestxray14.inference.single_image import DRAWN_NOTICE
 from chestxray14.model.recipe import Recipe
-from chestxray14.model.views import blur, normalize
+from chestxray14.model.views import normalize, view_centre
 from chestxray14.scoring.evaluation import Evaluation
 
 if TYPE_CHECKING:
@@ -27,6 +26,9 @@ OPSET = 18
 TOLERANCE = 1e-4
 """How far the file's probabilities may be from PyTorch's."""
 
+GREY, WHITE = 100, 200
+"""Levels by which the reduction of an image is learned."""
+
 CREDIT = (
     "Code: MIT licence. ChestX-ray14 is public data, courtesy of the NIH Clinical Center; cite "
     "Wang et al., ChestX-ray8, CVPR 2017, arXiv:1705.02315."
@@ -37,7 +39,7 @@ class FromGrey(nn.Module):
     """A network with all its preprocessing: uint8 grey (B, P, P) -> probabilities (B, findings).
 
     It sees the centre of the image, as `views.view_centre` cuts it. Reduction and cut are one product
-    with a matrix from each side, which every ONNX runtime knows; an antialiased resize only some do.
+    with a matrix from each side, which every ONNX runtime knows.
     """
 
     reduction: Tensor
@@ -56,13 +58,14 @@ class FromGrey(nn.Module):
 
 def _reduction(recipe: Recipe, *, packed_px: int) -> Tensor:
     """Return the rows (input_px, packed_px) by which both sides are reduced and cut."""
-    # A linear resize of one side is a matrix: what it makes of each unit vector.
-    units = torch.eye(packed_px)[None, None]
-    blurred = blur(units, scale=packed_px / recipe.resize_px, axes=(-2,))
-    shape = (recipe.resize_px, packed_px)
-    rows = F.interpolate(blurred, shape, mode="bicubic", align_corners=False)[0, 0]
-    start = round((recipe.resize_px - recipe.input_px) / 2)
-    return rows[start : start + recipe.input_px]
+    # The view is linear in grey levels: what a brighter line adds. Grey keeps it from being cut off.
+    image = torch.full((1, packed_px, packed_px), GREY, dtype=torch.uint8)
+    columns = []
+    for line in range(packed_px):
+        image[:, line] = WHITE
+        columns.append(view_centre(image, recipe)[0, 0, :, recipe.input_px // 2])
+        image[:, line] = GREY
+    return (255 * torch.stack(columns, dim=1) - GREY) / (WHITE - GREY)
 
 
 def export_onnx(

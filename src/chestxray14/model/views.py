@@ -19,6 +19,11 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 """Channel statistics that torchvision's ImageNet weights were trained with."""
 
+APART = 5 / 16
+"""How far from a pixel's centre, along both axes and in packed pixels, are the four places that it
+is the mean of. At one place alone its sharpness would depend on where between packed pixels it
+lies: always alike at test, by chance in training."""
+
 
 def augment(
     images: Tensor,
@@ -84,58 +89,71 @@ def draw_windows(
 
 
 def sample(images: Tensor, windows: NDArray[np.float32], *, px: int, reduced_px: int) -> Tensor:
-    """Return what is seen through windows, (B, 1, px, px) from 0 to 1.
+    """Return what uint8 images show through windows, (B, 1, px, px) from 0 to 1; outside is black.
 
-    The packed pixels are blurred as for a reduction of the whole image to `reduced_px`, then
-    sampled once a pixel: the kernel of `reduce`, at any place, so that training and test see
-    structures of the same sharpness.
+    One kernel serves training and test: a bell with the variance of an antialiasing triangle, as
+    wide as a pixel of the window but never narrower than a packed one. Each window has its own
+    width; `reduced_px`, what the whole image is reduced to, sets how the bell is computed.
     """
     theta = _send(windows, images.device)
-    parts = zip(_split(images), _split(theta), strict=True)
+    split = _split(images)
+    parts = zip(split, torch.split(theta, [len(part) for part in split]), strict=True)
     return torch.cat([_sample(*part, px=px, reduced_px=reduced_px) for part in parts])
 
 
 def _sample(images: Tensor, theta: Tensor, *, px: int, reduced_px: int) -> Tensor:
+    grey = _halve(images.float() / 255, least=2 * reduced_px)
+    packed_px = grey.shape[-1]
+    width = theta[:, :, :2].norm(dim=-1) * packed_px / px
+    # A triangle's variance, less that of bilinear interpolation and of the mean over four places.
+    variance = (width.clamp(min=1) ** 2 - 1) / 6 - APART**2
+    steps = max(2, math.ceil((packed_px / reduced_px) ** 2 / 3))
+    _diffuse(grey, variance, steps=steps)
     # F.affine_grid's values; as a product of matrices it takes longer than all the rest.
     places = (2 * torch.arange(px, device=images.device) + 1) / px - 1
     x, y = theta[:, :, 0, None] * places, theta[:, :, 1, None] * places
-    grid = x[:, :, None] + (y + theta[:, :, 2, None])[:, :, :, None]
-    blurred = blur(images[:, None].float() / 255, scale=images.shape[-1] / reduced_px)
-    inside = (grid.abs() <= 1).all(dim=1, keepdim=True)
-    # Black begins at the border, not before it: a cubic reaches two pixels far.
-    seen = F.grid_sample(
-        *(blurred, grid.permute(0, 2, 3, 1)),
-        mode="bicubic",
-        padding_mode="border",
-        align_corners=False,
-    )
-    return seen.clamp(0, 1) * inside
+    grid = (x[:, :, None] + (y + theta[:, :, 2, None])[:, :, :, None]).permute(0, 2, 3, 1)
+    look = partial(F.grid_sample, grey[:, None], padding_mode="border", align_corners=False)
+    step = 2 * APART / packed_px
+    near = torch.tensor([(-step, -step), (-step, step), (step, -step), (step, step)])
+    seen = grey.new_zeros(len(grey), 1, px, px)
+    for place in near.to(grid.device, non_blocking=True):
+        seen += look(grid + place)
+    inside = (grid.abs() <= 1).all(dim=-1)[:, None]
+    return (seen / 4).clamp_(0, 1).mul_(inside)
 
 
-def blur(images: Tensor, *, scale: float, axes: tuple[int, ...] = (-2, -1)) -> Tensor:
-    """Return images (..., H, W) without what is too fine for pixels `scale` times as large.
+def _halve(grey: Tensor, *, least: int) -> Tensor:
+    """Return images (B, P, P) halved by means over 2 by 2 as long as `least` pixels a side remain.
 
-    A triangle of half-width `scale` along each axis, as antialiasing filters are; beyond its border
-    an image goes on as it ends there.
+    Images much larger than what is seen would need as much wider a kernel.
     """
-    reach = math.ceil(scale) - 1
-    if reach < 1:
-        return images
-    weights = [1 - abs(n) / scale for n in range(-reach, reach + 1)]
-    for axis in axes:
-        border = [reach, reach, 0, 0] if axis == -1 else [0, 0, reach, reach]
-        wide, size = F.pad(images, border, mode="replicate"), images.shape[axis]
-        # Shifted sums: F.conv2d takes three times as long on a CPU.
-        images = wide.narrow(axis, 0, size) * (weights[0] / sum(weights))
-        for n, weight in enumerate(weights[1:], start=1):
-            images = images.add(wide.narrow(axis, n, size), alpha=weight / sum(weights))
-    return images
+    while grey.shape[-1] % 2 == 0 and grey.shape[-1] >= 2 * least:
+        rows = grey[:, ::2] + grey[:, 1::2]
+        grey = (rows[..., ::2] + rows[..., 1::2]) / 4
+    return grey
+
+
+def _diffuse(grey: Tensor, variance: Tensor, *, steps: int) -> None:
+    """Blur images (B, P, P) in place by bells of a `variance` (B, 2) along x and y, in pixels.
+
+    Each step moves a share of the difference between neighbours, which needs no border; many
+    steps make a Gaussian bell, and a negative variance sharpens.
+    """
+    share = (variance / 2 / steps)[:, :, None, None]
+    for _ in range(steps):
+        for axis, of_axis in ((-1, share[:, 0]), (-2, share[:, 1])):
+            flow = grey.diff(dim=axis).mul_(of_axis)
+            size = flow.shape[axis]
+            grey.narrow(axis, 0, size).add_(flow)
+            grey.narrow(axis, 1, size).sub_(flow)
 
 
 def _split(batch: Tensor) -> tuple[Tensor, ...]:
     """Return a batch in parts that its device is fast at: a CPU's each fit its cache."""
-    count = torch.get_num_threads() if batch.device.type == "cpu" else len(batch)
-    return torch.split(batch, count)
+    if batch.device.type != "cpu":
+        return (batch,)
+    return torch.split(batch, torch.get_num_threads() * max(1, 2**17 // batch[0].numel()))
 
 
 def _change_tones(
@@ -174,12 +192,8 @@ def view(images: Tensor, recipe: Recipe, views: Views) -> tuple[Tensor, ...]:
 
 def reduce(images: Tensor, *, px: int) -> Tensor:
     """Return uint8 images (B, P, P) reduced to (B, 1, px, px), from 0 to 1."""
-    if px == images.shape[-1]:
-        return images[:, None].float() / 255
-    scale = images.shape[-1] / px
-    resize = partial(F.interpolate, size=px, mode="bicubic", align_corners=False)
-    parts = [resize(blur(part[:, None].float() / 255, scale=scale)) for part in _split(images)]
-    return torch.cat(parts).clamp(0, 1)
+    whole = np.tile(np.eye(2, 3, dtype=np.float32), (len(images), 1, 1))
+    return sample(images, whole, px=px, reduced_px=px)
 
 
 def normalize(grey: Tensor) -> Tensor:

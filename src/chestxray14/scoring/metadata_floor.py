@@ -21,7 +21,7 @@ def predict_from_metadata(
 ) -> pd.DataFrame:
     """Return the probability of each finding of the `test` rows, without a look at a pixel.
 
-    Both tables are as of `metadata.read_labels`; the result has `test`'s index and a column a
+    Both tables are as of `labels.read_labels`; the result has `test`'s index and a column a
     finding. One boosted ensemble of trees a finding is fitted on `train`; an unknown age is a
     value of its own. A finding that all or none of `train` show gets that share, 1 or 0.
     """

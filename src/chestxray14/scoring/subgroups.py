@@ -32,7 +32,7 @@ STUDIES = ("first study", "follow-up")
 def group_images(table: pd.DataFrame) -> "dict[str, pd.Series[Any]]":
     """Return the group of each row by attribute: sex, age, view and study.
 
-    `table` is as of `metadata.read_labels`. Groups are categories in the order a reader expects,
+    `table` is as of `labels.read_labels`. Groups are categories in the order a reader expects,
     NaN where the attribute is unknown. Ages are in years; 19.9 is still under 20.
     """
     years = [0, 20, 40, 60, 80, np.inf]
