@@ -11,10 +11,12 @@ from tiny import CPU, plain, snapshot, tiny_network, tiny_part, tiny_recipe
 from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounter
 
+from chestxray14.base.draws import generator
 from chestxray14.base.errors import InputError
 from chestxray14.model.backbones import build_network
 from chestxray14.model.batches import Part
 from chestxray14.model.recipe import Recipe
+from chestxray14.model.views import reduce
 from chestxray14.training.epoch import (
     CHECK_EVERY,
     Training,
@@ -81,8 +83,8 @@ def test_two_steps_equal_plain_torch(name: str) -> None:
     std = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
     optimizer = OPTIMIZERS[name](reference.parameters())
     for epoch in range(2):
-        order = np.random.default_rng((recipe.seed, epoch)).permutation(10)
-        inputs = (torch.from_numpy(part.images[order])[:, None].float() / 255 - mean) / std
+        order = generator("order", recipe.seed, epoch).permutation(10)
+        inputs = (reduce(torch.from_numpy(part.images[order]), px=32) - mean) / std
         expected = F.binary_cross_entropy_with_logits(reference(inputs), part.labels[order])
         optimizer.zero_grad()
         expected.backward()

@@ -16,7 +16,7 @@ from chestxray14.model.backbones import build_network
 from chestxray14.model.batches import Part
 from chestxray14.model.predicting import predict
 from chestxray14.model.recipe import Recipe
-from chestxray14.model.views import view_centre
+from chestxray14.model.views import reduce, view_centre
 from chestxray14.training import checkpoint, epoch
 from chestxray14.training import fit as training
 from chestxray14.training.epoch import Training
@@ -117,7 +117,7 @@ def test_what_is_validated_is_the_average_that_is_kept(tmp_path: Path) -> None:
     part = tiny_part(12, recipe=recipe)
     mean = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
     std = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
-    inputs = (torch.from_numpy(part.images)[:, None].float() / 255 - mean) / std
+    inputs = (reduce(torch.from_numpy(part.images), px=32) - mean) / std
     tensors, _ = read_tensors(tmp_path / "last.safetensors")
     costs = {}
     for kept in ("average", "network"):
