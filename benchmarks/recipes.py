@@ -58,7 +58,7 @@ def run(seed: int) -> dict[str, float]:
     if changed:
         raise SystemExit(f"error: commit first, what runs is to be what is recorded:\n{changed}")
     recipes = read_yaml(Path("params.yaml"))["recipes"]
-    settings = [f"datasets.phantom.limits.epochs={EPOCHS}"]
+    settings = ["dataset=cohort", f"datasets.cohort.limits.epochs={EPOCHS}"]
     for name, recipe in recipes.items():
         recipe |= {"seed": seed, "epochs": EPOCHS if recipe["epochs"] else 0}
         settings += [f"recipes.{name}.{key}={recipe[key]}" for key in ("seed", "epochs")]
