@@ -100,7 +100,7 @@ def note(seed: int, seconds: dict[str, float]) -> dict[str, Run]:
     def table(path: str) -> pd.DataFrame:
         return pd.read_csv(io.StringIO(dvc.api.read(path, rev=rev)))
 
-    labels = table("data/packed/phantom/index.csv").set_index("image")
+    labels = table("data/packed/cohort/index.csv").set_index("image")
     notes = {}
     for name in dvc.api.params_show("params.yaml", rev=rev)["recipes"]:
         scores = json.loads(dvc.api.read(f"metrics/{name}/test.json", rev=rev))
