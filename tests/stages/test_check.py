@@ -20,7 +20,7 @@ PARAMS = ROOT / "params.yaml"
 
 
 def leaves(content: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
-    if isinstance(content, dict) and content:
+    if isinstance(content, dict):
         for key, value in content.items():
             yield from leaves(value, *path, key)
     else:

@@ -235,11 +235,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("fuzz") / "project"
     folder.mkdir()
     with contextlib.ExitStack() as stack:
-        for module in ("training", "trained_models"):
+        for module in ("training.fit", "model.trained"):
             name = f"chestxray14.{module}.build_network"
             stack.enter_context(patch(name, lambda _: tiny_network()))
         # Else an edit of the code while the tests run would hide the checkpoint.
-        stack.enter_context(patch.dict(MAINS["train"].__globals__, hash_code=lambda: "code"))
+        stack.enter_context(
+            patch.dict(MAINS["train"].__globals__, hash_code=lambda *_, **__: "code")
+        )
         make_project(folder)
         yield folder
 
