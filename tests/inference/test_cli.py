@@ -40,7 +40,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a project with a random network `tiny`, evaluated, and its dataset's radiographs."""
     folder = tmp_path_factory.mktemp("project")
     params = read_yaml(ROOT / "params.yaml")
-    params["datasets"]["phantom"]["packed_px"] = PX
+    params["datasets"]["phantom"] |= {"packed_px": PX}
+    params["datasets"]["phantom"]["limits"]["views"] = None
     params["recipes"] = {"tiny": RECIPE.model_dump(mode="json") | {"views": "flip"}}
     # Other hardware, other precision: prediction and stage must agree on each.
     params["compute"] |= {"device": "cpu", "threads": 1}

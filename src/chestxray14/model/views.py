@@ -153,7 +153,8 @@ def _split(batch: Tensor) -> tuple[Tensor, ...]:
     """Return a batch in parts that its device is fast at: a CPU's each fit its cache."""
     if batch.device.type != "cpu":
         return (batch,)
-    return torch.split(batch, torch.get_num_threads() * max(1, 2**17 // batch[0].numel()))
+    pixels = max(1, math.prod(batch.shape[1:]))
+    return torch.split(batch, torch.get_num_threads() * max(1, 2**17 // pixels))
 
 
 def _change_tones(
