@@ -17,9 +17,11 @@ from chestxray14.base.params import load_block
 from chestxray14.base.stage import count_processors, run
 from chestxray14.files.outputs import write_json
 from chestxray14.phantom.cohort import draw_cohort
-from chestxray14.raw.archive import open_archive
+from chestxray14.raw.archive import Archive
+from chestxray14.raw.chestmnist import CREDITS, download_chestmnist
 from chestxray14.raw.kaggle_dataset import download_dataset
-from chestxray14.raw.params import DATASET, KaggleDataset, Phantom
+from chestxray14.raw.opening import open_raw
+from chestxray14.raw.params import DATASET, ChestMnistDataset, KaggleDataset, Phantom
 from chestxray14.raw.place import locate
 
 log = logging.getLogger("download")
@@ -37,10 +39,14 @@ def main() -> None:
     elif isinstance(dataset, Phantom):
         draw_cohort(dataset, path, workers=count_processors())
 
-    archive = open_archive(path)
-    if dataset.labels not in archive:
+    elif isinstance(dataset, ChestMnistDataset):
+        log.info("%s", CREDITS)
+        download_chestmnist(path, side=dataset.side)
+
+    raw = open_raw(path, dataset)
+    if isinstance(raw, Archive) and dataset.labels not in raw:
         raise InputError(f"{path} holds no label file named {dataset.labels}")
-    description = {"source": dataset.source, **archive.describe()}
+    description = {"source": dataset.source, **raw.describe()}
     if not description["images"]:
         raise InputError(f"{path} holds no image")
 

@@ -37,7 +37,7 @@ from chestxray14.files.packed import read_index
 from chestxray14.files.predictions import Predicted, match, read_predictions
 from chestxray14.files.records import read_record
 from chestxray14.scoring.difference import subtract
-from chestxray14.scoring.evaluation import Difference
+from chestxray14.scoring.evaluation import TOO_NARROW, Difference
 from chestxray14.scoring.params import Evaluate
 from chestxray14.scoring.plausibility import list_doubts, refuse_labels
 from chestxray14.scoring.score import Scoring, score, summarise_evaluation
@@ -214,6 +214,8 @@ def _write(scoring: Scoring, *, metrics: Path, detail: Path, plots: Path) -> Non
         log.warning("not scored, of one class only: %s", ", ".join(evaluation.one_class))
     macro, micro = evaluation.auroc["macro"], evaluation.auroc["micro"]
     bounds = "" if macro.low is None else f" ({macro.low:.4f} to {macro.high:.4f})"
+    if bounds and not evaluation.patients:
+        bounds = f"{bounds[:-1]}, {TOO_NARROW})"
     path = metrics / "test.json"
     log.info("%s: AUROC macro %.4f%s, micro %.4f", path, macro.value, bounds, micro.value)
 

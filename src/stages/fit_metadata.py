@@ -9,6 +9,7 @@ Writes  metrics/metadata/<split>.json             AUROC on the test part
         evaluations/metadata/<split>.{json,npy}   its 95 % intervals, and each draw
 
 Fitted on the train part; no pixel is read. The intervals are by whole patients, as a network's.
+Nothing is scored where a dataset has none of the four.
 """
 
 import io
@@ -16,6 +17,8 @@ import logging
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from chestxray14.base.errors import InputError
 from chestxray14.base.findings import FINDINGS
@@ -28,7 +31,7 @@ from chestxray14.files.outputs import read_table, write_bytes, write_json, write
 from chestxray14.files.packed import read_index
 from chestxray14.files.records import read_record
 from chestxray14.scoring.bootstrap import bootstrap_findings, draw_patients, estimate
-from chestxray14.scoring.metadata_floor import FloorScores, predict_from_metadata
+from chestxray14.scoring.metadata_floor import METADATA, FloorScores, predict_from_metadata
 from chestxray14.scoring.params import Evaluate
 
 log = logging.getLogger("fit_metadata")
@@ -54,21 +57,15 @@ def main() -> None:
         raise InputError(
             f"{path} has other test images than metrics/split/{name}.json; run the split stage again"
         )
-    predicted = predict_from_metadata(train, test, seed=params.seed)
-    values = auroc(test[list(FINDINGS)], predicted)
-    if not values:
-        raise InputError(f"{path}: no finding is both present and absent in the test part")
-
+    values: dict[str, float] = {}
+    draws: NDArray[np.float64] = np.empty((params.draws, 0))
+    if index[list(METADATA)].notna().any(axis=None):
+        values, draws = _score(train, test, params, path=path)
     scored = [finding for finding in FINDINGS if finding in values]
-    draws = bootstrap_findings(
-        test[scored].to_numpy(np.uint8),
-        predicted[scored].to_numpy(),
-        draw_patients(test["patient"].to_numpy(), draws=params.draws, seed=params.seed),
-    )
-    # A draw that lacks one of the findings has no mean: NaN, which the interval leaves out.
-    estimates = {"macro": estimate(values["macro"], draws.mean(axis=1))} | {
-        finding: estimate(values[finding], draws[:, i]) for i, finding in enumerate(scored)
-    }
+    estimates = {f: estimate(values[f], draws[:, i]) for i, f in enumerate(scored)}
+    if scored:
+        # A draw that lacks one of the findings has no mean: NaN, which the interval leaves out.
+        estimates = {"macro": estimate(values["macro"], draws.mean(axis=1)), **estimates}
     scores = round_record(
         FloorScores(
             estimates=estimates,
@@ -76,13 +73,13 @@ def main() -> None:
             label_version=described.label_version,
         )
     )
-    macro = scores.estimates["macro"]
+    macro = scores.estimates.get("macro")
     metrics = {
         "auroc": {key: round(value, DIGITS) for key, value in values.items()},
-        "auroc_low": {} if macro.low is None else {"macro": macro.low},
-        "auroc_high": {} if macro.high is None else {"macro": macro.high},
+        "auroc_low": {"macro": macro.low} if macro and macro.low is not None else {},
+        "auroc_high": {"macro": macro.high} if macro and macro.high is not None else {},
         "images": len(test),
-        "patients": int(test["patient"].nunique()),
+        "patients": described.test.patients,
         "split_sha256": scores.split_sha256,
         "label_version": scores.label_version,
     }
@@ -95,7 +92,26 @@ def main() -> None:
     )
     output = Path(f"metrics/metadata/{name}.json")
     write_json(output, metrics)
-    log.info("%s: AUROC macro %.4f without a look at a pixel", output, macro.value)
+    if macro is None:
+        log.info("%s: age, sex, view and follow-up number are not in this dataset", output)
+    else:
+        log.info("%s: AUROC macro %.4f without a look at a pixel", output, macro.value)
+
+
+def _score(
+    train: pd.DataFrame, test: pd.DataFrame, params: Evaluate, *, path: Path
+) -> tuple[dict[str, float], NDArray[np.float64]]:
+    """Return the AUROC of each finding and both averages, and that of each finding in each draw."""
+    predicted = predict_from_metadata(train, test, seed=params.seed)
+    values = auroc(test[list(FINDINGS)], predicted)
+    if not values:
+        raise InputError(f"{path}: no finding is both present and absent in the test part")
+    scored = [finding for finding in FINDINGS if finding in values]
+    return values, bootstrap_findings(
+        test[scored].to_numpy(np.uint8),
+        predicted[scored].to_numpy(),
+        draw_patients(test["patient"].to_numpy(), draws=params.draws, seed=params.seed),
+    )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 Reads   data/raw/<dataset>.json and the raw data it describes
 Writes  data/packed/<dataset>/images.npy    (N, P, P) uint8
         data/packed/<dataset>/index.csv     what each row shows, with the CRC-32 of its pixels
-        data/packed/<dataset>/lists.csv     NIH's official lists, where the dataset has them
+        data/packed/<dataset>/lists.csv     NIH's official lists, or ChestMNIST's parts
         data/packed/<dataset>/boxes.csv     the radiologists' boxes, where the dataset has them
         data/packed/<dataset>/rejected.csv  images that could not be read, and why
         metrics/prepare.json
@@ -22,15 +22,18 @@ from chestxray14.base.params import load_block
 from chestxray14.base.progress import track
 from chestxray14.base.stage import count_processors, run
 from chestxray14.data.boxes import BOX_COLUMNS, read_boxes
+from chestxray14.data.given import read_given
 from chestxray14.data.labels import detect_label_version, read_labels, read_list
-from chestxray14.data.packing import pack_images
+from chestxray14.data.packing import Packed, load_images, pack_images
 from chestxray14.files.metrics import Manifest
 from chestxray14.files.names import is_image
 from chestxray14.files.outputs import write_json, write_text
-from chestxray14.files.packed import INDEX_COLUMNS
+from chestxray14.files.packed import INDEX_COLUMNS, count_patients
 from chestxray14.files.records import read_record
-from chestxray14.raw.archive import Archive, open_archive
-from chestxray14.raw.params import DATASET, AnyDataset, Phantom
+from chestxray14.raw.archive import Archive
+from chestxray14.raw.chestmnist import ChestMnist
+from chestxray14.raw.opening import open_raw
+from chestxray14.raw.params import DATASET, AnyDataset, ChestMnistDataset, Phantom
 from chestxray14.raw.place import RAW_VARIABLE, locate
 
 LISTS = {"train_val": "train_val_list.txt", "test": "test_list.txt"}
@@ -44,33 +47,36 @@ def main() -> None:
     source = load_block("dataset", str)
     dataset = load_block(f"datasets.{source}", DATASET)
     folder = Path(f"data/packed/{source}")
-    archive = _open_verified(source, dataset)
-    labels = read_labels(archive.read(dataset.labels), name=dataset.labels)
-    lists = {
-        part: read_list(archive.read(name), name=name)
-        for part, name in LISTS.items()
-        if name in archive
-    }
-    boxes = (
-        read_boxes(archive.read(BOXES), name=BOXES)
-        if BOXES in archive
-        else pd.DataFrame(columns=BOX_COLUMNS)
-    )
-    # What is absent is known before hours of decoding.
-    absent = [(name, f"not in {archive.path}") for name in labels["image"] if name not in archive]
-    _check_rejected(absent, of=len(labels), most=dataset.max_rejected)
-    unlabelled = sum(map(is_image, archive.members)) - (len(labels) - len(absent))
-    if unlabelled:
-        log.info("%s images without a row in %s are passed over", unlabelled, dataset.labels)
+    raw = _open_verified(source, dataset)
+    if isinstance(raw, ChestMnist):
+        labels, lists = read_given(raw)
+        boxes = pd.DataFrame(columns=BOX_COLUMNS)
+    else:
+        labels, lists, boxes = _read_tables(raw, name=str(dataset.labels))
+        # What is absent is known before hours of decoding.
+        absent = [(name, f"not in {raw.path}") for name in labels["image"] if name not in raw]
+        _check_rejected(absent, of=len(labels), most=dataset.max_rejected)
+        unlabelled = sum(map(is_image, raw.members)) - (len(labels) - len(absent))
+        if unlabelled:
+            log.info("%s images without a row in %s are passed over", unlabelled, dataset.labels)
 
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / "images.partial"
     try:
+        names = labels["image"].tolist()
         packing = pack_images(
-            archive, labels, path=partial, px=dataset.packed_px, workers=count_processors()
+            load_images(raw, names),
+            count=len(names),
+            path=partial,
+            px=dataset.packed_px,
+            workers=count_processors(),
         )
-        packed = list(track(packing, what="prepare", unit="images", total=len(labels)))
-        rejected = [(name, reason) for name, _, reason in packed if reason]
+        done = track(packing, what="prepare", unit="images", total=len(names))
+        of_row = {each.row: each for each in done}
+        packed = [
+            of_row.get(row) or Packed(row, 0, f"not in {raw.path}") for row in range(len(names))
+        ]
+        rejected = [(names[each.row], each.reason) for each in packed if each.reason]
         for name, reason in rejected[:10]:
             log.warning("left out: %s (%s)", name, reason)
         _check_rejected(rejected, of=len(labels), most=dataset.max_rejected)
@@ -80,8 +86,11 @@ def main() -> None:
     finally:
         partial.unlink(missing_ok=True)
 
-    reasons = [reason for _, _, reason in packed]
-    table = labels.assign(row=range(len(labels)), crc32=[c for _, c, _ in packed], reason=reasons)
+    table = labels.assign(
+        row=range(len(labels)),
+        crc32=[each.crc32 for each in packed],
+        reason=[each.reason for each in packed],
+    )
     index = table.loc[table["reason"] == "", list(INDEX_COLUMNS)]
     left_out = table.loc[table["reason"] != "", ["image", "patient", "reason"]]
     listed = pd.DataFrame(
@@ -97,7 +106,22 @@ def main() -> None:
     log.info("%s: %s images packed, %s rejected", folder, f"{len(index):,}", len(left_out))
 
 
-def _open_verified(name: str, dataset: AnyDataset) -> Archive:
+def _read_tables(
+    archive: Archive, *, name: str
+) -> tuple[pd.DataFrame, dict[str, list[str]], pd.DataFrame]:
+    """Return labels, official lists and boxes, the latter two empty where there are none."""
+    labels = read_labels(archive.read(name), name=name)
+    lists = {
+        part: read_list(archive.read(file), name=file)
+        for part, file in LISTS.items()
+        if file in archive
+    }
+    if BOXES not in archive:
+        return labels, lists, pd.DataFrame(columns=BOX_COLUMNS)
+    return labels, lists, read_boxes(archive.read(BOXES), name=BOXES)
+
+
+def _open_verified(name: str, dataset: AnyDataset) -> Archive | ChestMnist:
     """Return the raw data, sure that it is what the manifest describes."""
     path = locate(name, dataset)
     manifest = read_record(Path(f"data/raw/{name}.json"), Manifest, by="download")
@@ -106,13 +130,13 @@ def _open_verified(name: str, dataset: AnyDataset) -> Archive:
             f"{path} is not here, though its manifest is: run `python src/stages/download.py`, "
             f"or set {RAW_VARIABLE} to the folder that holds {name}/"
         )
-    archive = open_archive(path)
-    if {"source": dataset.source, **archive.describe()} != manifest.model_dump():
+    raw = open_raw(path, dataset)
+    if {"source": dataset.source, **raw.describe()} != manifest.model_dump():
         raise InputError(
             f"{path} is not what data/raw/{name}.json describes: run "
             "`dvc repro --force --single-item download`"
         )
-    return archive
+    return raw
 
 
 def _check_rejected(rejected: list[tuple[str, str]], *, of: int, most: float) -> None:
@@ -131,13 +155,19 @@ def _check_rejected(rejected: list[tuple[str, str]], *, of: int, most: float) ->
 def _describe(
     name: str, dataset: AnyDataset, *, labels: pd.DataFrame, index: pd.DataFrame
 ) -> dict[str, object]:
-    drawn = isinstance(dataset, Phantom)
+    match dataset:
+        case Phantom():
+            version = "phantom"
+        case ChestMnistDataset():
+            version = "chestmnist"
+        case _:
+            version = detect_label_version(labels)
     return {
         "source": dataset.source,
         "dataset": name,
-        "label_version": "phantom" if drawn else detect_label_version(labels),
+        "label_version": version,
         "images": len(index),
-        "patients": int(index["patient"].nunique()),
+        "patients": count_patients(index["patient"]),
         "rejected": len(labels) - len(index),
         "packed_px": dataset.packed_px,
         "prevalence": {f: round(float(index[f].mean()), 6) for f in FINDINGS},

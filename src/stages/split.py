@@ -3,24 +3,28 @@
     python src/stages/split.py patient
 
 Reads   data/packed/<dataset>/{index,lists,rejected}.csv, metrics/prepare.json
-        params.yaml: splits.<protocol>
+        params.yaml: splits.<protocol>, dataset, datasets.<dataset>.protocol
 Writes  data/splits/<dataset>/<protocol>.csv   image, part
         metrics/split/<protocol>.json          images, patients, prevalence and hash of each part,
                                                and the version of the labels
+
+Where a dataset's `protocol` is `given`, every protocol is the split that comes with it.
 """
 
 import logging
 from pathlib import Path
 
 import pandas as pd
+from pydantic import TypeAdapter
 
 from chestxray14.base.params import load_block
 from chestxray14.base.stage import choose, run
-from chestxray14.data.params import SPLIT, ListSplit, OfficialSplit, RandomSplit
+from chestxray14.data.params import SPLIT, Given, ListSplit, OfficialSplit, RandomSplit
 from chestxray14.data.splits import (
     PARTS,
     check_parts,
     describe_split,
+    split_as_given,
     split_at_random,
     split_by_lists,
     split_officially,
@@ -45,17 +49,26 @@ def main() -> None:
     # Rejected images are drawn too, so that one unreadable file moves nobody else.
     rejected = read_table(packed / "rejected.csv", by="prepare", columns=("image", "patient"))
     listed = pd.concat([index, rejected.astype({"patient": "int64"})], ignore_index=True)
-    match protocol:
-        case RandomSplit():
-            parts = split_at_random(listed, protocol)
-        case OfficialSplit():
+    given = load_block(f"datasets.{dataset}.protocol", TypeAdapter[Given](Given))
+    kind = given or protocol.kind
+    match given or protocol:
+        case RandomSplit() as drawn:
+            parts = split_at_random(listed, drawn)
+        case ListSplit() as named:
+            parts = split_by_lists(listed, named)
+        case other:
             lists = read_table(packed / "lists.csv", by="prepare", columns=("image", "list"))
-            parts = split_officially(listed, protocol, lists=lists)
-        case ListSplit():
-            parts = split_by_lists(listed, protocol)
+            if isinstance(other, OfficialSplit):
+                parts = split_officially(listed, other, lists=lists)
+            else:
+                parts = split_as_given(listed, lists=lists)
+                log.info(
+                    "%s does not tell its patients: %s is the split that comes with it",
+                    *(dataset, name),
+                )
     parts = parts[: len(index)]
-    shared = check_parts(index, parts, leaky=protocol.kind == "image")
-    metrics = describe_split(index, parts, kind=protocol.kind) | {
+    shared = check_parts(index, parts, leaky=kind == "image")
+    metrics = describe_split(index, parts, kind=kind) | {
         "shared_patients": shared,
         "label_version": prepared.label_version,
     }

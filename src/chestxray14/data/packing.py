@@ -5,30 +5,57 @@ import os
 import shutil
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
+from PIL import Image
 
 from chestxray14.base.errors import InputError
 from chestxray14.data.images import decode, pack
 from chestxray14.raw.archive import Archive
+from chestxray14.raw.chestmnist import ChestMnist
+
+Load = Callable[[], Image.Image]
+"""Returns one grey image, or raises `InputError` where it cannot be read."""
+
+
+class Packed(NamedTuple):
+    """The CRC-32 of an image's packed pixels, and why it could not be read, empty where it could."""
+
+    row: int
+    crc32: int
+    reason: str
+
+
+def load_images(raw: Archive | ChestMnist, names: Sequence[str]) -> Iterator[tuple[int, Load]]:
+    """Yield the row of each of the named images that `raw` has, in its own order, and how to load it."""
+    rows = {name: row for row, name in enumerate(names)}
+    if isinstance(raw, ChestMnist):
+        for name, pixels in raw.read_images():
+            yield rows[name], partial(Image.fromarray, pixels)
+        return
+    for name, row in rows.items():
+        yield row, partial(_load, raw, name)
+
+
+def _load(archive: Archive, name: str) -> Image.Image:
+    return decode(archive.read(name), name=name)
 
 
 def pack_images(
-    archive: Archive, labels: pd.DataFrame, *, path: Path, px: int, workers: int
-) -> Iterator[tuple[str, int, str]]:
-    """Write every listed image to `path`, an (N, px, px) uint8 `.npy` file, one row a label row.
+    images: Iterable[tuple[int, Load]], *, count: int, path: Path, px: int, workers: int
+) -> Iterator[Packed]:
+    """Write images to their rows of `path`, a (count, px, px) uint8 `.npy` file.
 
-    Yields, in row order, each image's name, the CRC-32 of its packed pixels, and why it could not
-    be read (empty where it could; its row is then left black). Raises `InputError` where the
+    What cannot be read, or is not among `images`, has a black row. Raises `InputError` where the
     disk has too little space.
     """
-    names = labels["image"].tolist()
-    shape = (len(names), px, px)
+    shape = (count, px, px)
     needed, free = math.prod(shape), shutil.disk_usage(path.parent).free
     if needed > free:
         raise InputError(
@@ -42,19 +69,18 @@ def pack_images(
         first = file.tell()
         file.truncate(first + needed)
 
-        def pack_row(row: int) -> tuple[str, int, str]:
-            name = names[row]
+        def pack_row(row: int, load: Load) -> Packed:
             try:
-                pixels = pack(decode(archive.read(name), name=name), px=px).tobytes()
+                pixels = pack(load(), px=px).tobytes()
             except InputError as error:
-                return name, 0, str(error)
+                return Packed(row, 0, str(error))
             # Written, not mapped: a map's pages count as memory in use, and a full disk kills.
             _write_at(file.fileno(), pixels, first + row * px * px)
-            return name, zlib.crc32(pixels), ""
+            return Packed(row, zlib.crc32(pixels), "")
 
         # Pillow decodes and resizes without the interpreter lock, so threads use every core.
         with ThreadPoolExecutor(workers) as pool:
-            submitted = (pool.submit(pack_row, row) for row in range(len(names)))
+            submitted = (pool.submit(pack_row, *image) for image in images)
             ahead = deque(islice(submitted, 4 * workers))  # bounds the queue, and so memory
             while ahead:
                 yield ahead.popleft().result()

@@ -59,6 +59,9 @@ class ListSplit(Record):
     sha256: Hashes
 
 
+Given = Literal["given"] | None
+"""What a dataset says of protocols: that they all are the split that comes with it, or nothing."""
+
 Split = Annotated[RandomSplit | OfficialSplit | ListSplit, Field(discriminator="kind")]
 
 SPLIT = TypeAdapter[RandomSplit | OfficialSplit | ListSplit](Split)

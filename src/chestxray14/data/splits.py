@@ -1,4 +1,4 @@
-"""Who is trained on, who validates, who tests: four protocols and their leakage check."""
+"""Who is trained on, who validates, who tests: five protocols and their leakage check."""
 
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from chestxray14.base.findings import FINDINGS
 from chestxray14.data.labels import read_list
 from chestxray14.data.params import ListSplit, OfficialSplit, RandomSplit
 from chestxray14.files.names import hash_names
+from chestxray14.files.packed import count_patients
 
 PARTS = ("train", "val", "test")
 
@@ -109,6 +110,11 @@ def split_by_lists(index: pd.DataFrame, protocol: ListSplit) -> "pd.Series[str]"
     return index["image"].map(part_of)
 
 
+def split_as_given(index: pd.DataFrame, *, lists: pd.DataFrame) -> "pd.Series[str]":
+    """Return the part of each image by the column `list` of `lists`: train, val or test."""
+    return index["image"].map(dict(zip(lists["image"], lists["list"], strict=True)))
+
+
 def check_parts(index: pd.DataFrame, parts: "pd.Series[str]", *, leaky: bool) -> int:
     """Return how many patients are in more than one part.
 
@@ -143,7 +149,7 @@ def describe_split(
         rows = index[parts == part]
         metrics[part] = {
             "images": len(rows),
-            "patients": int(rows["patient"].nunique()),
+            "patients": count_patients(rows["patient"]),
             "sha256": hash_names(rows["image"]),
             "prevalence": {f: round(float(rows[f].mean()), 6) for f in FINDINGS},
         }

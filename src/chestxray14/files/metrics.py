@@ -12,6 +12,9 @@ Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+Source = Literal["phantom", "kaggle", "folder", "nih_box", "chestmnist"]
+
+
 class _Metrics(BaseModel):
     """A metrics file; keys that this report does not use are let through."""
 
@@ -21,8 +24,8 @@ class _Metrics(BaseModel):
 class Manifest(_Metrics):
     """data/raw/<dataset>.json: what `download` found, the same on every machine."""
 
-    source: Literal["phantom", "kaggle", "folder"]
-    kind: Literal["folder", "zip"]
+    source: Source
+    kind: Literal["folder", "zip", "npz"]
     images: Count
     image_bytes: Count
     other_files: list[str]
@@ -32,9 +35,9 @@ class Manifest(_Metrics):
 class Prepared(_Metrics):
     """metrics/prepare.json."""
 
-    source: Literal["phantom", "kaggle", "folder"]
+    source: Source
     dataset: str
-    label_version: Literal["original", "v2020", "undetermined", "phantom"]
+    label_version: Literal["original", "v2020", "undetermined", "phantom", "chestmnist"]
     images: Count
     patients: Count
     rejected: Count
@@ -42,10 +45,13 @@ class Prepared(_Metrics):
 
 
 class Part(_Metrics):
-    """One part of a split; `prevalence` is the share of its images that show each finding."""
+    """One part of a split; `prevalence` is the share of its images that show each finding.
+
+    `patients` is 0 where the dataset does not tell them.
+    """
 
     images: Annotated[int, Field(ge=1)]
-    patients: Annotated[int, Field(ge=1)]
+    patients: Count
     sha256: str
     prevalence: dict[str, Share]
 
@@ -63,7 +69,7 @@ class Part(_Metrics):
 class SplitFacts(_Metrics):
     """metrics/split/<protocol>.json."""
 
-    kind: Literal["patient", "official", "image", "lists"]
+    kind: Literal["patient", "official", "image", "lists", "given"]
     train: Part
     val: Part
     test: Part

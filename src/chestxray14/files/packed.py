@@ -16,9 +16,15 @@ INDEX_COLUMNS = ("image", "row", "crc32", "patient", "follow_up", "age", "sex", 
 def read_index(path: Path) -> pd.DataFrame:
     """Return the index of a packed dataset, one row an image, columns `INDEX_COLUMNS`.
 
-    The CRC-32 of every image is in it, so the hash of this small file stands for all pixels.
+    The CRC-32 of every image is in it, so the hash of this small file stands for all pixels. Where
+    a dataset does not tell its patients, each image has a negative number of its own.
     """
     return read_table(path, by="prepare", columns=INDEX_COLUMNS)
+
+
+def count_patients(patients: "pd.Series[int]") -> int:
+    """Return how many patients are known; one who is not has a negative number."""
+    return int(patients[patients >= 0].nunique())
 
 
 def open_images(path: Path) -> NDArray[np.uint8]:

@@ -9,13 +9,19 @@ from chestxray14.base.params import FileName, Limits, Pixels, Record, Seed, Shar
 
 
 class _Dataset(Record):
-    labels: Annotated[str, Field(pattern=r"^[^/]+\.csv$")]
     packed_px: Pixels
     max_rejected: Annotated[float, Field(ge=0, le=1)]
     limits: Limits
 
 
-class Phantom(_Dataset):
+class _Files(_Dataset):
+    """Radiographs with NIH's tables beside them."""
+
+    labels: Annotated[str, Field(pattern=r"^[^/]+\.csv$")]
+    protocol: None
+
+
+class Phantom(_Files):
     """A drawn cohort: what `phantom.draw_cohort` needs to know."""
 
     source: Literal["phantom"]
@@ -37,24 +43,43 @@ class Phantom(_Dataset):
     @property
     def drawing(self) -> dict[str, Any]:
         """What decides the pictures and their labels."""
-        return self.model_dump(exclude={"source", "labels", *_Dataset.model_fields})
+        return self.model_dump(exclude={"source", *_Files.model_fields})
 
 
-class KaggleDataset(_Dataset):
+class KaggleDataset(_Files):
     """A dataset on Kaggle, pinned to a version: `owner/name/version`."""
 
     source: Literal["kaggle"]
     slug: Annotated[str, Field(pattern=r"^[\w-]+/[\w-]+/\d+$")]
 
 
-class Folder(_Dataset):
+class Folder(_Files):
     """A tree (or zip) in the Kaggle layout that is already on disk."""
 
     source: Literal["folder"]
     path: FileName
 
 
-AnyDataset = Phantom | KaggleDataset | Folder
+class ChestMnistDataset(_Dataset):
+    """ChestMNIST with images of `side` pixels: all, or so many drawn by `seed`."""
+
+    source: Literal["chestmnist"]
+    side: Literal[64, 128, 224]
+    images: Annotated[int, Field(ge=100)] | None
+    seed: Seed
+    labels: None
+    protocol: Literal["given"]
+
+    @model_validator(mode="after")
+    def _never_enlarged(self) -> "ChestMnistDataset":
+        if self.packed_px > self.side:
+            raise ValueError(
+                f"packed_px is {self.packed_px}, expected at most side, which is {self.side}"
+            )
+        return self
+
+
+AnyDataset = Phantom | KaggleDataset | Folder | ChestMnistDataset
 
 Dataset = Annotated[AnyDataset, Field(discriminator="source")]
 

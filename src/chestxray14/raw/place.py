@@ -6,19 +6,20 @@ import os
 from pathlib import Path
 
 from chestxray14.base.errors import InputError
-from chestxray14.raw.params import Folder, KaggleDataset, Phantom
+from chestxray14.raw.chestmnist import name_file
+from chestxray14.raw.params import AnyDataset, ChestMnistDataset, Folder, KaggleDataset, Phantom
 
 RAW_VARIABLE = "CHESTXRAY14_RAW"
 """Environment variable that names another folder for raw data, shared between checkouts."""
 
 
-def locate(name: str, dataset: Phantom | KaggleDataset | Folder) -> Path:
+def locate(name: str, dataset: AnyDataset) -> Path:
     """Return the folder or zip that holds the raw dataset `name`.
 
     Each cohort and each version of a Kaggle dataset has a place of its own, so that experiments
     can share `CHESTXRAY14_RAW` and one is never taken for another.
 
-    Raises `InputError` where Kaggle's 42 GB would land in one of DVC's temporary copies of the
+    Raises `InputError` where a download would land in one of DVC's temporary copies of the
     project, only to be deleted with it.
     """
     shared = os.environ.get(RAW_VARIABLE)
@@ -27,12 +28,19 @@ def locate(name: str, dataset: Phantom | KaggleDataset | Folder) -> Path:
         case Phantom():
             drawing = json.dumps(dataset.drawing, sort_keys=True)
             return folder / hashlib.sha256(drawing.encode()).hexdigest()[:12]
+        case ChestMnistDataset():
+            _refuse_temporary(name, shared=shared)
+            return folder / name_file(dataset.side)
         case KaggleDataset():
-            if not shared and ".dvc/tmp/" in Path.cwd().as_posix():
-                raise InputError(
-                    f"this is a temporary copy of the project: set {RAW_VARIABLE} to the "
-                    f"absolute path of the folder that holds {name}/, or run without --temp"
-                )
+            _refuse_temporary(name, shared=shared)
             return folder / f"{dataset.slug.replace('/', '-')}.zip"
         case Folder():
             return Path(dataset.path)
+
+
+def _refuse_temporary(name: str, *, shared: str | None) -> None:
+    if not shared and ".dvc/tmp/" in Path.cwd().as_posix():
+        raise InputError(
+            f"this is a temporary copy of the project: set {RAW_VARIABLE} to the absolute path of "
+            f"the folder that holds {name}/, or run without --temp"
+        )

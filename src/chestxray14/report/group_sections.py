@@ -59,7 +59,7 @@ def describe_groups(comparison: Comparison) -> list[Section]:
                 f"groups-{group.anchor}",
                 title_group(group, "macro AUROC by group"),
                 level=3,
-                text=() if table.rows else ("No group of patients is known here.",),
+                text=() if table.rows else ("Sex, age, view and study are not in this dataset.",),
                 tables=(table,) if table.rows else (),
                 points=tuple(
                     _describe_attribute(group, attribute) for attribute in _attributes(group)

@@ -101,8 +101,11 @@ def _describe_group(comparison: Comparison, group: Group) -> Section:
     scored = [(run, run.localization) for run in group.runs if run.localization]
     points = tuple(_tell_counts(scored))
     if not any(localization.boxes for _, localization in scored):
-        none = "No box counts here, so nothing is scored."
-        return Section(anchor, title, level=3, text=(none,), points=points)
+        counted = any(n for _, localization in scored for n in localization.left_out.values())
+        none = "No box counts here" if counted else "Boxes are not in this dataset"
+        return Section(
+            anchor, title, level=3, text=(f"{none}, so nothing is scored.",), points=points
+        )
     runs = tabulate_runs(scored, splits=group.splits)
     leader, localization = group.leader, group.leader.localization
     if group not in comparison.honest:

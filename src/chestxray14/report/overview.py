@@ -16,7 +16,7 @@ from chestxray14.report.results import Floor, Run, mean_auroc, name_runs
 from chestxray14.report.sections import Section
 from chestxray14.report.tables import auroc_text, interval_text, p_text
 from chestxray14.report.what_ran import KINDS
-from chestxray14.report.wording import range_text, title_group
+from chestxray14.report.wording import patients_text, range_text, title_group
 from chestxray14.scoring.evaluation import Estimate
 
 SET_APART = (
@@ -96,7 +96,7 @@ def _explain_result(comparison: Comparison) -> Iterator[str]:
 def _summarise(comparison: Comparison, group: Group) -> Iterator[str]:
     """Yield which recipe reaches most on one set of test images, and whether that is sure."""
     where = (
-        f"{group.test.images:,} test images of {group.test.patients:,} patients "
+        f"{group.test.images:,} test images of {patients_text(group.test.patients)} "
         f"({comparison.prepared.dataset}, {group.splits})"
     )
     control = " A control: patients stand on both sides of its split." if group.leaky else ""
@@ -212,6 +212,8 @@ def _tell_floor(group: Group, floors: Mapping[str, Floor]) -> list[str]:
     """Say how far the leader is from metadata alone, nothing where that is not known."""
     run, floor = group.leader, floors.get(group.leader.protocol)
     shared = [finding for finding in run.scored if floor and finding in floor.scored]
+    if floor and not floor.scored:
+        return ["Metadata alone: age, sex, view and follow-up number are not in this dataset."]
     if not floor or not shared:
         return []
     theirs, ours = (auroc_text(mean_auroc(auroc, shared)) for auroc in (floor.auroc, run.auroc))

@@ -13,13 +13,14 @@ from chestxray14.base.findings import FINDINGS
 from chestxray14.files.metrics import Count, Share, SplitFacts, Trained
 from chestxray14.localization.record import Localization
 from chestxray14.model.recipe import NAME_OR_FILE, WeightsFile, WholeRecipe, name_weights
-from chestxray14.scoring.evaluation import Estimate, Evaluation
+from chestxray14.scoring.evaluation import TOO_NARROW, Estimate, Evaluation
 
 LABEL_VERSIONS = {
     "original": "the original labels of 2017",
     "v2020": "the v2020 labels",
     "undetermined": "undetermined, as the label file is not the full one",
     "phantom": "phantom, as drawn",
+    "chestmnist": "those that come with ChestMNIST",
 }
 """What `Prepared.label_version` says, in words."""
 
@@ -134,7 +135,9 @@ class Run:
 
     @property
     def split_label(self) -> str:
-        """The name of its split, never without the word LEAKY where it leaks."""
+        """The name of its split, never without what is wrong with it."""
+        if self.split.kind == "given":
+            return f"given (intervals {TOO_NARROW})"
         return f"{self.protocol} (LEAKY)" if self.leaky else self.protocol
 
     @property

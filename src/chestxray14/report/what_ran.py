@@ -11,8 +11,8 @@ from chestxray14.report.figures import draw_training
 from chestxray14.report.regimens import list_limits, tabulate_training
 from chestxray14.report.results import LABEL_VERSIONS, Run, name_runs
 from chestxray14.report.sections import Section
-from chestxray14.report.tables import auroc_text, text_table
-from chestxray14.report.wording import range_text
+from chestxray14.report.tables import NONE, auroc_text, text_table
+from chestxray14.report.wording import patients_text, range_text
 
 TRAINING = (
     (
@@ -30,6 +30,7 @@ KINDS = {
     "official": "NIH's official lists, whole patients",
     "image": "negative control, single images drawn at random",
     "lists": "published lists of images",
+    "given": "as it comes with the dataset",
 }
 """The kinds of split, in words."""
 
@@ -88,12 +89,19 @@ def describe_what_ran(comparison: Comparison) -> list[Section]:
     data = comparison.prepared
     sizes = (
         f"Dataset {data.dataset} (source: {data.source}): {data.images:,} images of "
-        f"{data.patients:,} patients, reduced to {data.packed_px} px; {data.rejected:,} images "
+        f"{patients_text(data.patients)}, reduced to {data.packed_px} px; {data.rejected:,} images "
         f"could not be read and are left out. Labels: {LABEL_VERSIONS[data.label_version]}."
     )
     splits = {run.split_label: run.split for run in comparison.runs}
     split_rows = [
-        (label, words, name, f"{part.images:,}", f"{part.patients:,}", part.sha256)
+        (
+            label,
+            words,
+            name,
+            f"{part.images:,}",
+            f"{part.patients:,}" if part.patients else NONE,
+            part.sha256,
+        )
         for label, split in splits.items()
         for words in [_describe_split(split, data)]
         for name, part in (("train", split.train), ("val", split.val), ("test", split.test))

@@ -27,6 +27,11 @@ def validation_column(scores: Sequence[FindingScores]) -> Filled:
     return Column("Positives", "in the validation part"), cells
 
 
+def patients_text(count: int) -> str:
+    """Return how many patients there are; 0 are those of a dataset that does not tell them."""
+    return f"{count:,} patients" if count else "patients that are not in this dataset"
+
+
 def share_text(share: float) -> str:
     """Return a share of images or of calls as the report prints it."""
     return f"{share:.3f}"

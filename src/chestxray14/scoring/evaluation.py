@@ -21,6 +21,10 @@ AVERAGES = ("micro avg", "macro avg", "weighted avg", "samples avg")
 """The averages of scikit-learn's classification report, below its findings."""
 
 
+TOO_NARROW = "over images, too narrow"
+"""What is said of an interval where patients are not known: images of one patient are alike."""
+
+
 class _Evaluated(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False, extra="forbid")
 
@@ -178,7 +182,8 @@ class Evaluation(_Evaluated):
 
     `auroc` has macro, micro and weighted (by positives), `average_precision` macro and micro.
     `one_class` names predicted findings that no test image shows, or all do. Without a validation
-    part there is only the operating point `half`, no calibration and no gap. `draws`, `bins`,
+    part there is only the operating point `half`, no calibration and no gap. `patients` is 0 where
+    they are not known: intervals are over images then. `draws`, `bins`,
     `sensitivity` and `at_least` are those of params.yaml. `doubts` are the lines of
     `plausibility.list_doubts`.
     """

@@ -12,6 +12,9 @@ from chestxray14.base.findings import FINDINGS
 from chestxray14.files.metrics import _Metrics
 from chestxray14.scoring.evaluation import Estimate
 
+METADATA = ("age", "sex", "view", "follow_up")
+"""What is known of an image besides its pixels."""
+
 SETTINGS: dict[str, Any] = {"learning_rate": 0.05, "max_iter": 100, "max_leaf_nodes": 4}
 """Small trees: four columns hold little, and scikit-learn's default of 31 leaves overfits it."""
 
@@ -59,7 +62,7 @@ def _encode(table: pd.DataFrame) -> NDArray[np.float64]:
 class FloorScores(_Metrics):
     """evaluations/metadata/<split>.json: the AUROC that metadata alone reaches on a split.
 
-    `estimates` has `macro` and each scored finding.
+    `estimates` has `macro` and each scored finding; it is empty where the dataset has no metadata.
     """
 
     estimates: dict[str, Estimate]
@@ -68,7 +71,7 @@ class FloorScores(_Metrics):
 
     @model_validator(mode="after")
     def _known_names(self) -> "FloorScores":
-        if "macro" not in self.estimates:
+        if self.estimates and "macro" not in self.estimates:
             raise ValueError("estimates must have macro")
         if unknown := set(self.estimates) - {"macro", *FINDINGS}:
             raise ValueError(f"estimates must be of macro or the 14, not {sorted(unknown)}")

@@ -12,6 +12,7 @@ from chestxray14.base.errors import InputError
 from chestxray14.base.findings import FINDINGS, NO_FINDING
 from chestxray14.base.scores import DIGITS, auroc, rank_auroc, round_record
 from chestxray14.files.names import hash_names
+from chestxray14.files.packed import count_patients
 from chestxray14.files.predictions import Predicted
 from chestxray14.scoring.bootstrap import (
     Resamples,
@@ -25,6 +26,7 @@ from chestxray14.scoring.curves import precision_recall_table, reliability_table
 from chestxray14.scoring.decisions import choose_threshold, score_decisions
 from chestxray14.scoring.evaluation import (
     RULES,
+    TOO_NARROW,
     Calibrated,
     Estimate,
     Evaluation,
@@ -88,7 +90,7 @@ def score(
         label_version=label_version,
         split_sha256=hash_names(test.known["image"]),
         images=len(test.known),
-        patients=int(test.known["patient"].nunique()),
+        patients=count_patients(test.known["patient"]),
         draws=params.draws,
         bins=params.bins,
         sensitivity=params.sensitivity,
@@ -170,6 +172,8 @@ def summarise_evaluation(evaluation: Evaluation) -> dict[str, Any]:
         "split_sha256": evaluation.split_sha256,
         "label_version": evaluation.label_version,
     }
+    if not evaluation.patients:
+        metrics["intervals"] = TOO_NARROW
     calibrated = [scores.calibrated for scores in scored if scores.calibrated]
     if len(calibrated) == len(scored):
         metrics["brier"]["after_platt"] = _mean([scores.brier for scores in calibrated])
