@@ -32,8 +32,9 @@ from chestxray14.files.packed import INDEX_COLUMNS, count_patients
 from chestxray14.files.records import read_record
 from chestxray14.raw.archive import Archive
 from chestxray14.raw.chestmnist import ChestMnist
-from chestxray14.raw.opening import open_raw
-from chestxray14.raw.params import DATASET, AnyDataset, ChestMnistDataset, Phantom
+from chestxray14.raw.nih_box import Tarballs, find_archive, name_archive
+from chestxray14.raw.opening import Raw, describe_raw, open_raw
+from chestxray14.raw.params import DATASET, AnyDataset, Folder, NihBox, Phantom
 from chestxray14.raw.place import RAW_VARIABLE, locate
 
 LISTS = {"train_val": "train_val_list.txt", "test": "test_list.txt"}
@@ -50,14 +51,22 @@ def main() -> None:
     raw = _open_verified(source, dataset)
     if isinstance(raw, ChestMnist):
         labels, lists = read_given(raw)
-        boxes = pd.DataFrame(columns=BOX_COLUMNS)
+        version, boxes = "chestmnist", pd.DataFrame(columns=BOX_COLUMNS)
     else:
-        labels, lists, boxes = _read_tables(raw, name=str(dataset.labels))
+        tables = raw.tables if isinstance(raw, Tarballs) else raw
+        labels, lists, boxes = _read_tables(tables, name=str(dataset.labels))
+        version = "phantom" if isinstance(dataset, Phantom) else detect_label_version(labels)
+        if isinstance(dataset, Folder | NihBox) and dataset.archives:
+            labels, lists = _keep_archives(labels, lists, dataset.archives, name=source)
         # What is absent is known before hours of decoding.
-        absent = [(name, f"not in {raw.path}") for name in labels["image"] if name not in raw]
+        absent = [
+            (name, f"not in {raw.path}, NIH has it in {name_archive(find_archive(name))}")
+            for name in labels["image"]
+            if name not in raw
+        ]
         _check_rejected(absent, of=len(labels), most=dataset.max_rejected)
-        unlabelled = sum(map(is_image, raw.members)) - (len(labels) - len(absent))
-        if unlabelled:
+        unlabelled = sum(map(is_image, tables.members)) - (len(labels) - len(absent))
+        if unlabelled > 0:
             log.info("%s images without a row in %s are passed over", unlabelled, dataset.labels)
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -101,9 +110,13 @@ def main() -> None:
     for name, rows in tables.items():
         write_text(folder / f"{name}.csv", rows.to_csv(index=False, lineterminator="\n"))
     write_json(
-        Path("metrics/prepare.json"), _describe(source, dataset, labels=labels, index=index)
+        Path("metrics/prepare.json"),
+        _describe(source, dataset, label_version=version, index=index, of=len(labels)),
     )
     log.info("%s: %s images packed, %s rejected", folder, f"{len(index):,}", len(left_out))
+    if isinstance(dataset, NihBox) and dataset.delete and isinstance(raw, Tarballs):
+        raw.delete()
+        log.info("%s: deleted the archives, as datasets.%s.delete says", raw.path, source)
 
 
 def _read_tables(
@@ -121,7 +134,22 @@ def _read_tables(
     return labels, lists, read_boxes(archive.read(BOXES), name=BOXES)
 
 
-def _open_verified(name: str, dataset: AnyDataset) -> Archive | ChestMnist:
+def _keep_archives(
+    labels: pd.DataFrame, lists: dict[str, list[str]], archives: list[int], *, name: str
+) -> tuple[pd.DataFrame, dict[str, list[str]]]:
+    """Return the rows of some of NIH's archives, and name the others."""
+    kept = labels["image"].map(find_archive).isin(archives)
+    left_out = sorted(set(labels.loc[~kept, "image"].map(find_archive)))
+    log.warning(
+        "datasets.%s.archives: %s label rows are left out, those of %s",
+        *(name, f"{(~kept).sum():,}", ", ".join(map(name_archive, left_out)) or "none"),
+    )
+    labels = labels[kept].reset_index(drop=True)
+    images = set(labels["image"])
+    return labels, {part: [i for i in names if i in images] for part, names in lists.items()}
+
+
+def _open_verified(name: str, dataset: AnyDataset) -> Raw:
     """Return the raw data, sure that it is what the manifest describes."""
     path = locate(name, dataset)
     manifest = read_record(Path(f"data/raw/{name}.json"), Manifest, by="download")
@@ -131,7 +159,7 @@ def _open_verified(name: str, dataset: AnyDataset) -> Archive | ChestMnist:
             f"or set {RAW_VARIABLE} to the folder that holds {name}/"
         )
     raw = open_raw(path, dataset)
-    if {"source": dataset.source, **raw.describe()} != manifest.model_dump():
+    if describe_raw(raw, dataset) != manifest.model_dump(exclude_none=True):
         raise InputError(
             f"{path} is not what data/raw/{name}.json describes: run "
             "`dvc repro --force --single-item download`"
@@ -153,22 +181,15 @@ def _check_rejected(rejected: list[tuple[str, str]], *, of: int, most: float) ->
 
 
 def _describe(
-    name: str, dataset: AnyDataset, *, labels: pd.DataFrame, index: pd.DataFrame
+    name: str, dataset: AnyDataset, *, label_version: str, index: pd.DataFrame, of: int
 ) -> dict[str, object]:
-    match dataset:
-        case Phantom():
-            version = "phantom"
-        case ChestMnistDataset():
-            version = "chestmnist"
-        case _:
-            version = detect_label_version(labels)
     return {
         "source": dataset.source,
         "dataset": name,
-        "label_version": version,
+        "label_version": label_version,
         "images": len(index),
         "patients": count_patients(index["patient"]),
-        "rejected": len(labels) - len(index),
+        "rejected": of - len(index),
         "packed_px": dataset.packed_px,
         "prevalence": {f: round(float(index[f].mean()), 6) for f in FINDINGS},
     }

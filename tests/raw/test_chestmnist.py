@@ -3,13 +3,11 @@
 import hashlib
 import io
 from collections.abc import Iterator
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 import pytest
+from file_server import FileServer, serve
 
 from chestxray14.base.errors import InputError
 from chestxray14.raw import chestmnist, fetch
@@ -137,78 +135,37 @@ def test_a_wrong_md5_and_no_npz_are_one_line(
         download_chestmnist(path, side=64)
 
 
-class Server(ThreadingHTTPServer):
-    """A server that has one file and cuts the first transfers short."""
-
-    content = b""
-    cuts: list[int]
-    status = 200
-    etag = '"one"'
-    requests: list[str]
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        asked = self.headers.get("Range", "")
-        self.server.requests.append(f"{self.path} {asked}".strip())
-        content = self.server.content
-        start = int(asked.removeprefix("bytes=").rstrip("-") or 0)
-        self.send_response(self.server.status if not start else 206)
-        if self.server.etag:
-            self.send_header("ETag", self.server.etag)
-        self.send_header("Content-Length", str(len(content) - start))
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        self.end_headers()
-        # Every other request is but a look at the headers.
-        cuts = self.server.cuts
-        cut = cuts.pop(0) if cuts and len(self.server.requests) % 2 == 0 else len(content)
-        with suppress(ConnectionError):
-            self.wfile.write(content[start : start + cut])
-
-
 @pytest.fixture
 def server(
     tmp_path: Path, arrays: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Server]:
-    held = Server(("127.0.0.1", 0), Handler)
-    held.cuts, held.requests = [], []
+) -> Iterator[FileServer]:
     buffer = io.BytesIO()
     # Three MiB more than are needed, of which a download keeps whole ones when it is cut.
     np.savez(buffer, **arrays, noise=np.frombuffer(np.random.default_rng(0).bytes(3 << 20), "u1"))
-    held.content = buffer.getvalue()
-    monkeypatch.setattr(chestmnist, "MD5", {64: hashlib.md5(held.content).hexdigest()})
-    monkeypatch.setattr(chestmnist, "ADDRESS", f"http://127.0.0.1:{held.server_port}")
+    content = buffer.getvalue()
+    monkeypatch.setattr(chestmnist, "MD5", {64: hashlib.md5(content).hexdigest()})
     monkeypatch.setattr(fetch, "WAITS", (0.0, 0.0))
-    thread = Thread(target=held.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield held
-    held.shutdown()
-    thread.join()
-    held.server_close()
+    with serve({"/chestmnist_64.npz": content}) as held:
+        monkeypatch.setattr(chestmnist, "ADDRESS", held.address)
+        yield held
 
 
 @pytest.mark.parametrize("etag", ['"one"', ""])
 def test_a_download_that_is_cut_goes_on_where_it_was(
-    tmp_path: Path, server: Server, etag: str
+    tmp_path: Path, server: FileServer, etag: str
 ) -> None:
-    server.cuts, server.etag = [(1 << 20) + 100], etag
+    server.cuts, server.etag = [None, (1 << 20) + 100], etag
     path = tmp_path / "new" / "chestmnist_64.npz"
     download_chestmnist(path, side=64)
-    assert path.read_bytes() == server.content
+    assert path.read_bytes() == server.files["/chestmnist_64.npz"]
     look = "/chestmnist_64.npz?download=1"
     assert server.requests == [look, look, look, f"{look} bytes={1 << 20}-"]
     open_chestmnist(path, side=64)
 
 
-def test_a_download_with_another_md5_is_removed(tmp_path: Path, server: Server) -> None:
+def test_a_download_with_another_md5_is_removed(tmp_path: Path, server: FileServer) -> None:
     path = tmp_path / "new" / "chestmnist_64.npz"
-    server.content = server.content[:-1] + b"x"
+    server.files["/chestmnist_64.npz"] += b"x"
     with pytest.raises(InputError, match=r"md5 is \w{32}, expected \w{32}; removed"):
         download_chestmnist(path, side=64)
     assert not path.exists()
@@ -216,7 +173,7 @@ def test_a_download_with_another_md5_is_removed(tmp_path: Path, server: Server) 
 
 
 def test_a_refused_address_and_a_full_disk_are_one_line(
-    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "new" / "chestmnist_64.npz"
     usage = fetch.shutil.disk_usage(tmp_path)._replace(free=100)

@@ -19,6 +19,8 @@ from chestxray14.base.errors import InputError
 from chestxray14.data.images import decode, pack
 from chestxray14.raw.archive import Archive
 from chestxray14.raw.chestmnist import ChestMnist
+from chestxray14.raw.nih_box import Tarballs, find_archive
+from chestxray14.raw.opening import Raw
 
 Load = Callable[[], Image.Image]
 """Returns one grey image, or raises `InputError` where it cannot be read."""
@@ -32,15 +34,25 @@ class Packed(NamedTuple):
     reason: str
 
 
-def load_images(raw: Archive | ChestMnist, names: Sequence[str]) -> Iterator[tuple[int, Load]]:
+def load_images(raw: Raw, names: Sequence[str]) -> Iterator[tuple[int, Load]]:
     """Yield the row of each of the named images that `raw` has, in its own order, and how to load it."""
     rows = {name: row for row, name in enumerate(names)}
-    if isinstance(raw, ChestMnist):
-        for name, pixels in raw.read_images():
-            yield rows[name], partial(Image.fromarray, pixels)
-        return
-    for name, row in rows.items():
-        yield row, partial(_load, raw, name)
+    match raw:
+        case ChestMnist():
+            for name, pixels in raw.read_images():
+                yield rows[name], partial(Image.fromarray, pixels)
+        case Tarballs():
+            for name, row in rows.items():
+                if find_archive(name) not in raw.sizes:
+                    yield row, partial(_load, raw.tables, name)
+            for number in raw.sizes:
+                expected = [name for name in names if find_archive(name) == number]
+                for name, content in raw.read_images(number, expected=expected):
+                    if name in rows:
+                        yield rows[name], partial(decode, content, name=name)
+        case Archive():
+            for name, row in rows.items():
+                yield row, partial(_load, raw, name)
 
 
 def _load(archive: Archive, name: str) -> Image.Image:

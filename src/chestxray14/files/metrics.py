@@ -30,6 +30,7 @@ class Manifest(_Metrics):
     image_bytes: Count
     other_files: list[str]
     sha256: str
+    archives: list[int] | None = None
 
 
 class Prepared(_Metrics):

@@ -53,11 +53,26 @@ class KaggleDataset(_Files):
     slug: Annotated[str, Field(pattern=r"^[\w-]+/[\w-]+/\d+$")]
 
 
+Archives = Annotated[list[Annotated[int, Field(ge=1, le=12)]], Field(min_length=1)] | None
+"""Those of NIH's twelve archives that are used, by number, null for all: the rows that the label
+file has of the others are left out."""
+
+
 class Folder(_Files):
-    """A tree (or zip) in the Kaggle layout that is already on disk."""
+    """A tree (or zip) in the Kaggle layout that is already on disk, or NIH's archives."""
 
     source: Literal["folder"]
     path: FileName
+    archives: Archives
+
+
+class NihBox(_Files):
+    """NIH's own archives; `tables` is a folder with its label file, lists and boxes."""
+
+    source: Literal["nih_box"]
+    tables: FileName
+    archives: Archives
+    delete: bool
 
 
 class ChestMnistDataset(_Dataset):
@@ -79,7 +94,7 @@ class ChestMnistDataset(_Dataset):
         return self
 
 
-AnyDataset = Phantom | KaggleDataset | Folder | ChestMnistDataset
+AnyDataset = Phantom | KaggleDataset | Folder | NihBox | ChestMnistDataset
 
 Dataset = Annotated[AnyDataset, Field(discriminator="source")]
 
