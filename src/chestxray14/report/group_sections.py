@@ -21,6 +21,8 @@ from chestxray14.scoring.evaluation import Attribute, Estimate, Gap
 GAPS = 10
 """How many gaps in sensitivity are listed, the largest first."""
 
+NONE_KNOWN = "No group of patients is known: sex, age, view and study are not in this dataset."
+
 
 def describe_groups(comparison: Comparison) -> list[Section]:
     """Return AUROC by group of patients, and the leader's gaps in sensitivity."""
@@ -59,11 +61,13 @@ def describe_groups(comparison: Comparison) -> list[Section]:
                 f"groups-{group.anchor}",
                 title_group(group, "macro AUROC by group"),
                 level=3,
-                text=() if table.rows else ("Sex, age, view and study are not in this dataset.",),
+                text=() if table.rows else (NONE_KNOWN,),
                 tables=(table,) if table.rows else (),
                 points=tuple(
                     _describe_attribute(group, attribute) for attribute in _attributes(group)
-                ),
+                )
+                if table.rows
+                else (),
             )
         )
         sections.append(_describe_gaps(group))

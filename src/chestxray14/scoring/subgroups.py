@@ -33,18 +33,17 @@ def group_images(table: pd.DataFrame) -> "dict[str, pd.Series[Any]]":
     """Return the group of each row by attribute: sex, age, view and study.
 
     `table` is as of `labels.read_labels`. Groups are categories in the order a reader expects,
-    NaN where the attribute is unknown; one that is unknown of every image is left out. Ages are in years; 19.9 is still under 20.
+    NaN where the attribute is unknown. Ages are in years; 19.9 is still under 20.
     """
     years = [0, 20, 40, 60, 80, np.inf]
     study = table["follow_up"].gt(0).map(dict(zip((False, True), STUDIES, strict=True)))
     study = study.where(table["follow_up"].notna())
-    groups = {
+    return {
         "sex": _order(table["sex"].map(SEXES), tuple(SEXES.values())),
         "age": pd.cut(table["age"], years, right=False, labels=list(AGES)),
         "view": _order(table["view"], VIEWS),
         "study": _order(study, STUDIES),
     }
-    return {name: group for name, group in groups.items() if group.notna().any()}
 
 
 @dataclass(frozen=True)
