@@ -59,6 +59,15 @@ def write_sample(sample: Path, path: Path) -> None:
                 archive.write(image, f"{tree}sample/images/{image.name}")
 
 
+def write_small(sample: Path, path: Path) -> None:
+    """Write a zip with the folders of Kaggle's 224-pixel copy."""
+    path.parent.mkdir(parents=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(sample / TABLES[0], TABLES[0])
+        for image in sample.rglob("*.png"):
+            archive.write(image, f"images-224/images-224/{image.name}")
+
+
 def write_npz(sample: Path, path: Path) -> dict[str, int]:
     """Write ChestMNIST's form at 64 pixels; return how many images each part has."""
     raw = open_archive(sample)
@@ -97,7 +106,7 @@ def tree(nih_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return prepare(make_project(folder, dataset="folder", path=str(nih_sample)))
 
 
-@pytest.mark.parametrize("dataset", ["nih_box", "folder", "sample"])
+@pytest.mark.parametrize("dataset", ["nih_box", "folder", "sample", "nih_small"])
 def test_each_layout_is_packed_to_the_bytes_of_kaggles_tree(
     nih_sample: Path, tree: Path, tmp_path: Path, dataset: str
 ) -> None:
@@ -105,22 +114,47 @@ def test_each_layout_is_packed_to_the_bytes_of_kaggles_tree(
         "nih_box": {"labels": TABLES[0], "tables": "data/raw/nih_box", "delete": True},
         "folder": {"path": "data/raw/folder"},
         "sample": {},
+        "nih_small": {},
     }[dataset]
     project = make_project(tmp_path, dataset=dataset, **changes)
     raw = project / "data/raw" / dataset
-    if dataset == "sample":
-        write_sample(nih_sample, raw / "nih-chest-xrays-sample-4.zip")
-    else:
-        write_archives(nih_sample, raw)
+    match dataset:
+        case "sample":
+            write_sample(nih_sample, raw / "nih-chest-xrays-sample-4.zip")
+        case "nih_small":
+            name = "khanfashee-nih-chest-x-ray-14-224x224-resized-1.zip"
+            write_small(nih_sample, raw / name)
+        case _:
+            write_archives(nih_sample, raw)
     packed = prepare(project)
     names = ["images.npy", "index.csv", "rejected.csv"]
-    for name in [*names, *([] if dataset == "sample" else ["lists.csv", "boxes.csv"])]:
+    if list(raw.glob("*.csv")):
+        names += ["lists.csv", "boxes.csv"]
+    for name in names:
         assert (packed / name).read_bytes() == (tree / name).read_bytes(), name
     assert bool(list(raw.glob("*.tar.gz"))) == (dataset == "folder")
     # Packed and deleted is unchanged: nothing is brought again, and the manifest stays.
     manifest = (project / f"data/raw/{dataset}.json").read_bytes()
     run(*script("download"), cwd=project)
     assert (project / f"data/raw/{dataset}.json").read_bytes() == manifest
+
+
+def test_what_kaggle_has_mounted_is_packed_where_it_lies_unless_a_part_of_it_lacks(
+    nih_sample: Path, tree: Path, tmp_path: Path
+) -> None:
+    project = make_project(tmp_path / "project", dataset="nih")
+    mounted = tmp_path / "input/datasets/organizations/nih-chest-xrays/data"
+    shutil.copytree(nih_sample, mounted)
+    place = project / "src/chestxray14/raw/place.py"
+    place.write_text(place.read_text().replace("/kaggle/input", str(tmp_path / "input")))
+    packed = prepare(project)
+    assert (packed / "images.npy").read_bytes() == (tree / "images.npy").read_bytes()
+    assert [file.name for file in (project / "data/raw").iterdir()] == ["nih.json"]
+    shutil.rmtree(mounted / "images_002")
+    run(*script("download"), cwd=project)
+    told = run(*script("prepare"), cwd=project, status=1)
+    assert "listed images cannot be read, more than max_rejected" in told
+    assert f"not in {mounted}" in told
 
 
 def test_of_some_archives_the_label_rows_of_the_others_are_named_and_left_out(
