@@ -24,7 +24,7 @@ from chestxray14.base.stage import count_processors, run
 from chestxray14.data.boxes import BOX_COLUMNS, read_boxes
 from chestxray14.data.given import read_given
 from chestxray14.data.labels import detect_label_version, read_labels, read_list
-from chestxray14.data.packing import Packed, load_images, pack_images
+from chestxray14.data.packing import load_images, pack_images
 from chestxray14.files.metrics import Manifest
 from chestxray14.files.names import is_image
 from chestxray14.files.outputs import write_json, write_text
@@ -75,17 +75,15 @@ def main() -> None:
         names = labels["image"].tolist()
         packing = pack_images(
             load_images(raw, names),
-            count=len(names),
+            names,
             path=partial,
             px=dataset.packed_px,
             workers=count_processors(),
         )
         done = track(packing, what="prepare", unit="images", total=len(names))
-        of_row = {each.row: each for each in done}
-        packed = [
-            of_row.get(row) or Packed(row, 0, f"not in {raw.path}") for row in range(len(names))
-        ]
-        rejected = [(names[each.row], each.reason) for each in packed if each.reason]
+        of_name = {each.name: each for each in done}
+        packed = [of_name[name] for name in names]
+        rejected = [(each.name, each.reason) for each in packed if each.reason]
         for name, reason in rejected[:10]:
             log.warning("left out: %s (%s)", name, reason)
         _check_rejected(rejected, of=len(labels), most=dataset.max_rejected)

@@ -28,7 +28,7 @@ def make_raw(folder: Path, *, images: int) -> dict[str, np.ndarray]:
 def pack(folder: Path, names: list[str], *, path: Path, workers: int = 2) -> Iterator[Packed]:
     """Pack images of a folder at 32 pixels."""
     images = load_images(open_archive(folder), names)
-    return pack_images(images, count=len(names), path=path, px=32, workers=workers)
+    return pack_images(images, names, path=path, px=32, workers=workers)
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -37,9 +37,7 @@ def test_rows_follow_the_label_file_whatever_the_workers(tmp_path: Path, workers
     names = [f"{i}.png" for i in (6, 0, 3, 1, 2, 5, 4)]
     packed = list(pack(tmp_path / "raw", names, path=tmp_path / "images.npy", workers=workers))
     images = open_images(tmp_path / "images.npy")
-    assert packed == [
-        (row, zlib.crc32(drawn[name].tobytes()), "") for row, name in enumerate(names)
-    ]
+    assert packed == [(name, zlib.crc32(drawn[name].tobytes()), "") for name in names]
     for row, name in enumerate(names):
         np.testing.assert_array_equal(images[row], drawn[name])
 
@@ -64,14 +62,14 @@ def test_what_waits_does_not_grow_with_the_number_of_images(
     submitted = []
 
     class Counting(ThreadPoolExecutor):
-        def submit(self, work, row, load):  # type: ignore[no-untyped-def]
-            submitted.append(row)
-            return super().submit(work, row, load)
+        def submit(self, work, name, load):  # type: ignore[no-untyped-def]
+            submitted.append(name)
+            return super().submit(work, name, load)
 
     monkeypatch.setattr(packing, "ThreadPoolExecutor", Counting)
     told = pack(tmp_path / "raw", list(drawn), path=tmp_path / "i.npy")
     assert max(len(submitted) - taken for taken, _ in enumerate(told)) == 8
-    assert submitted == list(range(30))
+    assert submitted == list(drawn)
 
 
 def test_the_file_is_the_one_that_numpy_saves(tmp_path: Path) -> None:

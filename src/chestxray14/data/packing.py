@@ -19,7 +19,7 @@ from chestxray14.base.errors import InputError
 from chestxray14.data.images import decode, pack
 from chestxray14.raw.archive import Archive
 from chestxray14.raw.chestmnist import ChestMnist
-from chestxray14.raw.nih_box import Tarballs, find_archive
+from chestxray14.raw.nih_box import NUMBERS, Tarballs, find_archive
 from chestxray14.raw.opening import Raw
 
 Load = Callable[[], Image.Image]
@@ -27,32 +27,37 @@ Load = Callable[[], Image.Image]
 
 
 class Packed(NamedTuple):
-    """The CRC-32 of an image's packed pixels, and why it could not be read, empty where it could."""
+    """An image's name, the CRC-32 of its packed pixels, and why it could not be read, if so."""
 
-    row: int
+    name: str
     crc32: int
     reason: str
 
 
-def load_images(raw: Raw, names: Sequence[str]) -> Iterator[tuple[int, Load]]:
-    """Yield the row of each of the named images that `raw` has, in its own order, and how to load it."""
-    rows = {name: row for row, name in enumerate(names)}
+def load_images(raw: Raw, names: Sequence[str]) -> Iterator[tuple[str, Load]]:
+    """Yield each of the named images with how to load it, in the order that `raw` has them in.
+
+    Of what is not there, loading says so; what an archive lacks, its own reading.
+    """
     match raw:
         case ChestMnist():
             for name, pixels in raw.read_images():
-                yield rows[name], partial(Image.fromarray, pixels)
+                yield name, partial(Image.fromarray, pixels)
         case Tarballs():
-            for name, row in rows.items():
-                if find_archive(name) not in raw.sizes:
-                    yield row, partial(_load, raw.tables, name)
+            listed: dict[int, set[str]] = {number: set() for number in NUMBERS}
+            for name in names:
+                listed[find_archive(name)].add(name)
             for number in raw.sizes:
-                expected = [name for name in names if find_archive(name) == number]
+                expected = listed[number]
                 for name, content in raw.read_images(number, expected=expected):
-                    if name in rows:
-                        yield rows[name], partial(decode, content, name=name)
+                    if name in expected:
+                        yield name, partial(decode, content, name=name)
+            yield from load_images(
+                raw.tables, [name for name in names if find_archive(name) not in raw.sizes]
+            )
         case Archive():
-            for name, row in rows.items():
-                yield row, partial(_load, raw, name)
+            for name in names:
+                yield name, partial(_load, raw, name)
 
 
 def _load(archive: Archive, name: str) -> Image.Image:
@@ -60,14 +65,20 @@ def _load(archive: Archive, name: str) -> Image.Image:
 
 
 def pack_images(
-    images: Iterable[tuple[int, Load]], *, count: int, path: Path, px: int, workers: int
+    images: Iterable[tuple[str, Load]],
+    names: Sequence[str],
+    *,
+    path: Path,
+    px: int,
+    workers: int,
 ) -> Iterator[Packed]:
-    """Write images to their rows of `path`, a (count, px, px) uint8 `.npy` file.
+    """Write images to `path`, an (N, px, px) uint8 `.npy` file, in the order of the N `names`.
 
-    What cannot be read, or is not among `images`, has a black row. Raises `InputError` where the
-    disk has too little space.
+    Yields what became of each, in the order of `images`; the row of what could not be read is left
+    black. Raises `InputError` where the disk has too little space.
     """
-    shape = (count, px, px)
+    rows = {name: row for row, name in enumerate(names)}
+    shape = (len(names), px, px)
     needed, free = math.prod(shape), shutil.disk_usage(path.parent).free
     if needed > free:
         raise InputError(
@@ -81,14 +92,14 @@ def pack_images(
         first = file.tell()
         file.truncate(first + needed)
 
-        def pack_row(row: int, load: Load) -> Packed:
+        def pack_row(name: str, load: Load) -> Packed:
             try:
                 pixels = pack(load(), px=px).tobytes()
             except InputError as error:
-                return Packed(row, 0, str(error))
+                return Packed(name, 0, str(error))
             # Written, not mapped: a map's pages count as memory in use, and a full disk kills.
-            _write_at(file.fileno(), pixels, first + row * px * px)
-            return Packed(row, zlib.crc32(pixels), "")
+            _write_at(file.fileno(), pixels, first + rows[name] * px * px)
+            return Packed(name, zlib.crc32(pixels), "")
 
         # Pillow decodes and resizes without the interpreter lock, so threads use every core.
         with ThreadPoolExecutor(workers) as pool:

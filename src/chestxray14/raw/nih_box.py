@@ -58,19 +58,14 @@ def find_archive(image: str) -> int:
 
 @dataclass(frozen=True)
 class Tarballs:
-    """Archives in `folder`, by number the bytes of each, and the tables that go with them.
+    """The archives of a folder, by number the bytes of each, and the tables that go with them.
 
     One that was packed and deleted is among them: a file that ends in `.packed` has its bytes.
     """
 
-    folder: Path
+    path: Path
     tables: Archive
     sizes: dict[int, int]
-
-    @property
-    def path(self) -> Path:
-        """Where the archives lie."""
-        return self.folder
 
     def __contains__(self, image: str) -> bool:
         return find_archive(image) in self.sizes or image in self.tables
@@ -84,7 +79,8 @@ class Tarballs:
         digest = sha256(str(described["sha256"]).encode())
         for number, size in self.sizes.items():
             digest.update(f"{name_archive(number)}\t{size}\n".encode())
-        others = [*self.tables.describe()["other_files"], *map(name_archive, self.sizes)]  # type: ignore[misc]
+        others = [name for name in self.tables.members if not is_image(name)]
+        others += map(name_archive, self.sizes)
         return described | {"other_files": sorted(others), "sha256": digest.hexdigest()}
 
     def read_images(
@@ -95,7 +91,7 @@ class Tarballs:
         Raises `InputError` for one that is cut, damaged, deleted or leads out, and at its end where
         it lacks one of the `expected` images.
         """
-        path = self.folder / name_archive(number)
+        path = self.path / name_archive(number)
         missing = set(expected)
         for name, content in _read_tar(path):
             missing.discard(name)
@@ -110,7 +106,7 @@ class Tarballs:
     def delete(self) -> None:
         """Remove the archives, each for a note of its size."""
         for number, size in self.sizes.items():
-            path = self.folder / name_archive(number)
+            path = self.path / name_archive(number)
             _note(path).write_text(str(size))
             path.unlink(missing_ok=True)
 
