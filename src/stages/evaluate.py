@@ -209,7 +209,8 @@ def _write(scoring: Scoring, *, metrics: Path, detail: Path, plots: Path) -> Non
     for name in ("roc", "precision_recall", "reliability"):
         table: pd.DataFrame = getattr(scoring, name)
         write_text(plots / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
-    write_json(metrics / "test.json", summarise_evaluation(evaluation))
+    over = {} if evaluation.patients else {"intervals": TOO_NARROW}
+    write_json(metrics / "test.json", summarise_evaluation(evaluation) | over)
     if evaluation.one_class:
         log.warning("not scored, of one class only: %s", ", ".join(evaluation.one_class))
     macro, micro = evaluation.auroc["macro"], evaluation.auroc["micro"]

@@ -14,6 +14,7 @@ from chestxray14.base.errors import InputError, name_some
 from chestxray14.base.findings import FINDINGS, NO_FINDING
 from chestxray14.files.cells import read_cells
 from chestxray14.files.outputs import write_text
+from chestxray14.files.packed import count_patients
 
 IMAGE_COLUMN = "Image Index"
 
@@ -41,6 +42,11 @@ class Predicted:
     def findings(self) -> tuple[str, ...]:
         """The findings that are predicted, in the order of Wang et al. 2017."""
         return tuple(finding for finding in FINDINGS if finding in self.probabilities)
+
+    @property
+    def patients(self) -> int:
+        """How many patients are known."""
+        return count_patients(self.known["patient"])
 
     @property
     def columns(self) -> tuple[str, ...]:

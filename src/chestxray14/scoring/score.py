@@ -12,7 +12,6 @@ from chestxray14.base.errors import InputError
 from chestxray14.base.findings import FINDINGS, NO_FINDING
 from chestxray14.base.scores import DIGITS, auroc, rank_auroc, round_record
 from chestxray14.files.names import hash_names
-from chestxray14.files.packed import count_patients
 from chestxray14.files.predictions import Predicted
 from chestxray14.scoring.bootstrap import (
     Resamples,
@@ -26,7 +25,6 @@ from chestxray14.scoring.curves import precision_recall_table, reliability_table
 from chestxray14.scoring.decisions import choose_threshold, score_decisions
 from chestxray14.scoring.evaluation import (
     RULES,
-    TOO_NARROW,
     Calibrated,
     Estimate,
     Evaluation,
@@ -90,7 +88,7 @@ def score(
         label_version=label_version,
         split_sha256=hash_names(test.known["image"]),
         images=len(test.known),
-        patients=count_patients(test.known["patient"]),
+        patients=test.patients,
         draws=params.draws,
         bins=params.bins,
         sensitivity=params.sensitivity,
@@ -172,8 +170,6 @@ def summarise_evaluation(evaluation: Evaluation) -> dict[str, Any]:
         "split_sha256": evaluation.split_sha256,
         "label_version": evaluation.label_version,
     }
-    if not evaluation.patients:
-        metrics["intervals"] = TOO_NARROW
     calibrated = [scores.calibrated for scores in scored if scores.calibrated]
     if len(calibrated) == len(scored):
         metrics["brier"]["after_platt"] = _mean([scores.brier for scores in calibrated])
