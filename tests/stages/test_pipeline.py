@@ -488,9 +488,7 @@ def test_one_unreadable_image_moves_no_other_to_another_part(folder_project: Pat
 
 def test_a_stage_out_of_turn_says_what_is_missing(folder_project: Path) -> None:
     assert "the download stage writes it" in stage("prepare", cwd=folder_project, status=1)
-    assert "index.csv not found; run the prepare stage" in stage(
-        "split", "patient", cwd=folder_project, status=1
-    )
+    assert "the prepare stage writes it" in stage("split", "patient", cwd=folder_project, status=1)
     assert "params.yaml: splits has no 'none'" in stage(
         "split", "none", cwd=folder_project, status=1
     )
