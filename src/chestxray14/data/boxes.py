@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from chestxray14.base.errors import InputError
-from chestxray14.base.findings import BOXED_FINDINGS
+from chestxray14.base.findings import BOXED_FINDINGS, spell_finding
 from chestxray14.files.cells import read_cells
+from chestxray14.files.names import spell
 from chestxray14.files.packed import IMAGE_PX
 
 SIDES = ("x", "y", "width", "height")
@@ -41,7 +42,8 @@ def read_boxes(content: bytes, *, name: str) -> pd.DataFrame:
     if missing:
         raise InputError(f"{name} lacks the column {missing[0]!r}; found {list(raw.columns)}")
     table = raw[list(COLUMNS)].rename(columns=COLUMNS)
-    table["finding"] = table["finding"].replace("Infiltrate", "Infiltration")
+    table["image"] = table["image"].map(spell)
+    table["finding"] = table["finding"].map(spell_finding)
     return check_boxes(table, name=name)
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import unicodedata
 
 import pandas as pd
 
@@ -9,9 +10,12 @@ from chestxray14.base.errors import InputError
 
 
 def decode(content: bytes, *, name: str) -> str:
-    """Return UTF-8 text, with or without a byte order mark, or raise `InputError`."""
+    """Return UTF-8 text, with or without a byte order mark, its letters composed (NFC).
+
+    Raises `InputError` for other text.
+    """
     try:
-        return content.decode("utf-8-sig")
+        return unicodedata.normalize("NFC", content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise InputError(f"{name} is not UTF-8 text (byte {error.start})") from None
 
@@ -19,8 +23,8 @@ def decode(content: bytes, *, name: str) -> str:
 def read_cells(content: bytes, *, name: str) -> pd.DataFrame:
     """Return a CSV file as a table of stripped text; row i is the file's row i + 2.
 
-    A trailing comma, of the header or of rows, makes no column. Raises `InputError` naming the
-    row that has another number of cells than the header, or the column that occurs twice.
+    Columns without a name are left out, wherever they stand. Raises `InputError` naming the row
+    that has another number of cells than the header, or the column that occurs twice.
     """
     try:
         rows = list(csv.reader(io.StringIO(decode(content, name=name), newline="")))
@@ -31,15 +35,13 @@ def read_cells(content: bytes, *, name: str) -> pd.DataFrame:
     if not rows:
         raise InputError(f"{name} is not a table: it is empty")
     header = [cell.strip() for cell in rows[0]]
-    while header and not header[-1]:
-        header.pop()
-    if twice := [column for i, column in enumerate(header) if column in header[:i]]:
+    named = {i: column for i, column in enumerate(header) if column}
+    if twice := [column for i, column in named.items() if column in header[:i]]:
         raise InputError(f"{name} has two columns named {twice[0]!r}")
-    width = len(header)
+    width = max(named, default=-1) + 1
     for number, row in enumerate(rows[1:], start=2):
-        if len(row) < width or any(row[width:]):
+        if len(row) < width or any(row[len(header) :]):
             raise InputError(f"{name} row {number}: found {len(row)} cells, expected {width}")
     return pd.DataFrame(
-        {column: [row[i].strip() for row in rows[1:]] for i, column in enumerate(header)},
-        dtype=str,
+        {column: [row[i].strip() for row in rows[1:]] for i, column in named.items()}, dtype=str
     )
