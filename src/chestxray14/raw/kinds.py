@@ -44,7 +44,7 @@ def describe_content(
     """
     counts = Counter(PurePosixPath(other).suffix.lower() for other in others)
     found = [f"{len(images):,} images ({name_some(images, most=1)})"] if images else []
-    found += [name_some(tables)] if tables else []
+    found += [name_some(tables, most=6)] if tables else []
     for ending, count in counts.most_common(4):
         first = next(other for other in others if PurePosixPath(other).suffix.lower() == ending)
         kind = name_kind(folder / first) if folder else None

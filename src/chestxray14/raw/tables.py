@@ -62,8 +62,9 @@ def list_oddities(archive: Archive, tables: Tables) -> list[str]:
     lines = []
     if tables.boxes is None:
         lines.append("no boxes: it has no file named like BBox_List_2017.csv")
-    if tables.train_val is None or tables.test is None:
-        lines.append("no official split: it lacks train_val_list.txt, test_list.txt or both")
+    lists = {"train_val_list.txt": tables.train_val, "test_list.txt": tables.test}
+    if absent := [name for name, found in lists.items() if found is None]:
+        lines.append(f"no official split: it has no file named like {' or '.join(absent)}")
     rest = sorted(set(archive.tables) - {spell(name) for name in tables.names})
     if unread := [name for name in rest if _is_like_ours(archive, name)]:
         lines.append(f"not read, though like NIH's tables: {name_some(unread, most=8)}")
