@@ -104,6 +104,8 @@ def draw_cohort(cohort: Phantom, folder: Path, *, workers: int) -> None:
     Raises `InputError` where `folder` holds something that was not drawn.
     """
     record = describe_cohort(cohort)
+    if _is_done(folder, record):  # without a lock, which a read-only place does not take
+        return
     with hold(folder.with_name(f"{folder.name}.lock"), doing=f"drawing {folder}", wait=True):
         if folder.exists() and not (folder / RECORD).exists():
             raise InputError(f"{folder} holds no drawn cohort (no {RECORD}); move it away")
