@@ -108,8 +108,12 @@ def test_what_is_no_part_of_the_dataset_is_passed_over(tmp_path: Path, make) -> 
     archive = open_archive(make(tmp_path / "raw", FILES | beside))
     assert archive.images == ["a.png", "b.png"]
     assert archive.others == ("images_001.tar.gz",)
-    with pytest.raises(InputError, match=r"two different files named 'README\.txt'"):
-        archive.read("README.txt")
+    for ask in (
+        lambda: archive.read("README.txt"),
+        lambda: archive.describe(tables=["README.txt"]),
+    ):
+        with pytest.raises(InputError, match=r"two different files named 'README\.txt'"):
+            ask()
 
 
 @pytest.mark.parametrize("make", [make_folder, make_zip])

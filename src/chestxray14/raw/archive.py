@@ -113,9 +113,11 @@ class Archive:
         """Return what identifies images and `tables`, the same on every machine and at every path.
 
         The hash covers each file's name, size and CRC-32, so that a zip is described as the
-        folder it was made of.
+        folder it was made of. Raises `InputError` for one of `tables` that is ambiguous.
         """
         images = self.images
+        if doubtful := [name for name in map(spell, tables) if name in self.ambiguous]:
+            raise InputError(self.ambiguous[doubtful[0]])
         digest = hashlib.sha256()
         for name in sorted({*images, *map(spell, tables)}):
             member = self.members[name]
@@ -183,7 +185,7 @@ def open_archive(path: Path, *, record: Path | None = None) -> Archive:
 def _open_zip(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
-    except MemoryError:
+    except (MemoryError, PermissionError):
         raise
     except Exception as error:
         if kind := name_kind(path):

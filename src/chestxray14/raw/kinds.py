@@ -27,8 +27,11 @@ _PACKED = (".gz", ".tgz", ".tar", ".zip", ".7z", ".rar", ".bz2", ".xz")
 
 def name_kind(path: Path) -> str | None:
     """Return what a file is by its first bytes, such as `a gzip file`; None where that is not known."""
-    with path.open("rb") as file:
-        head = file.read(512)
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError:
+        return None
     for place, (letters, kind) in _LATER.items():
         if head[place:].startswith(letters):
             return kind
