@@ -131,3 +131,15 @@ def test_a_cohort_is_drawn_once(project: Path) -> None:
     shutil.rmtree(cohort)
     assert repro(project) == ["download"]
     assert not cohort.exists()
+
+
+def test_a_temporary_copy_looks_at_the_raw_data_of_its_checkout(project: Path) -> None:
+    point_to(project, project.parent / "mine", Path("../mine"))
+    repro(project)
+    commit(project)
+    told = run(
+        *("dvc", "exp", "run", "--temp", "-S", "datasets.folder.packed_px=40", "prepare"),
+        cwd=project,
+    )
+    assert "4 images packed" in told
+    assert not list((project / ".dvc/tmp/exps").glob("*/data/raw/seen"))
