@@ -32,6 +32,7 @@ RESAVED = f",{HEADER}\n0,{CELLS.replace(',0,1,58,', ',0.0,1,58.0,')}"
         V2020.replace("Mass|Hernia", "mass | HERNIA"),
         V2020.replace(",M,PA,", ",male,pa,").replace(",58,", ",058y,"),
         V2020.replace("000.png", "000.PNG"),
+        V2020.replace("Patient ID", "patient_id").replace("Follow-up #", "Follow_up"),
     ],
 )
 def test_every_spelling_says_the_same(text: str) -> None:

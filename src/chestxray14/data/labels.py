@@ -8,7 +8,7 @@ import pandas as pd
 
 from chestxray14.base.errors import InputError
 from chestxray14.base.findings import FINDINGS, parse_label
-from chestxray14.files.cells import decode, read_cells
+from chestxray14.files.cells import decode, pick_columns, read_cells
 from chestxray14.files.names import spell
 
 FULL_IMAGES = 112_120
@@ -24,11 +24,10 @@ COLUMNS = {
     "Patient ID": "patient",
     "Patient Age": "age",
     "Patient Gender": "sex",
+    "Patient Sex": "sex",
     "View Position": "view",
 }
-
-_OTHER_NAMES = {"Patient Sex": "Patient Gender"}
-"""NIH's present file calls a column otherwise than its older copies."""
+"""Our columns by NIH's, whose present file calls one otherwise than its older copies."""
 
 _SEXES = {"f": "F", "female": "F", "m": "M", "male": "M"}
 
@@ -53,12 +52,8 @@ def read_labels(content: bytes, *, name: str) -> pd.DataFrame:
     an unknown finding, a repeated image or a value that is none.
     """
     raw = read_cells(content, name=name)
-    raw = raw.rename(columns={n: o for n, o in _OTHER_NAMES.items() if o not in raw.columns})
-    called = {ours: theirs for theirs, ours in COLUMNS.items()}
-    missing = [column for column in COLUMNS if column not in raw.columns]
-    if missing:
-        raise InputError(f"{name} lacks the column {missing[0]!r}; found {list(raw.columns)}")
-    raw = raw[list(COLUMNS)].rename(columns=COLUMNS)
+    called = pick_columns(raw, COLUMNS, name=name)
+    raw = pd.DataFrame({ours: raw[theirs] for ours, theirs in called.items()})
     if raw.empty:
         raise InputError(f"{name} lists no image")
     image = raw["image"].map(spell)

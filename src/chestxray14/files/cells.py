@@ -3,6 +3,7 @@
 import csv
 import io
 import unicodedata
+from collections.abc import Mapping
 
 import pandas as pd
 
@@ -45,3 +46,24 @@ def read_cells(content: bytes, *, name: str) -> pd.DataFrame:
     return pd.DataFrame(
         {column: [row[i].strip() for row in rows[1:]] for i, column in named.items()}, dtype=str
     )
+
+
+def pick_columns(table: pd.DataFrame, names: Mapping[str, str], *, name: str) -> dict[str, str]:
+    """Return which column of a foreign table is meant by each name of ours.
+
+    `names` gives ours by theirs, where several of theirs may be one of ours; case, blanks and signs
+    do not matter. Raises `InputError` naming the file `name` and a column that is missing.
+    """
+    found = {_letters(column): column for column in reversed(table.columns)}
+    picked: dict[str, str] = {}
+    for theirs, ours in names.items():
+        if (column := found.get(_letters(theirs))) is not None:
+            picked.setdefault(ours, column)
+    for theirs, ours in names.items():
+        if ours not in picked:
+            raise InputError(f"{name} lacks the column {theirs!r}; found {list(table.columns)}")
+    return picked
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text)).casefold()
