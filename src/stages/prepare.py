@@ -25,16 +25,13 @@ from chestxray14.data.boxes import BOX_COLUMNS, read_boxes
 from chestxray14.data.labels import detect_label_version, read_labels, read_list
 from chestxray14.data.packing import pack_images
 from chestxray14.files.metrics import Manifest
-from chestxray14.files.names import is_image
 from chestxray14.files.outputs import write_json, write_text
 from chestxray14.files.packed import INDEX_COLUMNS
 from chestxray14.files.records import read_record
 from chestxray14.raw.archive import Archive, open_archive
 from chestxray14.raw.params import DATASET, AnyDataset, Phantom
-from chestxray14.raw.place import RAW_VARIABLE, locate
-
-LISTS = {"train_val": "train_val_list.txt", "test": "test_list.txt"}
-BOXES = "BBox_List_2017.csv"
+from chestxray14.raw.place import RAW_VARIABLE, locate, locate_record
+from chestxray14.raw.tables import Tables, find_tables
 
 log = logging.getLogger("prepare")
 
@@ -44,22 +41,27 @@ def main() -> None:
     source = load_block("dataset", str)
     dataset = load_block(f"datasets.{source}", DATASET)
     folder = Path(f"data/packed/{source}")
-    archive = _open_verified(source, dataset)
-    labels = read_labels(archive.read(dataset.labels), name=dataset.labels)
+    archive, tables = _open_verified(source, dataset)
+    labels = read_labels(archive.read(tables.labels), name=tables.labels)
     lists = {
         part: read_list(archive.read(name), name=name)
-        for part, name in LISTS.items()
-        if name in archive
+        for part, name in (("train_val", tables.train_val), ("test", tables.test))
+        if name
     }
     boxes = (
-        read_boxes(archive.read(BOXES), name=BOXES)
-        if BOXES in archive
+        read_boxes(archive.read(tables.boxes), name=tables.boxes)
+        if tables.boxes
         else pd.DataFrame(columns=BOX_COLUMNS)
     )
     # What is absent is known before hours of decoding.
     absent = [(name, f"not in {archive.path}") for name in labels["image"] if name not in archive]
+    if len(absent) == len(labels):
+        raise InputError(
+            f"{archive.path} holds none of the {len(labels):,} images that {tables.labels} lists, "
+            f"such as {absent[0][0]}; found {archive.describe_content()}"
+        )
     _check_rejected(absent, of=len(labels), most=dataset.max_rejected)
-    unlabelled = sum(map(is_image, archive.members)) - (len(labels) - len(absent))
+    unlabelled = len(archive.images) - (len(labels) - len(absent))
     if unlabelled:
         log.info("%s images without a row in %s are passed over", unlabelled, dataset.labels)
 
@@ -97,22 +99,21 @@ def main() -> None:
     log.info("%s: %s images packed, %s rejected", folder, f"{len(index):,}", len(left_out))
 
 
-def _open_verified(name: str, dataset: AnyDataset) -> Archive:
-    """Return the raw data, sure that it is what the manifest describes."""
+def _open_verified(name: str, dataset: AnyDataset) -> tuple[Archive, Tables]:
+    """Return the raw data and its tables, sure that they are what the manifest describes."""
     path = locate(name, dataset)
     manifest = read_record(Path(f"data/raw/{name}.json"), Manifest, by="download")
     if not path.exists():
         raise InputError(
-            f"{path} is not here, though its manifest is: run `python src/stages/download.py`, "
-            f"or set {RAW_VARIABLE} to the folder that holds {name}/"
+            f"{path} is not here, though its manifest is: put it back, remove data/raw/{name}.json "
+            f"to have it brought again, or set {RAW_VARIABLE} to the folder that holds {name}/"
         )
-    archive = open_archive(path)
-    if {"source": dataset.source, **archive.describe()} != manifest.model_dump():
-        raise InputError(
-            f"{path} is not what data/raw/{name}.json describes: run "
-            "`dvc repro --force --single-item download`"
-        )
-    return archive
+    archive = open_archive(path, record=locate_record(path))
+    tables = find_tables(archive, labels=dataset.labels)
+    described = {"source": dataset.source, **archive.describe(tables=tables.names)}
+    if described != manifest.model_dump():
+        raise InputError(f"{path} is not what data/raw/{name}.json describes: run `dvc repro`")
+    return archive, tables
 
 
 def _check_rejected(rejected: list[tuple[str, str]], *, of: int, most: float) -> None:

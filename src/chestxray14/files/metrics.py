@@ -22,10 +22,9 @@ class Manifest(_Metrics):
     """data/raw/<dataset>.json: what `download` found, the same on every machine."""
 
     source: Literal["phantom", "kaggle", "folder"]
-    kind: Literal["folder", "zip"]
     images: Count
     image_bytes: Count
-    other_files: list[str]
+    tables: list[str]
     sha256: str
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from chestxray14.base.errors import InputError, shorten
 from chestxray14.data.images import decode
-from chestxray14.files.names import is_image
+from chestxray14.files.names import is_image, list_files
 from chestxray14.inference.dicom import decode_dicom, is_dicom
 
 SMALLEST_PX = 128
@@ -41,10 +41,7 @@ def list_radiographs(given: Sequence[Path]) -> tuple[list[Path], int]:
         if not path.is_dir():
             files.append(path)
             continue
-        for file in sorted(path.rglob("*")):
-            inside = file.relative_to(path).parts
-            if not file.is_file() or any(part.startswith(".") for part in inside):
-                continue
+        for file in list_files(path):
             if _is_radiograph(file):
                 files.append(file)
             else:
