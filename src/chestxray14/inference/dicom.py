@@ -97,7 +97,6 @@ def _read(content: bytes, *, name: str) -> Any:
 
 def _read_values(file: Any, *, name: str) -> NDArray[Any]:
     """Return the stored values, in the lowest bits."""
-    from pydicom.pixels import get_decoder
     from pydicom.pixels.utils import pixel_array
 
     syntax = file.file_meta.TransferSyntaxUID
@@ -107,25 +106,33 @@ def _read_values(file: Any, *, name: str) -> NDArray[Any]:
     try:
         values: NDArray[Any] = pixel_array(file)
     except Exception as error:
-        if not syntax.is_compressed:
-            raise
-        try:
-            packages = " ".join(get_decoder(syntax).missing_dependencies)
-        except NotImplementedError:
-            raise InputError(f"{name} is compressed as {syntax.name}, which is not read") from None
-        needed = sorted(set(re.findall(r"pylibjpeg[\w-]*(?=>)", packages)))
-        if not needed:
-            raise
-        reason = shorten(RuntimeError(str(error).splitlines()[-1]))
-        raise InputError(
-            f"{name} is compressed as {syntax.name}, and no installed package reads it; "
-            f"pip install {' '.join(needed)} ({reason})"
-        ) from None
+        if syntax.is_compressed:
+            raise InputError(f"{name} {_explain(error, syntax)}") from None
+        raise
     file.BitsStored = bits
     # Some files say that their values lie in the upper bits, and have them in the lower ones.
     if high >= bits and np.abs(values.astype(np.int64)).max() >= 2**bits:
         values = values >> (high + 1 - bits)
     return values
+
+
+def _explain(error: Exception, syntax: Any) -> str:
+    """Return why compressed pixels cannot be read, and which packages would read them."""
+    from pydicom.pixels import get_decoder
+
+    compressed = f"is compressed as {syntax.name}"
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError:
+        return f"{compressed}, which pydicom does not read"
+    absent = sorted(
+        set(re.findall(r"pylibjpeg[\w-]*(?=>)", " ".join(decoder.missing_dependencies)))
+    )
+    if absent and not decoder.is_available:
+        return f"{compressed}, which needs packages: pip install {' '.join(absent)}"
+    more = f", or it needs packages: pip install {' '.join(absent)}" if absent else ""
+    reason = str(error).splitlines()[-1].split(": ", maxsplit=1)[-1]
+    return f"{compressed} and damaged{more} ({shorten(RuntimeError(reason))})"
 
 
 def _find_used(stored: NDArray[Any], file: Any) -> NDArray[np.bool_]:
