@@ -60,6 +60,17 @@ def test_an_absent_and_a_truncated_image_are_left_out_with_a_reason(tmp_path: Pa
     np.testing.assert_array_equal(images[3], drawn["2.png"])
 
 
+def test_a_flat_image_is_kept_and_marked(tmp_path: Path) -> None:
+    drawn = make_raw(tmp_path / "raw", images=3)
+    flat = drawn["1.png"] // 16 + 90
+    Image.fromarray(flat).save(tmp_path / "raw" / "1.png")
+    labels = pd.DataFrame({"image": ["0.png", "1.png", "absent.png", "2.png"]})
+    archive = open_archive(tmp_path / "raw")
+    packed = list(pack_images(archive, labels, path=tmp_path / "i.npy", px=32, workers=2))
+    assert [each.name for each in packed if each.flat] == ["1.png"]
+    np.testing.assert_array_equal(open_images(tmp_path / "i.npy")[1], flat)
+
+
 def test_what_waits_does_not_grow_with_the_number_of_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
