@@ -18,6 +18,8 @@ from chestxray14.inference.dicom_words import check_words
 
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+
 _FIRST_ELEMENT = re.compile(rb"[\x02\x08]\0[\0-\x20]\0([A-Z]{2}|[^\0]\0\0\0)", re.DOTALL)
 """How a file without preamble begins: with an element of group 2 or 8."""
 
@@ -62,7 +64,7 @@ def decode_dicom(content: bytes, *, name: str) -> Image.Image:
 def _decode(content: bytes, *, name: str) -> Image.Image:
     file = _read(content, name=name)
     check_words(file, name=name)
-    if not file.get("Rows") or not file.get("Columns"):
+    if not (file.get("Rows") and file.get("Columns") and any(map(file.get, _PIXELS))):
         raise InputError(f"{name} holds no image")
     if (frames := int(file.get("NumberOfFrames") or 1)) != 1:
         raise InputError(f"{name} has {frames} frames, expected one")
