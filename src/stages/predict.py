@@ -19,6 +19,7 @@ Writes  predictions/<recipe>/{train,val,test}.csv
 """
 
 import logging
+import math
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +98,8 @@ def main() -> None:
             probabilities[part_name],
             findings=recipe.findings,
         )
-    look = find_look(parts["train"].images[row] for row in parts["train"].rows[:LOOKED_AT])
+    images, rows = parts["train"].images, parts["train"].rows
+    look = find_look(images[row] for row in rows[:: math.ceil(len(rows) / LOOKED_AT)])
     write_json(output / "views.json", {"views": views, "look": look})
 
     boxes = read_table(packed / "boxes.csv", by="prepare", columns=("image", "finding"))

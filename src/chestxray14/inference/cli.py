@@ -105,8 +105,9 @@ def _predict(parsed: argparse.Namespace, answer: TextIO) -> None:
         log.info("%s other files in the folders are passed over", f"{others:,}")
     if not files:
         raise InputError(f"no PNG, JPEG or DICOM file in {show_path(parsed.images[0])}")
-    answers = ask(model, files, mapped=mapped, output=parsed.output)
-    told = track(answers, what="predict", unit="images", total=len(files))
+    told = ask(model, files, mapped=mapped, output=parsed.output)
+    if not answer.isatty():  # where answers are watched as they come, they are the progress
+        told = track(told, what="predict", unit="images", total=len(files))
     notice = f"{NOTICE} {DRAWN_NOTICE}" if model.drawn else NOTICE
     if parsed.json:
         header = {"notice": notice, "recipe": parsed.recipe, "views": model.shown.views}
