@@ -130,13 +130,15 @@ def _read_sixteen_bits(content: bytes, image: Image.Image, stored: str) -> NDArr
     """Return the values of 16-bit colours or of grey with transparency, without transparency."""
     again = _open(content)
     again.tile = [(*again.tile[0][:3], _LOWER_BYTES[stored])]
-    upper, lower = np.asarray(image).astype(np.uint16), np.asarray(again)
+    upper = np.asarray(image, dtype=np.uint16) << 8
+    lower = np.asarray(again, dtype=np.uint16)
+    values: NDArray[np.uint16] = upper[..., :3] | lower[..., :3]
     if stored == "LA;16B":  # read as four channels: the bytes of grey, of transparency
-        return upper[..., 0] << 8 | lower[..., 1]
-    return upper[..., :3] << 8 | lower[..., :3]
+        values = upper[..., 0] | lower[..., 1]
+    return values
 
 
-def _read_orientation(image: Image.Image) -> object:
+def _read_orientation(image: Image.Image) -> Any:
     try:
         return image.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # pixels may be whole where what is said of them is not

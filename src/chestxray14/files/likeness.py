@@ -46,7 +46,8 @@ def _rank(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     cells = np.asarray(
         Image.fromarray(image).convert("F").resize((CELLS, CELLS), Image.Resampling.BOX)
     )
-    return rankdata(cells).reshape(CELLS, CELLS)
+    ranks: NDArray[np.float64] = rankdata(cells).reshape(CELLS, CELLS)
+    return ranks
 
 
 def _correlate(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
