@@ -99,7 +99,7 @@ def main() -> None:
             findings=recipe.findings,
         )
     images, rows = parts["train"].images, parts["train"].rows
-    look = find_look(images[row] for row in rows[:: math.ceil(len(rows) / LOOKED_AT)])
+    look = find_look(np.asarray(images[row]) for row in rows[:: math.ceil(len(rows) / LOOKED_AT)])
     write_json(output / "views.json", {"views": views, "look": look})
 
     boxes = read_table(packed / "boxes.csv", by="prepare", columns=("image", "finding"))

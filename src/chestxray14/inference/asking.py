@@ -123,7 +123,7 @@ def ask(
         raw = predict_images(
             *(network, pixels, recipe), views=views, device=device, precision=precision
         )
-        maps: Iterable[Sequence[NDArray[np.float32]]] = [()] * len(good)
+        maps: Iterable[Iterable[NDArray[np.float32]]] = [()] * len(good)
         if mapped:
             maps = map_images(
                 *(network, pixels, recipe), views=views, findings=mapped, device=device
