@@ -80,7 +80,7 @@ def _decode(content: bytes, *, name: str) -> Image.Image:
     grey = _show(_rescale(stored, file), file, used=used)
     if kind == "MONOCHROME1":
         grey = 255 - grey
-    return Image.fromarray(np.where(used, grey, 0).astype(np.uint8))
+    return Image.fromarray(np.rint(np.where(used, grey, 0)).astype(np.uint8))
 
 
 def _read(content: bytes, *, name: str) -> Any:
@@ -171,17 +171,17 @@ def _show(
         table = _read_table(item, file)
         # A table may say that it has 16 bits, and use 12.
         low, high = table.min(), table.max()
-        return np.rint((_look_up(values, item, table) - low) / max(high - low, 1) * 255)
+        return 255 * (_look_up(values, item, table) - low) / max(high - low, 1)
     centre, width = _first(file.get("WindowCenter")), _first(file.get("WindowWidth"))
     if math.isfinite(centre) and width >= 1:
         shape = str(file.get("VOILUTFunction") or "LINEAR")
         if shape == "SIGMOID":
-            return np.rint(255 * expit(4 * (values - centre) / width))
+            return 255 * np.asarray(expit(4 * (values - centre) / width))
         if shape == "LINEAR":
             centre, width = centre - 0.5, max(width - 1, 1e-9)
-        return np.rint(255 * ((values - centre) / width + 0.5).clip(0, 1))
+        return 255 * ((values - centre) / width + 0.5).clip(0, 1)
     if int(file.BitsStored) <= 8 and values[used].min() >= 0 and values[used].max() <= 255:
-        return np.rint(values)
+        return values
     return spread(values, used).astype(np.float64)
 
 
@@ -203,7 +203,10 @@ def _look_up(
     first = int(item.LUTDescriptor[1])
     if first >= 2**15 and values.min() < 0:  # a negative one, written without sign
         first -= 2**16
-    return table[np.rint(values - first).clip(0, len(table) - 1).astype(np.int64)]
+    entries: NDArray[np.float64] = table[
+        np.rint(values - first).clip(0, len(table) - 1).astype(np.int64)
+    ]
+    return entries
 
 
 def _first(value: Any) -> float:
