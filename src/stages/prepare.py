@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from chestxray14.base.errors import InputError
+from chestxray14.base.errors import InputError, name_some
 from chestxray14.base.findings import FINDINGS
 from chestxray14.base.params import load_block
 from chestxray14.base.progress import track
@@ -32,6 +32,9 @@ from chestxray14.raw.archive import Archive, open_archive
 from chestxray14.raw.params import DATASET, AnyDataset, Phantom
 from chestxray14.raw.place import RAW_VARIABLE, locate, locate_record
 from chestxray14.raw.tables import Tables, find_tables
+
+FLAT_NAMES = 20
+"""How many flat images metrics/prepare.json names."""
 
 log = logging.getLogger("prepare")
 
@@ -72,7 +75,7 @@ def main() -> None:
             archive, labels, path=partial, px=dataset.packed_px, workers=count_processors()
         )
         packed = list(track(packing, what="prepare", unit="images", total=len(labels)))
-        rejected = [(name, reason) for name, _, reason in packed if reason]
+        rejected = [(each.name, each.reason) for each in packed if each.reason]
         for name, reason in rejected[:10]:
             log.warning("left out: %s (%s)", name, reason)
         _check_rejected(rejected, of=len(labels), most=dataset.max_rejected)
@@ -82,8 +85,11 @@ def main() -> None:
     finally:
         partial.unlink(missing_ok=True)
 
-    reasons = [reason for _, _, reason in packed]
-    table = labels.assign(row=range(len(labels)), crc32=[c for _, c, _ in packed], reason=reasons)
+    table = labels.assign(
+        row=range(len(labels)),
+        crc32=[each.crc32 for each in packed],
+        reason=[each.reason for each in packed],
+    )
     index = table.loc[table["reason"] == "", list(INDEX_COLUMNS)]
     left_out = table.loc[table["reason"] != "", ["image", "patient", "reason"]]
     listed = pd.DataFrame(
@@ -93,8 +99,12 @@ def main() -> None:
     tables = {"index": index, "rejected": left_out, "lists": listed, "boxes": boxes}
     for name, rows in tables.items():
         write_text(folder / f"{name}.csv", rows.to_csv(index=False, lineterminator="\n"))
+    flat = [each.name for each in packed if each.flat]
+    if flat:
+        log.warning("flat, and kept: %s", name_some(flat, most=10))
     write_json(
-        Path("metrics/prepare.json"), _describe(source, dataset, labels=labels, index=index)
+        Path("metrics/prepare.json"),
+        _describe(source, dataset, labels=labels, index=index, flat=flat),
     )
     log.info("%s: %s images packed, %s rejected", folder, f"{len(index):,}", len(left_out))
 
@@ -130,7 +140,12 @@ def _check_rejected(rejected: list[tuple[str, str]], *, of: int, most: float) ->
 
 
 def _describe(
-    name: str, dataset: AnyDataset, *, labels: pd.DataFrame, index: pd.DataFrame
+    name: str,
+    dataset: AnyDataset,
+    *,
+    labels: pd.DataFrame,
+    index: pd.DataFrame,
+    flat: list[str],
 ) -> dict[str, object]:
     drawn = isinstance(dataset, Phantom)
     return {
@@ -140,6 +155,8 @@ def _describe(
         "images": len(index),
         "patients": int(index["patient"].nunique()),
         "rejected": len(labels) - len(index),
+        "flat": len(flat),
+        "flat_images": flat[:FLAT_NAMES],
         "packed_px": dataset.packed_px,
         "prevalence": {f: round(float(index[f].mean()), 6) for f in FINDINGS},
     }

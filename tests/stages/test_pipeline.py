@@ -429,6 +429,19 @@ def test_a_preparation_cut_off_after_its_images_leaves_no_older_index(
     assert not (packed / "index.csv").exists()
 
 
+def test_flat_images_are_kept_and_named(folder_project: Path) -> None:
+    files = sorted((folder_project / "mine").rglob("*.png"))
+    for file in files[:2]:
+        Image.open(file).point(lambda grey: grey // 16).save(file)
+    stage("download", cwd=folder_project)
+    printed = stage("prepare", cwd=folder_project)
+    names = [file.name for file in files[:2]]
+    assert ", ".join(names) in printed
+    prepared = json.loads((folder_project / "metrics/prepare.json").read_text())
+    assert (prepared["flat"], sorted(prepared["flat_images"])) == (2, names)
+    assert prepared["images"] == len(files)
+
+
 def test_a_few_bad_images_are_left_out_and_listed(folder_project: Path) -> None:
     files = sorted((folder_project / "mine").rglob("*.png"))
     files[0].unlink()

@@ -18,8 +18,11 @@ def track(items: Iterable[T], *, what: str, unit: str, total: int, start: int = 
     """Yield `items` and report how far they are, how fast, and how long is left.
 
     `total` counts all items and `start` those done before, so that a resumed run goes on
-    where it was.
+    where it was. A single item is no progress.
     """
+    if total == 1:
+        yield from items
+        return
     if sys.stderr.isatty():
         from tqdm import tqdm
 

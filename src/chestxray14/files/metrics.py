@@ -29,7 +29,7 @@ class Manifest(_Metrics):
 
 
 class Prepared(_Metrics):
-    """metrics/prepare.json."""
+    """metrics/prepare.json; `flat_images` are the first of the `flat` ones, nearly of one grey."""
 
     source: Literal["phantom", "kaggle", "folder"]
     dataset: str
@@ -37,6 +37,8 @@ class Prepared(_Metrics):
     images: Count
     patients: Count
     rejected: Count
+    flat: Count = 0
+    flat_images: list[str] = []
     packed_px: Count
 
 
