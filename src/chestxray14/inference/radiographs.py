@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from chestxray14.base.errors import InputError, shorten
+from chestxray14.base.errors import InputError
 from chestxray14.data.images import FEWEST_GREYS, count_greys, decode
 from chestxray14.files.names import is_image, list_files
 from chestxray14.inference.dicom import decode_dicom, is_dicom
