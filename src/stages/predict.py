@@ -86,7 +86,7 @@ def main() -> None:
             network,
             part,
             lambda images: view(images, recipe, views),
-            batch=recipe.batch,
+            batch=compute.cut(recipe.batch),
             device=device,
             precision=precision,
             what=f"predict {part_name}",
@@ -114,6 +114,7 @@ def main() -> None:
         *(network, take_images(parts["test"], chosen), recipe, views),
         device=device,
         precision=precision,
+        batch=compute.cut(recipe.batch),
     )
     write_heatmaps(output / "heatmaps.safetensors", heatmaps)
     log.info(
@@ -129,6 +130,7 @@ def _draw(
     *,
     device: torch.device,
     precision: str,
+    batch: int,
 ) -> Heatmaps:
     """Return the maps of all findings in the images of a part."""
     asked = load_block("localize.method", TypeAdapter[MapMethod](MapMethod))
@@ -142,6 +144,7 @@ def _draw(
         stride=stride,
         device=device,
         precision=precision,
+        batch=batch,
         what="heatmaps",
     )
     stacked: NDArray[np.float32] = np.stack(list(maps))

@@ -80,7 +80,8 @@ class SplitFacts(_Metrics):
 class Trained(_Metrics):
     """metrics/<recipe>/train.json; `best_epoch` counts from 1 and is 0 where nothing was trained.
 
-    `val_loss` is the recipe's own loss, so that two recipes' need not be alike.
+    `val_loss` is the recipe's own loss, so that two recipes' need not be alike. `images_at_once` is
+    the most that a batch was cut into, `skipped_steps` those whose gradient fp16 could not hold.
     """
 
     best_epoch: Count
@@ -95,3 +96,5 @@ class Trained(_Metrics):
     threads: int
     torch: str
     train_images: Count
+    images_at_once: int | None = None
+    skipped_steps: Count = 0
