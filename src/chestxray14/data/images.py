@@ -132,9 +132,12 @@ def _read_sixteen_bits(content: bytes, image: Image.Image, stored: str) -> NDArr
     again.tile = [(*again.tile[0][:3], _LOWER_BYTES[stored])]
     upper = np.asarray(image, dtype=np.uint16) << 8
     lower = np.asarray(again, dtype=np.uint16)
+    values: NDArray[np.uint16]
     if stored == "LA;16B":  # read as four channels: the bytes of grey, of transparency
-        return np.bitwise_or(upper[..., 0], lower[..., 1], dtype=np.uint16)
-    return np.bitwise_or(upper[..., :3], lower[..., :3], dtype=np.uint16)
+        values = np.bitwise_or(upper[..., 0], lower[..., 1])
+    else:
+        values = np.bitwise_or(upper[..., :3], lower[..., :3])
+    return values
 
 
 def _read_orientation(image: Image.Image) -> Any:
