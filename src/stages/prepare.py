@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from chestxray14.base.errors import InputError
+from chestxray14.base.errors import InputError, name_some
 from chestxray14.base.findings import FINDINGS
 from chestxray14.base.params import load_block
 from chestxray14.base.progress import track
@@ -26,19 +26,19 @@ from chestxray14.data.given import read_given
 from chestxray14.data.labels import detect_label_version, read_labels, read_list
 from chestxray14.data.packing import load_images, pack_images
 from chestxray14.files.metrics import Manifest
-from chestxray14.files.names import is_image
 from chestxray14.files.outputs import write_json, write_text
 from chestxray14.files.packed import INDEX_COLUMNS, count_patients
 from chestxray14.files.records import read_record
 from chestxray14.raw.archive import Archive
 from chestxray14.raw.chestmnist import ChestMnist
 from chestxray14.raw.nih_box import Tarballs, find_archive, name_archive
-from chestxray14.raw.opening import Raw, describe_raw, open_raw
+from chestxray14.raw.opening import Raw, describe_raw, open_raw, open_tables
 from chestxray14.raw.params import DATASET, AnyDataset, Folder, NihBox, Phantom
 from chestxray14.raw.place import RAW_VARIABLE, locate
+from chestxray14.raw.tables import Tables
 
-LISTS = {"train_val": "train_val_list.txt", "test": "test_list.txt"}
-BOXES = "BBox_List_2017.csv"
+FLAT_NAMES = 20
+"""How many flat images metrics/prepare.json names."""
 
 log = logging.getLogger("prepare")
 
@@ -53,8 +53,8 @@ def main() -> None:
         labels, lists = read_given(raw)
         version, boxes = "chestmnist", pd.DataFrame(columns=BOX_COLUMNS)
     else:
-        tables = raw.tables if isinstance(raw, Tarballs) else raw
-        labels, lists, boxes = _read_tables(tables, name=str(dataset.labels))
+        archive, tables = open_tables(raw, dataset)
+        labels, lists, boxes = _read_tables(archive, tables)
         version = "phantom" if isinstance(dataset, Phantom) else detect_label_version(labels)
         if isinstance(dataset, Folder | NihBox) and dataset.archives:
             labels, lists = _keep_archives(labels, lists, dataset.archives, name=source)
@@ -64,10 +64,15 @@ def main() -> None:
             for name in labels["image"]
             if name not in raw
         ]
+        if len(absent) == len(labels):
+            raise InputError(
+                f"{raw.path} holds none of the {len(labels):,} images that {tables.labels} lists, "
+                f"such as {absent[0][0]}; found {archive.describe_content()}"
+            )
         _check_rejected(absent, of=len(labels), most=dataset.max_rejected)
-        unlabelled = sum(map(is_image, tables.members)) - (len(labels) - len(absent))
+        unlabelled = len(archive.images) - (len(labels) - len(absent))
         if unlabelled > 0:
-            log.info("%s images without a row in %s are passed over", unlabelled, dataset.labels)
+            log.info("%s images without a row in %s are passed over", unlabelled, tables.labels)
 
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / "images.partial"
@@ -104,12 +109,15 @@ def main() -> None:
         [(image, part) for part, images in lists.items() for image in images],
         columns=["image", "list"],
     )
-    tables = {"index": index, "rejected": left_out, "lists": listed, "boxes": boxes}
-    for name, rows in tables.items():
+    written = {"index": index, "rejected": left_out, "lists": listed, "boxes": boxes}
+    for name, rows in written.items():
         write_text(folder / f"{name}.csv", rows.to_csv(index=False, lineterminator="\n"))
+    flat = [each.name for each in packed if each.flat]
+    if flat:
+        log.warning("flat, and kept: %s", name_some(flat, most=10))
     write_json(
         Path("metrics/prepare.json"),
-        _describe(source, dataset, label_version=version, index=index, of=len(labels)),
+        _describe(source, dataset, label_version=version, index=index, of=len(labels), flat=flat),
     )
     log.info("%s: %s images packed, %s rejected", folder, f"{len(index):,}", len(left_out))
     if isinstance(dataset, NihBox) and dataset.delete and isinstance(raw, Tarballs):
@@ -118,18 +126,18 @@ def main() -> None:
 
 
 def _read_tables(
-    archive: Archive, *, name: str
+    archive: Archive, tables: Tables
 ) -> tuple[pd.DataFrame, dict[str, list[str]], pd.DataFrame]:
     """Return labels, official lists and boxes, the latter two empty where there are none."""
-    labels = read_labels(archive.read(name), name=name)
+    labels = read_labels(archive.read(tables.labels), name=tables.labels)
     lists = {
-        part: read_list(archive.read(file), name=file)
-        for part, file in LISTS.items()
-        if file in archive
+        part: read_list(archive.read(name), name=name)
+        for part, name in (("train_val", tables.train_val), ("test", tables.test))
+        if name
     }
-    if BOXES not in archive:
+    if not tables.boxes:
         return labels, lists, pd.DataFrame(columns=BOX_COLUMNS)
-    return labels, lists, read_boxes(archive.read(BOXES), name=BOXES)
+    return labels, lists, read_boxes(archive.read(tables.boxes), name=tables.boxes)
 
 
 def _keep_archives(
@@ -153,15 +161,12 @@ def _open_verified(name: str, dataset: AnyDataset) -> Raw:
     manifest = read_record(Path(f"data/raw/{name}.json"), Manifest, by="download")
     if not path.exists():
         raise InputError(
-            f"{path} is not here, though its manifest is: run `python src/stages/download.py`, "
-            f"or set {RAW_VARIABLE} to the folder that holds {name}/"
+            f"{path} is not here, though its manifest is: put it back, remove data/raw/{name}.json "
+            f"to have it brought again, or set {RAW_VARIABLE} to the folder that holds {name}/"
         )
     raw = open_raw(path, dataset)
     if describe_raw(raw, dataset) != manifest.model_dump(exclude_none=True):
-        raise InputError(
-            f"{path} is not what data/raw/{name}.json describes: run "
-            "`dvc repro --force --single-item download`"
-        )
+        raise InputError(f"{path} is not what data/raw/{name}.json describes: run `dvc repro`")
     return raw
 
 
@@ -179,7 +184,13 @@ def _check_rejected(rejected: list[tuple[str, str]], *, of: int, most: float) ->
 
 
 def _describe(
-    name: str, dataset: AnyDataset, *, label_version: str, index: pd.DataFrame, of: int
+    name: str,
+    dataset: AnyDataset,
+    *,
+    label_version: str,
+    index: pd.DataFrame,
+    of: int,
+    flat: list[str],
 ) -> dict[str, object]:
     return {
         "source": dataset.source,
@@ -188,6 +199,8 @@ def _describe(
         "images": len(index),
         "patients": count_patients(index["patient"]),
         "rejected": of - len(index),
+        "flat": len(flat),
+        "flat_images": flat[:FLAT_NAMES],
         "packed_px": dataset.packed_px,
         "prevalence": {f: round(float(index[f].mean()), 6) for f in FINDINGS},
     }

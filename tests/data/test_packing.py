@@ -37,7 +37,7 @@ def test_rows_follow_the_label_file_whatever_the_workers(tmp_path: Path, workers
     names = [f"{i}.png" for i in (6, 0, 3, 1, 2, 5, 4)]
     packed = list(pack(tmp_path / "raw", names, path=tmp_path / "images.npy", workers=workers))
     images = open_images(tmp_path / "images.npy")
-    assert packed == [(name, zlib.crc32(drawn[name].tobytes()), "") for name in names]
+    assert packed == [(name, zlib.crc32(drawn[name].tobytes()), "", False) for name in names]
     for row, name in enumerate(names):
         np.testing.assert_array_equal(images[row], drawn[name])
 
@@ -53,6 +53,16 @@ def test_an_absent_and_a_truncated_image_are_left_out_with_a_reason(tmp_path: Pa
     images = open_images(tmp_path / "i.npy")
     assert not images[1].any()
     np.testing.assert_array_equal(images[3], drawn["2.png"])
+
+
+def test_a_flat_image_is_kept_and_marked(tmp_path: Path) -> None:
+    drawn = make_raw(tmp_path / "raw", images=3)
+    flat = drawn["1.png"] // 16 + 90
+    Image.fromarray(flat).save(tmp_path / "raw" / "1.png")
+    names = ["0.png", "1.png", "absent.png", "2.png"]
+    packed = list(pack(tmp_path / "raw", names, path=tmp_path / "i.npy"))
+    assert [each.name for each in packed if each.flat] == ["1.png"]
+    np.testing.assert_array_equal(open_images(tmp_path / "i.npy")[1], flat)
 
 
 def test_what_waits_does_not_grow_with_the_number_of_images(

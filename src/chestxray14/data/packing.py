@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from chestxray14.base.errors import InputError
-from chestxray14.data.images import decode, pack
+from chestxray14.data.images import FEWEST_GREYS, count_greys, decode, pack
 from chestxray14.raw.archive import Archive
 from chestxray14.raw.chestmnist import ChestMnist
 from chestxray14.raw.nih_box import NUMBERS, Tarballs, find_archive
@@ -27,11 +27,15 @@ Load = Callable[[], Image.Image]
 
 
 class Packed(NamedTuple):
-    """An image's name, the CRC-32 of its packed pixels, and why it could not be read, if so."""
+    """An image's name, the CRC-32 of its packed pixels, and why it could not be read, if so.
+
+    A `flat` one has fewer than `FEWEST_GREYS`: it is kept, for official lists hold such images.
+    """
 
     name: str
     crc32: int
     reason: str
+    flat: bool
 
 
 def load_images(raw: Raw, names: Sequence[str]) -> Iterator[tuple[str, Load]]:
@@ -94,12 +98,14 @@ def pack_images(
 
         def pack_row(name: str, load: Load) -> Packed:
             try:
-                pixels = pack(load(), px=px).tobytes()
+                image = load()
             except InputError as error:
-                return Packed(name, 0, str(error))
+                return Packed(name, 0, str(error), flat=False)
+            pixels = pack(image, px=px).tobytes()
             # Written, not mapped: a map's pages count as memory in use, and a full disk kills.
             _write_at(file.fileno(), pixels, first + rows[name] * px * px)
-            return Packed(name, zlib.crc32(pixels), "")
+            flat = count_greys(image) < FEWEST_GREYS
+            return Packed(name, zlib.crc32(pixels), "", flat)
 
         # Pillow decodes and resizes without the interpreter lock, so threads use every core.
         with ThreadPoolExecutor(workers) as pool:

@@ -93,10 +93,9 @@ class ChestMnist:
             digest.update(f"{part}\t{rows.tolist()}\n".encode())
         count = sum(map(len, self.rows.values()))
         return {
-            "kind": "npz",
             "images": count,
             "image_bytes": count * self.side**2,
-            "other_files": [],
+            "tables": [],
             "sha256": digest.hexdigest(),
         }
 

@@ -70,18 +70,16 @@ class Tarballs:
     def __contains__(self, image: str) -> bool:
         return find_archive(image) in self.sizes or image in self.tables
 
-    def describe(self) -> dict[str, object]:
+    def describe(self, *, tables: Collection[str]) -> dict[str, object]:
         """Return what identifies the content, the same on every machine and at every path.
 
-        The hash covers name and size of each archive, and the tables as `Archive.describe` has them.
+        The hash covers name and size of each archive, and the rest as `Archive.describe` has it.
         """
-        described = self.tables.describe()
+        described = self.tables.describe(tables=tables)
         digest = sha256(str(described["sha256"]).encode())
         for number, size in self.sizes.items():
             digest.update(f"{name_archive(number)}\t{size}\n".encode())
-        others = [name for name in self.tables.members if not is_image(name)]
-        others += map(name_archive, self.sizes)
-        return described | {"other_files": sorted(others), "sha256": digest.hexdigest()}
+        return described | {"archives": list(self.sizes), "sha256": digest.hexdigest()}
 
     def read_images(
         self, number: int, *, expected: Collection[str]
