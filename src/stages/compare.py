@@ -21,15 +21,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from chestxray14.base.errors import InputError
-from chestxray14.base.findings import FINDINGS
+from chestxray14.base.errors import InputError, name_some
 from chestxray14.base.params import load_block
 from chestxray14.base.stage import run
 from chestxray14.files.metrics import Prepared, SplitFacts, Trained
 from chestxray14.files.outputs import write_text
-from chestxray14.files.packed import open_images, read_index
+from chestxray14.files.packed import list_findings, open_images, read_index
 from chestxray14.files.predictions import match, read_predictions
 from chestxray14.files.records import read_record, read_rows
+from chestxray14.files.skipped import read_skipped
 from chestxray14.localization.record import Localization
 from chestxray14.model.recipe import WholeRecipe
 from chestxray14.report.comparison import compare
@@ -82,9 +82,18 @@ def main() -> None:
         **load_block("external", dict[str, Pretrained]),
     }
     draws = scoring.draws
+    reasons = {name: read_skipped(EVALUATIONS / name / "detail.json") for name in entries}
+    skipped = {name: reason for name, reason in reasons.items() if reason}
+    for name, reason in skipped.items():
+        log.warning("%s is skipped: %s", name, reason)
+    if len(skipped) == len(entries):
+        raise InputError(
+            f"every recipe is skipped; {name_some(skipped)}: {next(iter(skipped.values()))}"
+        )
     runs = [
         _read_run(name, entry, draws=draws, labels=prepared.label_version)
         for name, entry in entries.items()
+        if name not in skipped
     ]
     comparison = compare(
         prepared,
@@ -93,9 +102,11 @@ def main() -> None:
         floors={
             run.protocol: _read_floor(run, draws=draws, labels=prepared.label_version)
             for run in runs
+            if read_skipped(EVALUATIONS / f"metadata/{run.protocol}.json") is None
         },
         decisions=read_decisions(PUBLISHED),
         localization=read_localization(PUBLISHED),
+        skipped=skipped,
     )
     leader = comparison.honest[0].leader
     examples = _read_examples(leader, dataset=dataset, seed=scoring.seed)
@@ -116,14 +127,13 @@ def _read_run(name: str, entry: WholeRecipe | Pretrained, *, draws: int, labels:
         path = LOCALIZATIONS / name / "localization.json"
         localization = read_record(path, Localization, by="localize")
         _check_origin(path, localization, split=split, protocol=entry.split, labels=labels)
-    scored = [finding for finding in FINDINGS if finding in evaluation.findings]
     return Run(
         name,
         protocol=entry.split,
         split=split,
         evaluation=evaluation,
         draws=_read_draws(
-            EVALUATIONS / name / "draws.npy", shape=(draws, len(scored)), by="evaluate"
+            EVALUATIONS / name / "draws.npy", shape=(draws, len(evaluation.scored)), by="evaluate"
         ),
         curves=Curves(**{kind: _read_curves(name, kind) for kind in CURVES}),
         training=_read_training(name, entry) if isinstance(entry, WholeRecipe) else None,
@@ -145,6 +155,12 @@ def _check_origin(
         raise InputError(
             f"{path} was scored on other images than the test part of "
             f"{METRICS / f'split/{protocol}.json'}; run the stages after split again"
+        )
+    scored = () if isinstance(scores, Localization) else scores.scored
+    if strange := [name for name in scored if name not in split.test.findings]:
+        raise InputError(
+            f"{path} scores {', '.join(strange)}, which the dataset has no labels of; run the "
+            "stages after prepare again"
         )
     if scores.label_version != labels:
         raise InputError(
@@ -186,7 +202,7 @@ def _read_floor(run: Run, *, draws: int, labels: str) -> Floor:
     path = EVALUATIONS / f"metadata/{run.protocol}.json"
     scores = read_record(path, FloorScores, by="fit_metadata")
     _check_origin(path, scores, split=run.split, protocol=run.protocol, labels=labels)
-    shape = draws, len(set(scores.estimates) & set(FINDINGS))
+    shape = draws, len(scores.scored)
     return Floor(
         scores.estimates,
         draws=_read_draws(path.with_suffix(".npy"), shape=shape, by="fit_metadata"),
@@ -196,8 +212,8 @@ def _read_floor(run: Run, *, draws: int, labels: str) -> Floor:
 def _read_examples(leader: Run, *, dataset: str, seed: int) -> list[Example]:
     """Return some test images with what the leading recipe predicts."""
     path = PREDICTIONS / leader.name / "test.csv"
-    probabilities, _ = read_predictions(path)
     known = read_index(PACKED / dataset / "index.csv")
+    probabilities, _ = read_predictions(path, findings=list_findings(known))
     labels = match(probabilities, known, path=path).known.set_index("image")
     rows = labels["row"].to_dict()
     images = open_images(PACKED / dataset / "images.npy")

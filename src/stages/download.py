@@ -17,9 +17,9 @@ from chestxray14.base.params import load_block
 from chestxray14.base.stage import count_processors, run
 from chestxray14.files.outputs import write_json
 from chestxray14.phantom.cohort import draw_cohort
-from chestxray14.raw.archive import open_archive
 from chestxray14.raw.kaggle_dataset import download_dataset
-from chestxray14.raw.params import DATASET, KaggleDataset, Phantom
+from chestxray14.raw.manifest import describe_dataset, open_dataset
+from chestxray14.raw.params import DATASET, KaggleDataset, Phantom, Table
 from chestxray14.raw.place import locate
 
 log = logging.getLogger("download")
@@ -37,10 +37,10 @@ def main() -> None:
     elif isinstance(dataset, Phantom):
         draw_cohort(dataset, path, workers=count_processors())
 
-    archive = open_archive(path)
-    if dataset.labels not in archive:
+    archive = open_dataset(path, dataset)
+    if not isinstance(dataset, Table) and dataset.labels not in archive:
         raise InputError(f"{path} holds no label file named {dataset.labels}")
-    description = {"source": dataset.source, **archive.describe()}
+    description = describe_dataset(archive, dataset)
     if not description["images"]:
         raise InputError(f"{path} holds no image")
 

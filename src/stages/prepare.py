@@ -5,7 +5,7 @@
 Reads   data/raw/<dataset>.json and the raw data it describes
 Writes  data/packed/<dataset>/images.npy    (N, P, P) uint8
         data/packed/<dataset>/index.csv     what each row shows, with the CRC-32 of its pixels
-        data/packed/<dataset>/lists.csv     NIH's official lists, where the dataset has them
+        data/packed/<dataset>/lists.csv     NIH's official lists and the table's own, where it has them
         data/packed/<dataset>/boxes.csv     the radiologists' boxes, where the dataset has them
         data/packed/<dataset>/rejected.csv  images that could not be read, and why
         metrics/prepare.json
@@ -17,21 +17,24 @@ from pathlib import Path
 import pandas as pd
 
 from chestxray14.base.errors import InputError
-from chestxray14.base.findings import FINDINGS
 from chestxray14.base.params import load_block
 from chestxray14.base.progress import track
 from chestxray14.base.stage import count_processors, run
 from chestxray14.data.boxes import BOX_COLUMNS, read_boxes
 from chestxray14.data.labels import detect_label_version, read_labels, read_list
 from chestxray14.data.packing import pack_images
+from chestxray14.data.splits import measure_prevalence
+from chestxray14.data.tables import read_table as read_anybodys_table
 from chestxray14.files.metrics import Manifest
 from chestxray14.files.names import is_image
 from chestxray14.files.outputs import write_json, write_text
-from chestxray14.files.packed import INDEX_COLUMNS
+from chestxray14.files.packed import INDEX_COLUMNS, list_findings
 from chestxray14.files.records import read_record
-from chestxray14.raw.archive import Archive, open_archive
-from chestxray14.raw.params import DATASET, AnyDataset, Phantom
+from chestxray14.raw.archive import Archive
+from chestxray14.raw.manifest import describe_dataset, open_dataset, read_tables
+from chestxray14.raw.params import DATASET, AnyDataset, Phantom, Table
 from chestxray14.raw.place import RAW_VARIABLE, locate
+from chestxray14.raw.reading import OWN
 
 LISTS = {"train_val": "train_val_list.txt", "test": "test_list.txt"}
 BOXES = "BBox_List_2017.csv"
@@ -45,7 +48,12 @@ def main() -> None:
     dataset = load_block(f"datasets.{source}", DATASET)
     folder = Path(f"data/packed/{source}")
     archive = _open_verified(source, dataset)
-    labels = read_labels(archive.read(dataset.labels), name=dataset.labels)
+    members = sum(map(is_image, archive.members))
+    if isinstance(dataset, Table):
+        labels = read_anybodys_table(read_tables(archive, dataset), dataset)
+        archive = archive.call([*labels["image"], *LISTS.values(), BOXES])
+    else:
+        labels = read_labels(archive.read(dataset.labels), name=dataset.labels)
     lists = {
         part: read_list(archive.read(name), name=name)
         for part, name in LISTS.items()
@@ -59,9 +67,8 @@ def main() -> None:
     # What is absent is known before hours of decoding.
     absent = [(name, f"not in {archive.path}") for name in labels["image"] if name not in archive]
     _check_rejected(absent, of=len(labels), most=dataset.max_rejected)
-    unlabelled = sum(map(is_image, archive.members)) - (len(labels) - len(absent))
-    if unlabelled:
-        log.info("%s images without a row in %s are passed over", unlabelled, dataset.labels)
+    if unlabelled := members - (len(labels) - len(absent)):
+        log.info("%s images without a row in the labels are passed over", f"{unlabelled:,}")
 
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / "images.partial"
@@ -80,9 +87,13 @@ def main() -> None:
     finally:
         partial.unlink(missing_ok=True)
 
+    if "part" in labels:
+        own = labels.groupby("part", sort=False)["image"].agg(list)
+        lists |= {f"own {part}": images for part, images in own.items()}
+        labels = labels.drop(columns="part")
     reasons = [reason for _, _, reason in packed]
     table = labels.assign(row=range(len(labels)), crc32=[c for _, c, _ in packed], reason=reasons)
-    index = table.loc[table["reason"] == "", list(INDEX_COLUMNS)]
+    index = table.loc[table["reason"] == "", [*INDEX_COLUMNS, *list_findings(labels)]]
     left_out = table.loc[table["reason"] != "", ["image", "patient", "reason"]]
     listed = pd.DataFrame(
         [(image, part) for part, images in lists.items() for image in images],
@@ -106,8 +117,8 @@ def _open_verified(name: str, dataset: AnyDataset) -> Archive:
             f"{path} is not here, though its manifest is: run `python src/stages/download.py`, "
             f"or set {RAW_VARIABLE} to the folder that holds {name}/"
         )
-    archive = open_archive(path)
-    if {"source": dataset.source, **archive.describe()} != manifest.model_dump():
+    archive = open_dataset(path, dataset)
+    if describe_dataset(archive, dataset) != manifest.model_dump(exclude_unset=True):
         raise InputError(
             f"{path} is not what data/raw/{name}.json describes: run "
             "`dvc repro --force --single-item download`"
@@ -131,16 +142,27 @@ def _check_rejected(rejected: list[tuple[str, str]], *, of: int, most: float) ->
 def _describe(
     name: str, dataset: AnyDataset, *, labels: pd.DataFrame, index: pd.DataFrame
 ) -> dict[str, object]:
-    drawn = isinstance(dataset, Phantom)
-    return {
+    match dataset:
+        case Phantom():
+            version = "phantom"
+        case Table():
+            version = "table"
+        case _:
+            version = detect_label_version(labels)
+    own = (
+        {"own_patients": True}
+        if isinstance(dataset, Table) and dataset.columns.patient == OWN
+        else {}
+    )
+    return own | {
         "source": dataset.source,
         "dataset": name,
-        "label_version": "phantom" if drawn else detect_label_version(labels),
+        "label_version": version,
         "images": len(index),
         "patients": int(index["patient"].nunique()),
         "rejected": len(labels) - len(index),
         "packed_px": dataset.packed_px,
-        "prevalence": {f: round(float(index[f].mean()), 6) for f in FINDINGS},
+        "prevalence": measure_prevalence(index),
     }
 
 

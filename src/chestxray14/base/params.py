@@ -167,6 +167,13 @@ def _walk(place: tuple[int | str, ...], content: Any, *, missing: bool) -> list[
     keys = []
     for i, part in enumerate(place):
         there = part in content if isinstance(content, dict) else isinstance(part, int)
+        if there and i < len(place) - 1 and isinstance(content, dict):
+            # A union's member may be called as a key is: what comes next then stands beside it.
+            inside, following = content[part], place[i + 1]
+            absent = missing and i == len(place) - 2 and not isinstance(inside, dict | list)
+            there = (isinstance(inside, dict) and following in inside) or not (
+                following in content or absent
+            )
         if there:
             content = content[part]
         if there or (missing and i == len(place) - 1):

@@ -64,12 +64,14 @@ def read_labels(content: bytes, *, name: str) -> pd.DataFrame:
         except InputError as error:
             row = int(np.argmax(raw["label"] == label)) + 2
             raise InputError(f"{name} row {row}: {error}") from None
+    ages, bad = parse_ages(raw["age"])
+    _refuse_first(bad, name=name, what="Patient Age is neither years nor like 058Y")
     table = pd.DataFrame(
         {
             "image": raw["image"],
             "patient": _integers(raw["patient"], name=name, what="Patient ID"),
             "follow_up": _integers(raw["follow_up"], name=name, what="Follow-up #"),
-            "age": _ages(raw["age"], name=name),
+            "age": ages,
             "sex": raw["sex"],
             "view": raw["view"],
         }
@@ -115,9 +117,12 @@ def _integers(column: "pd.Series[str]", *, name: str, what: str) -> "pd.Series[i
     return column.astype("int64")
 
 
-def _ages(column: "pd.Series[str]", *, name: str) -> "pd.Series[float]":
-    """Return ages in years: `058Y`, `018M` (months), `013D` (days) or plain years."""
-    parts = column.str.extract(r"^([0-9]{1,4})([YMD]?)$")
-    _refuse_first(parts[0].isna(), name=name, what="Patient Age is neither years nor like 058Y")
+def parse_ages(column: "pd.Series[str]") -> "tuple[pd.Series[float], pd.Series[bool]]":
+    """Return ages in years from `058Y`, `018M` (months), `013D` (days) or plain years, and which
+    are none.
+
+    An age that nobody reaches is NaN.
+    """
+    parts = column.str.extract(r"^([0-9]{1,4}(?:\.[0-9]+)?)([YMD]?)$")
     years = parts[0].astype(float) * parts[1].map(lambda unit: _YEARS.get(unit, 1.0))
-    return years.where(years <= OLDEST).round(4)
+    return years.where(years <= OLDEST).round(4), parts[0].isna()

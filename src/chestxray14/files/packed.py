@@ -1,24 +1,42 @@
 """All radiographs of a dataset in one array, with an index that says what each row shows."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from chestxray14.base.errors import InputError
-from chestxray14.base.findings import FINDINGS
+from chestxray14.base.findings import NO_FINDING
 from chestxray14.files.outputs import read_table
 
-INDEX_COLUMNS = ("image", "row", "crc32", "patient", "follow_up", "age", "sex", "view", *FINDINGS)
+INDEX_COLUMNS = ("image", "row", "crc32", "patient", "follow_up", "age", "sex", "view")
+"""What an index says of an image before its findings."""
+
+
+def list_findings(table: pd.DataFrame) -> tuple[str, ...]:
+    """Return the findings of an index, or of labels, in their order: the columns of their own."""
+    return tuple(name for name in table if name not in (*INDEX_COLUMNS, NO_FINDING))
 
 
 def read_index(path: Path) -> pd.DataFrame:
-    """Return the index of a packed dataset, one row an image, columns `INDEX_COLUMNS`.
+    """Return the index of a packed dataset: one row an image, `INDEX_COLUMNS`, then its findings.
 
-    The CRC-32 of every image is in it, so the hash of this small file stands for all pixels.
+    The CRC-32 of every image is in it, so the hash of this small file stands for all pixels. An
+    unknown label is NaN.
     """
-    return read_table(path, by="prepare", columns=INDEX_COLUMNS)
+    index = read_table(path, by="prepare", columns=INDEX_COLUMNS)
+    return index.assign(patient=as_ids(index["patient"]))
+
+
+def as_ids(patients: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Return the names of patients, as numbers where all are such: in their order patients are drawn.
+
+    `01` and `1` are two patients, and no numbers.
+    """
+    whole = patients.str.fullmatch("0|[1-9][0-9]{0,17}").eq(True)
+    return patients.astype("int64") if whole.all() else patients
 
 
 def open_images(path: Path) -> NDArray[np.uint8]:

@@ -37,6 +37,7 @@ from chestxray14.inference.single_image import (
     caption,
     judge,
     map_images,
+    name_findings,
     name_pictures,
     predict_images,
     read_evaluation,
@@ -227,10 +228,11 @@ def _ask(
         return judged, drawings
     maps = map_images(network, pixels, recipe, views=model.views, findings=mapped, device=device)
     names = name_pictures(files)
+    parts = dict(zip(recipe.findings, name_findings(recipe.findings), strict=True))
     for i, heatmaps in enumerate(maps):
         asked = [each for each in judged[i] if each.finding in mapped]
         for each, heatmap in zip(asked, heatmaps, strict=True):
-            path = parsed.output / f"{names[i]}_{each.finding}.png"
+            path = parsed.output / f"{names[i]}_{parts[each.finding]}.png"
             captions = caption(each, recipe=parsed.recipe, drawn=model.drawn)
             picture = draw_overlay(pixels[i], heatmap, captions=captions)
             write_bytes(path, encode(picture, kind="PNG"))

@@ -4,11 +4,12 @@ import filecmp
 import hashlib
 import threading
 import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from chestxray14.base.errors import InputError
+from chestxray14.base.errors import InputError, name_some
 from chestxray14.files.names import is_image
 
 LARGEST = 256 * 2**20
@@ -32,7 +33,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Archive:
-    """Know the radiographs, tables and lists of a zip or folder by basename.
+    """Know the radiographs, tables and lists of a zip or folder by basename, or by path.
 
     Folders carry no meaning in ChestX-ray14. Nothing is ever unpacked to a file, so a path inside
     that leads elsewhere (`../../x.png`) leads nowhere.
@@ -68,6 +69,38 @@ class Archive:
             raise
         except Exception as error:
             raise InputError(f"{member.path!r} in {self.path} cannot be read: {error}") from None
+
+    def read_table(self, name: str) -> bytes:
+        """Return the bytes of a table: a file of this path, or else one of this archive."""
+        path, inside = Path(name), self.call([name])
+        if not path.is_file() and name not in inside:
+            raise InputError(f"the table {name} is neither here nor in {self.path}")
+        return path.read_bytes() if path.is_file() else inside.read(name)
+
+    def call(self, names: Iterable[str]) -> "Archive":
+        """Return this archive with its files called as a table calls them, those of others as here.
+
+        A table may give the path, be it from the folder above, the bare name, or the name without
+        its ending. Raises `InputError` for a name that several files have.
+        """
+        meant: dict[str, list[str]] = defaultdict(list)
+        for key, member in self.members.items():
+            inside = PurePosixPath(member.path)
+            forms = (key, inside, PurePosixPath(self.path.name, inside), inside.name, inside.stem)
+            for form in dict.fromkeys(map(str, forms)):
+                meant[form].append(key)
+        members = dict(self.members)
+        for name in names:
+            keys = [name] if name in self.members else meant.get(name, [])
+            if len(keys) > 1:
+                raise InputError(
+                    f"{self.path} holds several files that {name!r} may be: {name_some(keys)}; "
+                    "expected a path"
+                )
+            for key in keys:
+                members.pop(key, None)
+                members[name] = self.members[key]
+        return replace(self, members=members)
 
     def _unpack(self, archive: zipfile.ZipFile, member: Member) -> bytes:
         method = archive.getinfo(member.path).compress_type
@@ -106,8 +139,8 @@ class Archive:
         }
 
 
-def open_archive(path: Path) -> Archive:
-    """Return the zip or folder at `path`, its files known by basename.
+def open_archive(path: Path, *, by_path: bool = False) -> Archive:
+    """Return the zip or folder at `path`, its files known by basename, or by their path inside.
 
     A basename that occurs twice with equal content counts once (Kaggle's `sample` holds its tree
     twice). Hidden files are passed over. Raises `InputError` for a missing path, a broken zip, or
@@ -128,7 +161,7 @@ def open_archive(path: Path) -> Archive:
         inside = PurePosixPath(member.path.replace("\\", "/"))  # as some Windows tools write it
         if _is_hidden(inside) or not _belongs(inside.name):
             continue
-        first = members.setdefault(inside.name, member)
+        first = members.setdefault(str(inside) if by_path else inside.name, member)
         if first is not member and not _equal(first, member, folder=path):
             raise InputError(
                 f"{path} holds two different files named {inside.name!r}: {first.path!r} and "

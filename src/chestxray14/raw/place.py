@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 
 from chestxray14.base.errors import InputError
-from chestxray14.raw.params import Folder, KaggleDataset, Phantom
+from chestxray14.raw.params import AnyDataset, Folder, KaggleDataset, Phantom, Table
 
 RAW_VARIABLE = "CHESTXRAY14_RAW"
 """Environment variable that names another folder for raw data, shared between checkouts."""
 
 
-def locate(name: str, dataset: Phantom | KaggleDataset | Folder) -> Path:
+def locate(name: str, dataset: AnyDataset) -> Path:
     """Return the folder or zip that holds the raw dataset `name`.
 
     Each cohort and each version of a Kaggle dataset has a place of its own, so that experiments
@@ -36,3 +36,5 @@ def locate(name: str, dataset: Phantom | KaggleDataset | Folder) -> Path:
             return folder / f"{dataset.slug.replace('/', '-')}.zip"
         case Folder():
             return Path(dataset.path)
+        case Table():
+            return Path(dataset.images)

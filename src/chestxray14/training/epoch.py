@@ -32,7 +32,7 @@ class Training:
     """What stays the same from the first step of a training to its last.
 
     `average` is the network whose weights are averaged over the steps: it is validated and kept.
-    Where none are averaged it is `network` itself.
+    Where none are averaged it is `network` itself. `unknown` says that some labels are.
     """
 
     network: nn.Module
@@ -42,6 +42,7 @@ class Training:
     loss: Loss
     device: torch.device
     precision: str
+    unknown: bool = False
 
 
 def build_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -120,7 +121,11 @@ def _descend(
         inputs = normalize(augment(images, training.recipe, rng, whole=whole, share=share))
     with autocast(training.device, training.precision):
         logits = training.network(inputs)
-    value = len(images) / whole * training.loss(logits.float(), labels)
+    weight: float | Tensor = len(images) / whole
+    if training.unknown and distributed.count() > 1:
+        known = (~labels.isnan()).sum().float()
+        weight = known / distributed.total(known).clamp(min=1)
+    value = weight * training.loss(logits.float(), labels)
     # DistributedDataParallel takes the mean of the processes' gradients; here their sum is wanted.
     (value * distributed.count()).backward()  # type: ignore[no-untyped-call]
     return value.detach()
