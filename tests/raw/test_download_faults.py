@@ -493,5 +493,9 @@ def test_the_stage_describes_what_it_brought_and_names_no_credential(
     assert ("nih.json" in written) == (status == 0)
     if status == 0:
         described = open_archive(project / "data" / "raw" / "nih" / NAME).describe()
-        assert json.loads(written["nih.json"]) == {"source": "kaggle", **described}
+        assert json.loads(written["nih.json"]) == {
+            "source": "kaggle",
+            "labels": "Data_Entry_2017.csv",
+            **described,
+        }
         assert set(written) == {"nih.json", f"nih/{NAME}", f"nih/{NAME}.lock"}

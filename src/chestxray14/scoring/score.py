@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from chestxray14.base.errors import InputError
 from chestxray14.base.findings import NO_FINDING
-from chestxray14.base.scores import DIGITS, auroc, rank_auroc, round_record
+from chestxray14.base.scores import DIGITS, rank_auroc, round_record
 from chestxray14.files.names import hash_names
 from chestxray14.files.predictions import Predicted
 from chestxray14.scoring.bootstrap import (
@@ -29,12 +29,12 @@ from chestxray14.scoring.evaluation import (
     Estimate,
     Evaluation,
     FindingScores,
-    LookAlikes,
     OperatingPoint,
     Rule,
 )
+from chestxray14.scoring.look_alikes import find_look_alikes
 from chestxray14.scoring.params import Evaluate
-from chestxray14.scoring.ranked import average_precision, brier_score
+from chestxray14.scoring.ranked import average_precision, brier_score, drop_unknown
 from chestxray14.scoring.subgroups import compare_groups
 
 Matrix = NDArray[np.float64]
@@ -136,7 +136,7 @@ def score(
             thresholds=points["youden"].thresholds if "youden" in points else None,
             at_least=params.at_least,
         ),
-        look_alikes=_find_look_alikes(test, train, findings=findings),
+        look_alikes=find_look_alikes(test, train, findings=findings),
         doubts=tuple(doubts),
     )
     series = {"as predicted": scores[:, :n]}
@@ -190,14 +190,6 @@ def _fit_platt(val: Predicted, columns: Sequence[str]) -> dict[str, tuple[float,
     """Return slope and intercept of what validation shows both present and absent."""
     fitted = [name for name in columns if name in val.columns]
     return {name: fit_platt(*_known_pairs(val, name)) for name in fitted}
-
-
-def drop_unknown(labels: Labels, scores: Matrix) -> tuple[Labels, Matrix]:
-    """Return the labels (n,) that are known, as bytes, and their scores."""
-    if labels.dtype == np.uint8:
-        return labels, scores
-    known = ~np.isnan(labels)
-    return labels[known].astype(np.uint8), scores[known]
 
 
 def _known_pairs(predicted: Predicted, name: str) -> tuple[Labels, Matrix]:
@@ -295,30 +287,6 @@ def _decide(
                 decisions=score_decisions(test.labels(chosen), decisions, findings=chosen),
             )
     return points
-
-
-def _find_look_alikes(
-    test: Predicted, train: Predicted | None, *, findings: Sequence[str]
-) -> LookAlikes:
-    """Return what is mistaken for a macro AUROC, over all that is predicted."""
-    labels = test.labels(test.findings)
-    pooled = (*test.findings, NO_FINDING)
-    on_training = {}
-    if train is not None:
-        on_training = auroc(train.labels(findings), train.scores(findings), findings=findings)
-    scores = test.scores(test.findings)
-    known, given = drop_unknown(labels.ravel(), scores.ravel())
-    return LookAlikes(
-        label_accuracy=float(((given >= 0.5) == known).mean()),
-        all_negative=float(1 - known.mean()),
-        micro_15=(
-            rank_auroc(test.labels(pooled).ravel(), test.scores(pooled).ravel())
-            if NO_FINDING in test.probabilities
-            else None
-        ),
-        # Over the same findings or not at all: a mean over others is another number.
-        training_images=on_training.get("macro") if set(findings) <= set(on_training) else None,
-    )
 
 
 def _mean(values: Sequence[float]) -> float:
