@@ -7,9 +7,10 @@ Reads   metrics/prepare.json, metrics/split/<split>.json
         plots/<recipe>/{roc,precision_recall,reliability}.csv
         metrics/<recipe>/train.json, plots/<recipe>/history.csv; neither for an <external>
         localizations/<recipe>/{localization.json,overlays}; neither for an <external>
+        evaluations/sets/<set>/<recipe>/{detail.json,draws.npy,drift.json}
         predictions/<recipe>/test.csv, data/packed/<dataset>/{index.csv,images.npy}: the examples
         data/published/{auroc,mean_auroc,precision_recall_f1,localization}.csv
-        params.yaml: dataset, evaluate, recipes, external
+        params.yaml: dataset, evaluate, recipes, external, external_sets
 Writes  reports/comparison.md
         reports/comparison.html   one file that opens without a network
 """
@@ -31,6 +32,7 @@ from chestxray14.files.predictions import match, read_predictions
 from chestxray14.files.records import read_record, read_rows
 from chestxray14.files.skipped import read_skipped
 from chestxray14.localization.record import Localization
+from chestxray14.model.params import ExternalSet
 from chestxray14.model.recipe import WholeRecipe
 from chestxray14.report.comparison import compare
 from chestxray14.report.examples import Example, choose_examples, show_example
@@ -38,13 +40,15 @@ from chestxray14.report.localization_examples import Overlay, choose_overlays, s
 from chestxray14.report.published import read_decisions, read_published
 from chestxray14.report.published_localization import read_localization
 from chestxray14.report.report import write_report
-from chestxray14.report.results import Curves, Epoch, Floor, Pretrained, Run, Training
+from chestxray14.report.results import Curves, Epoch, Floor, Pretrained, Run, Training, Transfer
 from chestxray14.scoring.evaluation import Evaluation
 from chestxray14.scoring.metadata_floor import FloorScores
 from chestxray14.scoring.params import Evaluate
+from chestxray14.scoring.transfer import Drift
 
 METRICS = Path("metrics")
 EVALUATIONS = Path("evaluations")
+SETS = EVALUATIONS / "sets"
 LOCALIZATIONS = Path("localizations")
 PLOTS = Path("plots")
 PREDICTIONS = Path("predictions")
@@ -106,7 +110,8 @@ def main() -> None:
         },
         decisions=read_decisions(PUBLISHED),
         localization=read_localization(PUBLISHED),
-        skipped=skipped,
+        skipped=skipped | _skipped_sets(),
+        transfers=_read_transfers({run.name: run for run in runs}, draws=draws),
     )
     leader = comparison.honest[0].leader
     examples = _read_examples(leader, dataset=dataset, seed=scoring.seed)
@@ -140,6 +145,39 @@ def _read_run(name: str, entry: WholeRecipe | Pretrained, *, draws: int, labels:
         localization=localization,
         pretrained="" if isinstance(entry, WholeRecipe) else entry.start,
     )
+
+
+def _skipped_sets() -> dict[str, str]:
+    """Return why a recipe was not tested on another dataset, where it was not."""
+    sets = load_block("external_sets", dict[str, ExternalSet])
+    reasons = {
+        f"{recipe} on {name}": read_skipped(SETS / name / recipe / "detail.json")
+        for name, chosen in sets.items()
+        for recipe in chosen.recipes
+    }
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def _read_transfers(runs: dict[str, Run], *, draws: int) -> list[Transfer]:
+    """Return what recipes reach on the other datasets of params.yaml."""
+    transfers = []
+    for name, chosen in load_block("external_sets", dict[str, ExternalSet]).items():
+        for recipe in chosen.recipes:
+            folder = SETS / name / recipe
+            if recipe not in runs or read_skipped(folder / "detail.json"):
+                continue
+            evaluation = read_record(folder / "detail.json", Evaluation, by="evaluate_set")
+            shape = (draws, len(evaluation.scored))
+            transfers.append(
+                Transfer(
+                    name,
+                    run=runs[recipe],
+                    evaluation=evaluation,
+                    draws=_read_draws(folder / "draws.npy", shape=shape, by="evaluate_set"),
+                    drift=read_record(folder / "drift.json", Drift, by="evaluate_set"),
+                )
+            )
+    return transfers
 
 
 def _check_origin(

@@ -1,6 +1,6 @@
 """Bring the raw dataset and verify it.
 
-    python src/stages/download.py
+    python src/stages/download.py [dataset]
 
 Reads   params.yaml: dataset, datasets.<dataset>
 Writes  data/raw/<dataset>.json, a manifest that is the same on every machine
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from chestxray14.base.errors import InputError
 from chestxray14.base.params import load_block
-from chestxray14.base.stage import count_processors, run
+from chestxray14.base.stage import choose_dataset, count_processors, run
 from chestxray14.files.outputs import write_json
 from chestxray14.phantom.cohort import draw_cohort
 from chestxray14.raw.kaggle_dataset import download_dataset
@@ -27,7 +27,7 @@ log = logging.getLogger("download")
 
 def main() -> None:
     """Bring, verify, describe."""
-    name = load_block("dataset", str)
+    name, _ = choose_dataset(doc=__doc__)
     dataset = load_block(f"datasets.{name}", DATASET)
     path = locate(name, dataset)
     manifest = Path(f"data/raw/{name}.json")

@@ -1,6 +1,6 @@
 """Decode every radiograph once into one packed array, and parse the label file.
 
-    python src/stages/prepare.py
+    python src/stages/prepare.py [dataset]
 
 Reads   data/raw/<dataset>.json and the raw data it describes
 Writes  data/packed/<dataset>/images.npy    (N, P, P) uint8
@@ -8,7 +8,7 @@ Writes  data/packed/<dataset>/images.npy    (N, P, P) uint8
         data/packed/<dataset>/lists.csv     NIH's official lists and the table's own, where it has them
         data/packed/<dataset>/boxes.csv     the radiologists' boxes, where the dataset has them
         data/packed/<dataset>/rejected.csv  images that could not be read, and why
-        metrics/prepare.json
+        metrics/prepare.json, of a dataset that is not the active one metrics/prepare/<dataset>.json
 """
 
 import logging
@@ -19,12 +19,13 @@ import pandas as pd
 from chestxray14.base.errors import InputError
 from chestxray14.base.params import load_block
 from chestxray14.base.progress import track
-from chestxray14.base.stage import count_processors, run
+from chestxray14.base.stage import choose_dataset, count_processors, run
 from chestxray14.data.boxes import BOX_COLUMNS, read_boxes
 from chestxray14.data.labels import detect_label_version, read_labels, read_list
 from chestxray14.data.packing import pack_images
+from chestxray14.data.splits import OWN as OWN_LIST
 from chestxray14.data.splits import measure_prevalence
-from chestxray14.data.tables import read_table as read_anybodys_table
+from chestxray14.data.tables import translate_table
 from chestxray14.files.metrics import Manifest
 from chestxray14.files.names import is_image
 from chestxray14.files.outputs import write_json, write_text
@@ -44,13 +45,13 @@ log = logging.getLogger("prepare")
 
 def main() -> None:
     """Open, parse, decode, write."""
-    source = load_block("dataset", str)
+    source, active = choose_dataset(doc=__doc__)
     dataset = load_block(f"datasets.{source}", DATASET)
     folder = Path(f"data/packed/{source}")
     archive = _open_verified(source, dataset)
     members = sum(map(is_image, archive.members))
     if isinstance(dataset, Table):
-        labels = read_anybodys_table(read_tables(archive, dataset), dataset)
+        labels = translate_table(read_tables(archive, dataset), dataset)
         archive = archive.call([*labels["image"], *LISTS.values(), BOXES])
     else:
         labels = read_labels(archive.read(dataset.labels), name=dataset.labels)
@@ -88,8 +89,8 @@ def main() -> None:
         partial.unlink(missing_ok=True)
 
     if "part" in labels:
-        own = labels.groupby("part", sort=False)["image"].agg(list)
-        lists |= {f"own {part}": images for part, images in own.items()}
+        for part, rows in labels.groupby("part", sort=False):
+            lists[f"{OWN_LIST}{part}"] = rows["image"].tolist()
         labels = labels.drop(columns="part")
     reasons = [reason for _, _, reason in packed]
     table = labels.assign(row=range(len(labels)), crc32=[c for _, c, _ in packed], reason=reasons)
@@ -103,7 +104,8 @@ def main() -> None:
     for name, rows in tables.items():
         write_text(folder / f"{name}.csv", rows.to_csv(index=False, lineterminator="\n"))
     write_json(
-        Path("metrics/prepare.json"), _describe(source, dataset, labels=labels, index=index)
+        Path("metrics/prepare.json" if active else f"metrics/prepare/{source}.json"),
+        _describe(source, dataset, labels=labels, index=index),
     )
     log.info("%s: %s images packed, %s rejected", folder, f"{len(index):,}", len(left_out))
 

@@ -23,6 +23,7 @@ from chestxray14.data.splits import (
     count_mixed,
     describe_split,
     has_official,
+    require_patients,
     split_at_random,
     split_by_lists,
     split_by_table,
@@ -47,6 +48,7 @@ def main() -> None:
     prepared = read_record(Path("metrics/prepare.json"), Prepared, by="prepare")
 
     index = read_index(packed / "index.csv")
+    require_patients(index)
     # Rejected images are drawn too, so that one unreadable file moves nobody else.
     rejected = read_table(packed / "rejected.csv", by="prepare", columns=("image", "patient"))
     listed = pd.concat([index.astype({"patient": "str"}), rejected], ignore_index=True)

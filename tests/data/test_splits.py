@@ -16,6 +16,7 @@ from chestxray14.data.splits import (
     count_mixed,
     describe_split,
     has_official,
+    require_patients,
     split_at_random,
     split_by_lists,
     split_by_table,
@@ -139,7 +140,7 @@ def test_a_dataset_may_come_in_parts_of_which_some_are_on_the_official_test_list
 def test_a_split_without_patients_is_refused() -> None:
     index = make_index(9).assign(patient=np.nan)
     with pytest.raises(InputError, match=r"names no patients.*say `patient: image`"):
-        check_parts(index, pd.Series("train", index=index.index), leaky=False)
+        require_patients(index)
 
 
 def test_unknown_labels_are_counted_and_prevalence_is_of_the_others() -> None:

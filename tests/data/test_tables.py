@@ -11,7 +11,7 @@ from conftest import SHARED
 
 from chestxray14.base.errors import InputError
 from chestxray14.data.splits import OWN, count_mixed
-from chestxray14.data.tables import read_table
+from chestxray14.data.tables import translate_table
 from chestxray14.raw.reading import Reading
 
 MINE = """
@@ -29,7 +29,7 @@ c.png,7,58.5,,0,"z, z"
 
 def read(text: str, /, reading: str = MINE, **changes: Any) -> pd.DataFrame:
     described = Reading.model_validate(yaml.safe_load(reading) | changes)
-    return read_table({"labels.csv": text.encode()}, described)
+    return translate_table({"labels.csv": text.encode()}, described)
 
 
 def values(table: pd.DataFrame, *findings: str) -> list[list[Any]]:
@@ -177,12 +177,12 @@ def test_mimic_has_views_in_one_table_and_labels_in_another() -> None:
         b"a,10,50,PA\nb,10,50,LATERAL\nc,10,51,AP\nd,11,52,AP\n",
         "chexpert.csv": b"subject_id,study_id,Edema\n10,50,1.0\n10,51,-1.0\n",
     }
-    table = read_table(tables, Reading.model_validate(yaml.safe_load(MIMIC)))
+    table = translate_table(tables, Reading.model_validate(yaml.safe_load(MIMIC)))
     assert table["image"].tolist() == ["a", "c", "d"]
     assert values(table, "Edema") == [[1], [None], [None]]
     twice = tables | {"chexpert.csv": tables["chexpert.csv"] + b"10,50,0.0\n"}
     with pytest.raises(InputError, match=r"chexpert\.csv row 4: study_id is of an earlier row"):
-        read_table(twice, Reading.model_validate(yaml.safe_load(MIMIC)))
+        translate_table(twice, Reading.model_validate(yaml.safe_load(MIMIC)))
 
 
 NIH_CXR_LT = """
@@ -210,7 +210,7 @@ def test_a_table_in_three_files_says_which_part_an_image_is_in() -> None:
         b"00000013_005.png,5,058Y,F,AP\n00000020_000.png,0,061Y,M,PA\n",
     }
     reading = Reading.model_validate(yaml.safe_load(NIH_CXR_LT))
-    table = read_table(tables, reading).set_index("part")
+    table = translate_table(tables, reading).set_index("part")
     assert table["image"].to_dict() == {
         "train": "00000013_005.png",
         "val": "00000001_000.png",
@@ -222,7 +222,7 @@ def test_a_table_in_three_files_says_which_part_an_image_is_in() -> None:
     assert table.loc["val", ["age", "sex", "view"]].isna().all()
     assert values(table, "Pleural_Thickening", "Tortuous_Aorta") == [[0, 1], [1, 0], [0, 0]]
     with pytest.raises(InputError, match=r"val\.csv has other columns than train\.csv: "):
-        read_table(tables | {"val.csv": b"more\n1\n"}, reading)
+        translate_table(tables | {"val.csv": b"more\n1\n"}, reading)
 
 
 def test_nih_cxr_lt_has_every_image_of_nih_and_five_more_findings(
@@ -244,7 +244,7 @@ def test_nih_cxr_lt_has_every_image_of_nih_and_five_more_findings(
     }
     described = yaml.safe_load(NIH_CXR_LT) | {"table": parts, "findings": {n: n for n in new}}
     contents["Data_Entry_2017.csv"] = nih_metadata["Data_Entry_2017.csv"]
-    table = read_table(contents, Reading.model_validate(described))
+    table = translate_table(contents, Reading.model_validate(described))
     assert table[list(new)].sum().to_dict() == new
     assert table["part"].value_counts().to_dict() == {
         "train": 78_506,

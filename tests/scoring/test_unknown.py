@@ -1,11 +1,9 @@
 """Labels that are not known: every score is that of the known ones alone."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
-from made_predictions import PARAMS, evaluate, predicted
+from made_predictions import PARAMS, evaluate, hide, predicted
 from numpy.typing import NDArray
 from sklearn.metrics import (
     average_precision_score,
@@ -16,7 +14,7 @@ from sklearn.metrics import (
 
 from chestxray14.base.errors import InputError
 from chestxray14.base.findings import NO_FINDING
-from chestxray14.files.predictions import Predicted, match
+from chestxray14.files.predictions import Predicted
 from chestxray14.scoring.bootstrap import bootstrap_findings, draw_patients
 from chestxray14.scoring.calibration import fit_platt
 from chestxray14.scoring.decisions import choose_threshold
@@ -25,18 +23,6 @@ from chestxray14.scoring.plausibility import list_doubts, rank, refuse_labels
 from chestxray14.scoring.subgroups import compare_groups
 
 FINDINGS = ("Mass", "Hernia")
-
-
-def hide(whole: Predicted, *, seed: int = 0) -> Predicted:
-    """Return predictions of which one label in ten is not known."""
-    rng = np.random.default_rng(seed)
-    columns = list(whole.labelled)
-    labels = whole.known[columns].astype(float)
-    known = whole.known.drop(columns=NO_FINDING, errors="ignore").assign(
-        **labels.mask(rng.random(labels.shape) < 0.1)
-    )
-    table = whole.probabilities.drop(columns=NO_FINDING, errors="ignore")
-    return match(table.set_axis(known["image"]), known, path=Path("p.csv"))
 
 
 TEST, VAL = hide(predicted(60)), hide(predicted(50, seed=1), seed=1)

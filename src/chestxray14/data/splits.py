@@ -22,6 +22,15 @@ OWN = "own "
 """What lists.csv puts before the parts of a dataset's own table."""
 
 
+def require_patients(index: pd.DataFrame) -> None:
+    """Raise `InputError` where a dataset names no patients."""
+    if index["patient"].isna().any():
+        raise InputError(
+            "the dataset names no patients, and so no split of it can be checked for leakage; say "
+            "`patient: image` in its `columns` if every image is its own patient"
+        )
+
+
 def split_at_random(index: pd.DataFrame, protocol: RandomSplit) -> "pd.Series[str]":
     """Return the part of each image: whole patients drawn at random, or single images (LEAKY).
 
@@ -140,14 +149,9 @@ def split_by_lists(index: pd.DataFrame, protocol: ListSplit) -> "pd.Series[str]"
 def check_parts(index: pd.DataFrame, parts: "pd.Series[str]", *, leaky: bool) -> int:
     """Return how many patients are in more than one part.
 
-    Raises `InputError` when there is one (the `leaky` control excepted), when a part is empty,
-    when there is but one image to train on, or when the dataset names no patients.
+    Raises `InputError` when there is one (the `leaky` control excepted), when a part is empty, or
+    when there is but one image to train on.
     """
-    if index["patient"].isna().any():
-        raise InputError(
-            "the dataset names no patients, and so no split of it can be checked for leakage; say "
-            "`patient: image` in its `columns` if every image is its own patient"
-        )
     for part in PARTS:
         if not (parts == part).any():
             raise InputError(

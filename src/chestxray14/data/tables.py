@@ -19,11 +19,14 @@ BRACKETS = " []'\""
 
 log = logging.getLogger("prepare")
 
+_PART = " part"
+"""A name that no column of a file has: theirs are stripped of blanks."""
+
 Cells = pd.DataFrame
 """Text by column; the index says where a row stands, as `labels.csv row 2`."""
 
 
-def read_table(contents: Mapping[str, bytes], reading: Reading) -> pd.DataFrame:
+def translate_table(contents: Mapping[str, bytes], reading: Reading) -> pd.DataFrame:
     """Return one row an image from a table in files of these names, as `labels.read_labels` does.
 
     `patient` is text, empty where no column names it; what else the table does not say is NaN. A
@@ -60,8 +63,8 @@ def read_table(contents: Mapping[str, bytes], reading: Reading) -> pd.DataFrame:
         if reading.labels
         else _translate(cells, reading)
     )
-    if "part" in cells:
-        table["part"] = cells["part"]
+    if _PART in cells:
+        table["part"] = cells[_PART]
     return pd.concat([table, labels], axis=1).reset_index(drop=True)
 
 
@@ -77,7 +80,7 @@ def _join_parts(contents: Mapping[str, bytes], reading: Reading) -> Cells:
                     f"{files[part]} has other columns than {next(iter(files.values()))}: "
                     f"{name_some(sorted(set(table.columns) ^ set(first.columns)))}"
                 )
-        tables = {part: table.assign(part=part) for part, table in tables.items()}
+        tables = {part: table.assign(**{_PART: part}) for part, table in tables.items()}
     cells = pd.concat(tables.values())
     if reading.join is None:
         return cells

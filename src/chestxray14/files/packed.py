@@ -39,6 +39,25 @@ def as_ids(patients: "pd.Series[Any]") -> "pd.Series[Any]":
     return patients.astype("int64") if whole.all() else patients
 
 
+def find_same_images(first: Path, second: Path) -> list[str]:
+    """Return the images of the packed dataset in the folder `second` that the first has too.
+
+    Their packed pixels are the same, so both must be packed at one size. Of a hundred thousand
+    images some share a CRC-32 by chance, so the pixels themselves are compared.
+    """
+    mine, theirs = (
+        read_index(each / "index.csv")[["image", "row", "crc32"]] for each in (first, second)
+    )
+    images = [open_images(each / "images.npy") for each in (first, second)]
+    alike = theirs.merge(mine, on="crc32", suffixes=("", "_mine"))
+    same = [
+        image
+        for image, row, other in zip(alike["image"], alike["row"], alike["row_mine"], strict=True)
+        if np.array_equal(images[1][row], images[0][other])
+    ]
+    return list(dict.fromkeys(same))
+
+
 def open_images(path: Path) -> NDArray[np.uint8]:
     """Return the packed images, an (N, P, P) uint8 array mapped from disk, read-only."""
     try:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from chestxray14.base.params import Record
+from chestxray14.base.params import Name, Record
 
 
 class Compute(Record):
@@ -16,6 +16,13 @@ class Compute(Record):
     processes: Annotated[int, Field(ge=1, le=1024)]
     sync_batch_norm: bool
     deterministic: bool
+
+
+class ExternalSet(Record):
+    """Another dataset, and the trained recipes that are tested on it."""
+
+    dataset: Name
+    recipes: Annotated[list[Name], Field(min_length=1)]
 
 
 MapMethod = Literal["auto", "cam", "grad_cam", "grad_cam_plus_plus"]

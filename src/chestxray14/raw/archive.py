@@ -72,10 +72,11 @@ class Archive:
 
     def read_table(self, name: str) -> bytes:
         """Return the bytes of a table: a file of this path, or else one of this archive."""
-        path, inside = Path(name), self.call([name])
-        if not path.is_file() and name not in inside:
+        if (path := Path(name)).is_file():
+            return path.read_bytes()
+        if name not in (named := self.call([name])):
             raise InputError(f"the table {name} is neither here nor in {self.path}")
-        return path.read_bytes() if path.is_file() else inside.read(name)
+        return named.read(name)
 
     def call(self, names: Iterable[str]) -> "Archive":
         """Return this archive with its files called as a table calls them, those of others as here.

@@ -14,7 +14,7 @@ from chestxray14.report.by_finding import tabulate_leader, tabulate_side_by_side
 from chestxray14.report.published import FAMILIES, Family, PublishedDecisions, System
 from chestxray14.report.published_localization import PublishedTable
 from chestxray14.report.ranking import tabulate_ranking
-from chestxray14.report.results import Floor, Run, mean_auroc
+from chestxray14.report.results import Floor, Run, Transfer, mean_auroc
 from chestxray14.report.sources import REFERENCES, why_finding_apart
 from chestxray14.report.tables import Table
 
@@ -72,7 +72,8 @@ class Comparison:
 
     `groups` stand in the order of the runs, those that leak last. `floors` are the metadata
     baselines by split, `decisions` what sources say of their decisions and `localization` of the
-    boxes they find, by title; `skipped` are the recipes that did not run, with the reason.
+    boxes they find, by title; `skipped` are the recipes that did not run, with the reason, and
+    `transfers` the runs on other datasets.
     """
 
     prepared: Prepared
@@ -86,6 +87,7 @@ class Comparison:
     decisions: Mapping[str, PublishedDecisions]
     localization: Mapping[str, PublishedTable]
     skipped: Mapping[str, str] = field(default_factory=dict)
+    transfers: tuple[Transfer, ...] = ()
 
     @property
     def honest(self) -> tuple[Group, ...]:
@@ -102,6 +104,7 @@ def compare(
     decisions: Mapping[str, PublishedDecisions],
     localization: Mapping[str, PublishedTable],
     skipped: Mapping[str, str] | None = None,
+    transfers: Sequence[Transfer] = (),
 ) -> Comparison:
     """Return the runs beside the published systems.
 
@@ -135,6 +138,7 @@ def compare(
         decisions=decisions,
         localization=localization,
         skipped=skipped or {},
+        transfers=tuple(transfers),
     )
 
 

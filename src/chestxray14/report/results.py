@@ -13,6 +13,7 @@ from chestxray14.files.metrics import Count, Share, SplitFacts, Trained
 from chestxray14.localization.record import Localization
 from chestxray14.model.recipe import NAME_OR_FILE, WeightsFile, WholeRecipe, name_weights
 from chestxray14.scoring.evaluation import Estimate, Evaluation
+from chestxray14.scoring.transfer import Drift
 
 LABEL_VERSIONS = {
     "original": "the original labels of 2017",
@@ -157,6 +158,20 @@ class Run:
     def draw_mean(self, findings: Sequence[str]) -> NDArray[np.float64]:
         """Return the mean AUROC over some of the scored findings in each draw."""
         return _draw_mean(self.draws, scored=self.scored, findings=findings)
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """One run on all images of another dataset, which params.yaml calls `name`.
+
+    `draws` are as of `Run`, of the patients there, and `drift` is that of its probabilities.
+    """
+
+    name: str
+    run: Run
+    evaluation: Evaluation
+    draws: NDArray[np.float64]
+    drift: Drift
 
 
 def mean_auroc(auroc: Mapping[str, float], findings: Sequence[str]) -> float:
