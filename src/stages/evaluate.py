@@ -67,8 +67,6 @@ def _evaluate(name: str, params: Evaluate) -> None:
             f"params.yaml: neither recipes nor external has {name!r}; found {sorted(blocks)}"
         )
     protocol = load_block(f"{blocks[name]}.{name}.split", str)
-    dataset = load_block("dataset", str)
-    index = read_index(Path(f"data/packed/{dataset}/index.csv"))
     folder = Path(f"predictions/{name}")
     if reason := read_skipped(folder / "views.json"):
         written = (f"metrics/{name}/test.json", f"evaluations/{name}/detail.json")
@@ -77,6 +75,8 @@ def _evaluate(name: str, params: Evaluate) -> None:
         log.warning("%s is skipped: %s", name, reason)
         return
     split = read_record(Path(f"metrics/split/{protocol}.json"), SplitFacts, by="split")
+    dataset = load_block("dataset", str)
+    index = read_index(Path(f"data/packed/{dataset}/index.csv"))
     # A network that was trained elsewhere has not seen the training part.
     trained_here = blocks[name] == "recipes"
     parts = ("train", "val", "test") if trained_here else ("val", "test")
