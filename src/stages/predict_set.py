@@ -91,7 +91,7 @@ def _predict(
         network,
         part,
         lambda images: view(images, recipe, views),
-        batch=recipe.batch,
+        batch=compute.cut(recipe.batch),
         device=device,
         precision=choose_precision(compute, device),
         what=f"predict {output.name}",

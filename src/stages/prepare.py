@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from chestxray14.base.errors import InputError
+from chestxray14.base.errors import InputError, name_some
 from chestxray14.base.params import load_block
 from chestxray14.base.progress import track
 from chestxray14.base.stage import choose_dataset, count_processors, run
@@ -27,7 +27,6 @@ from chestxray14.data.splits import OWN as OWN_LIST
 from chestxray14.data.splits import measure_prevalence
 from chestxray14.data.tables import translate_table
 from chestxray14.files.metrics import Manifest
-from chestxray14.files.names import is_image
 from chestxray14.files.outputs import write_json, write_text
 from chestxray14.files.packed import INDEX_COLUMNS, list_findings
 from chestxray14.files.records import read_record
@@ -36,9 +35,10 @@ from chestxray14.raw.manifest import describe_dataset, open_dataset, read_tables
 from chestxray14.raw.params import DATASET, AnyDataset, Phantom, Table
 from chestxray14.raw.place import RAW_VARIABLE, locate
 from chestxray14.raw.reading import OWN
+from chestxray14.raw.tables import Tables
 
-LISTS = {"train_val": "train_val_list.txt", "test": "test_list.txt"}
-BOXES = "BBox_List_2017.csv"
+FLAT_NAMES = 20
+"""How many flat images metrics/prepare.json names."""
 
 log = logging.getLogger("prepare")
 
@@ -48,28 +48,34 @@ def main() -> None:
     source, active = choose_dataset(doc=__doc__)
     dataset = load_block(f"datasets.{source}", DATASET)
     folder = Path(f"data/packed/{source}")
-    archive = _open_verified(source, dataset)
-    members = sum(map(is_image, archive.members))
+    archive, tables = _open_verified(source, dataset)
+    found = len(archive.images)
     if isinstance(dataset, Table):
-        labels = translate_table(read_tables(archive, dataset), dataset)
-        archive = archive.call([*labels["image"], *LISTS.values(), BOXES])
+        labels, listing = translate_table(read_tables(archive, dataset), dataset), "the table"
+        archive = archive.call(labels["image"])
     else:
-        labels = read_labels(archive.read(dataset.labels), name=dataset.labels)
+        listing = dataset.labels
+        labels = read_labels(archive.read(listing), name=listing)
     lists = {
         part: read_list(archive.read(name), name=name)
-        for part, name in LISTS.items()
-        if name in archive
+        for part, name in (("train_val", tables.train_val), ("test", tables.test))
+        if name
     }
     boxes = (
-        read_boxes(archive.read(BOXES), name=BOXES)
-        if BOXES in archive
+        read_boxes(archive.read(tables.boxes), name=tables.boxes)
+        if tables.boxes
         else pd.DataFrame(columns=BOX_COLUMNS)
     )
     # What is absent is known before hours of decoding.
     absent = [(name, f"not in {archive.path}") for name in labels["image"] if name not in archive]
+    if len(absent) == len(labels):
+        raise InputError(
+            f"{archive.path} holds none of the {len(labels):,} images that {listing} lists, "
+            f"such as {absent[0][0]}; found {archive.describe_content()}"
+        )
     _check_rejected(absent, of=len(labels), most=dataset.max_rejected)
-    if unlabelled := members - (len(labels) - len(absent)):
-        log.info("%s images without a row in the labels are passed over", f"{unlabelled:,}")
+    if unlabelled := found - (len(labels) - len(absent)):
+        log.info("%s images without a row in %s are passed over", unlabelled, listing)
 
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / "images.partial"
@@ -78,7 +84,7 @@ def main() -> None:
             archive, labels, path=partial, px=dataset.packed_px, workers=count_processors()
         )
         packed = list(track(packing, what="prepare", unit="images", total=len(labels)))
-        rejected = [(name, reason) for name, _, reason in packed if reason]
+        rejected = [(each.name, each.reason) for each in packed if each.reason]
         for name, reason in rejected[:10]:
             log.warning("left out: %s (%s)", name, reason)
         _check_rejected(rejected, of=len(labels), most=dataset.max_rejected)
@@ -92,8 +98,11 @@ def main() -> None:
         for part, rows in labels.groupby("part", sort=False):
             lists[f"{OWN_LIST}{part}"] = rows["image"].tolist()
         labels = labels.drop(columns="part")
-    reasons = [reason for _, _, reason in packed]
-    table = labels.assign(row=range(len(labels)), crc32=[c for _, c, _ in packed], reason=reasons)
+    table = labels.assign(
+        row=range(len(labels)),
+        crc32=[each.crc32 for each in packed],
+        reason=[each.reason for each in packed],
+    )
     index = table.loc[table["reason"] == "", [*INDEX_COLUMNS, *list_findings(labels)]]
     left_out = table.loc[table["reason"] != "", ["image", "patient", "reason"]]
     listed = pd.DataFrame(
@@ -103,29 +112,29 @@ def main() -> None:
     tables = {"index": index, "rejected": left_out, "lists": listed, "boxes": boxes}
     for name, rows in tables.items():
         write_text(folder / f"{name}.csv", rows.to_csv(index=False, lineterminator="\n"))
+    flat = [each.name for each in packed if each.flat]
+    if flat:
+        log.warning("flat, and kept: %s", name_some(flat, most=10))
     write_json(
         Path("metrics/prepare.json" if active else f"metrics/prepare/{source}.json"),
-        _describe(source, dataset, labels=labels, index=index),
+        _describe(source, dataset, labels=labels, index=index, flat=flat),
     )
     log.info("%s: %s images packed, %s rejected", folder, f"{len(index):,}", len(left_out))
 
 
-def _open_verified(name: str, dataset: AnyDataset) -> Archive:
-    """Return the raw data, sure that it is what the manifest describes."""
+def _open_verified(name: str, dataset: AnyDataset) -> tuple[Archive, Tables]:
+    """Return the raw data and its tables, sure that they are what the manifest describes."""
     path = locate(name, dataset)
     manifest = read_record(Path(f"data/raw/{name}.json"), Manifest, by="download")
     if not path.exists():
         raise InputError(
-            f"{path} is not here, though its manifest is: run `python src/stages/download.py`, "
-            f"or set {RAW_VARIABLE} to the folder that holds {name}/"
+            f"{path} is not here, though its manifest is: put it back, remove data/raw/{name}.json "
+            f"to have it brought again, or set {RAW_VARIABLE} to the folder that holds {name}/"
         )
-    archive = open_dataset(path, dataset)
-    if describe_dataset(archive, dataset) != manifest.model_dump(exclude_unset=True):
-        raise InputError(
-            f"{path} is not what data/raw/{name}.json describes: run "
-            "`dvc repro --force --single-item download`"
-        )
-    return archive
+    archive, tables = open_dataset(path, dataset)
+    if describe_dataset(archive, tables, dataset) != manifest.model_dump(exclude_unset=True):
+        raise InputError(f"{path} is not what data/raw/{name}.json describes: run `dvc repro`")
+    return archive, tables
 
 
 def _check_rejected(rejected: list[tuple[str, str]], *, of: int, most: float) -> None:
@@ -142,7 +151,12 @@ def _check_rejected(rejected: list[tuple[str, str]], *, of: int, most: float) ->
 
 
 def _describe(
-    name: str, dataset: AnyDataset, *, labels: pd.DataFrame, index: pd.DataFrame
+    name: str,
+    dataset: AnyDataset,
+    *,
+    labels: pd.DataFrame,
+    index: pd.DataFrame,
+    flat: list[str],
 ) -> dict[str, object]:
     match dataset:
         case Phantom():
@@ -163,6 +177,8 @@ def _describe(
         "images": len(index),
         "patients": int(index["patient"].nunique()),
         "rejected": len(labels) - len(index),
+        "flat": len(flat),
+        "flat_images": flat[:FLAT_NAMES],
         "packed_px": dataset.packed_px,
         "prevalence": measure_prevalence(index),
     }

@@ -7,6 +7,8 @@ import pytest
 
 from chestxray14.base.errors import InputError
 from chestxray14.raw.archive import open_archive
+from chestxray14.raw.manifest import read_tables
+from chestxray14.raw.params import Table
 
 
 @pytest.fixture(params=["folder", "zip"])
@@ -42,8 +44,10 @@ def test_a_name_that_two_files_have_is_refused_where_it_is_asked_for(images: Pat
 
 def test_a_table_lies_beside_the_images_or_anywhere(images: Path, tmp_path: Path) -> None:
     archive = open_archive(images, by_path=True)
-    assert archive.read_table("train.csv") == b"train.csv"
-    (tmp_path / "own.csv").write_text("own")
-    assert archive.read_table(str(tmp_path / "own.csv")) == b"own"
-    with pytest.raises(InputError, match=r"the table other\.csv is neither here nor in"):
-        archive.read_table("other.csv")
+    own = str(tmp_path / "own.csv")
+    Path(own).write_text("own")
+    for name, content in (("train.csv", b"train.csv"), (own, b"own")):
+        table = Table.model_construct(table=name, join=None)
+        assert read_tables(archive, table) == {name: content}
+    with pytest.raises(InputError, match=r"other\.csv is not in"):
+        read_tables(archive, Table.model_construct(table="other.csv", join=None))

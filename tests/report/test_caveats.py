@@ -120,3 +120,18 @@ def test_what_an_interval_covers_and_what_was_chosen_where_is_said() -> None:
         "Our epoch, our thresholds and our calibration are chosen on the validation part" in text
     )
     assert "Which recipe leads is decided on the test part" in text
+
+
+def test_flat_images_are_named_where_there_are_any() -> None:
+    comparison = make_comparison()
+    assert not [point for point in list_caveats(comparison) if point.startswith("Flat")]
+    names = [f"0000000{i}_000.png" for i in range(7)]
+    for flat in (1, 5, 7):
+        prepared = comparison.prepared.model_copy(
+            update={"flat": flat, "flat_images": names[:flat]}
+        )
+        points = list_caveats(dataclasses.replace(comparison, prepared=prepared))
+        [point] = [point for point in points if point.startswith("Flat images. ")]
+        assert f", {flat} show next to nothing" in point
+        assert [name for name in names if name in point] == names[: min(flat, 5)]
+        assert ("and others" in point) == (flat > 5)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from fake_run import RECIPE, RECIPES, STEP, make_run
 from pydantic import TypeAdapter
@@ -83,6 +85,18 @@ def test_the_training_tables_say_how_each_epoch_was_chosen_and_leave_out_what_wa
     assert [cell.text for cell in untrained.cells[1:]] == [
         *("random", "nothing", "64 px", "ten crops", "plain", "–", "–")
     ]
+
+
+def test_batches_in_pieces_and_skipped_steps_are_said() -> None:
+    run = make_run("t4", recipe=RECIPES["best"])
+    assert run.training
+    changes = {"device": "cuda", "precision": "fp16", "images_at_once": 8, "skipped_steps": 3}
+    trained = run.training.trained.model_copy(update=changes)
+    run = replace(run, training=replace(run.training, trained=trained))
+    _, outcomes = tabulate_training([run])
+    told = outcomes.rows[0].cells[-1].text
+    assert "3 steps skipped" in told
+    assert "batch normalisation by pieces of 8 images" in told
 
 
 def test_limits_are_listed_once_for_the_recipes_that_they_changed_alike() -> None:

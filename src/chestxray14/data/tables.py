@@ -9,6 +9,7 @@ import pandas as pd
 from chestxray14.base.errors import InputError, name_some
 from chestxray14.data.labels import parse_ages
 from chestxray14.files.cells import read_cells
+from chestxray14.files.names import spell
 from chestxray14.raw.reading import Columns, Names, Reading, Within
 
 SEXES = {"F": "F", "FEMALE": "F", "M": "M", "MALE": "M"}
@@ -43,7 +44,7 @@ def translate_table(contents: Mapping[str, bytes], reading: Reading) -> pd.DataF
         cells = cells[cells[column].isin(kept)]
     if cells.empty:
         raise InputError(f"{', '.join(reading.parts.values())}: no row is left to read")
-    image = cells[columns.image]
+    image = cells[columns.image].map(spell)
     _refuse_first(image == "", what="no image")
     _refuse_first(image.duplicated(), what="an image that an earlier row names")
     table = pd.DataFrame(
@@ -168,7 +169,7 @@ def _patients(cells: Cells, columns: Columns) -> "pd.Series[str]":
             _refuse_first(found == "", what=f"no patient like {pattern} in {column}")
             return found
         case "image":
-            return cells[columns.image]
+            return cells[columns.image].map(spell)
         case column:
             return _text(cells, column)
 

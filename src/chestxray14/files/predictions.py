@@ -11,8 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from chestxray14.base.errors import InputError, name_some
-from chestxray14.base.findings import NO_FINDING
+from chestxray14.base.findings import NO_FINDING, spell_finding
 from chestxray14.files.cells import read_cells
+from chestxray14.files.names import spell
 from chestxray14.files.outputs import write_text
 from chestxray14.files.packed import list_findings
 
@@ -106,18 +107,17 @@ def read_predictions(path: Path, *, findings: Sequence[str]) -> tuple[pd.DataFra
             "decimal sign a point"
         )
     table = read_cells(content, name=str(path))
-    names = [
-        bare if (bare := column.removeprefix("prob_")) in findings else column
-        for column in table.columns
-    ]
+    names = [_spell_column(column, findings) for column in table.columns]
     _refuse_twins(list(table.columns), findings=findings, path=path)
+    if twice := [name for i, name in enumerate(names) if name in findings and name in names[:i]]:
+        raise InputError(f"{path} has two columns for {twice[0]}; expected one")
     table.columns = pd.Index(names)
     if IMAGE_COLUMN not in table:
         raise InputError(f"{path} lacks the column {IMAGE_COLUMN!r}; found {names}")
     found = [finding for finding in findings if finding in names]
     if not found:
         raise InputError(f"{path} has no column named after a finding such as {findings[0]}")
-    images = table[IMAGE_COLUMN]
+    images = table[IMAGE_COLUMN].map(spell)
     for bad, what in ((images == "", "no image name"), (images.duplicated(), "a repeated image")):
         if bad.any():
             raise InputError(f"{path} row {int(np.argmax(bad)) + 2}: {what}")
@@ -139,11 +139,19 @@ def _refuse_twins(columns: Sequence[str], *, findings: Sequence[str], path: Path
     for finding in findings:
         others = {*findings} - {finding}
         named = [c for c in columns if c not in others and _is_named_after(c, finding)]
-        if finding in named and len(named) > 1:
+        bare = any(finding in (column, spell_finding(column)) for column in named)
+        if bare and len(named) > 1:
             raise InputError(
                 f"{path} has two columns for {finding}: {' and '.join(map(repr, named[:2]))}; "
                 "expected its probabilities alone"
             )
+
+
+def _spell_column(column: str, findings: Sequence[str]) -> str:
+    """Return the finding, or No Finding, that a column is of, itself where it is of none."""
+    bare = column.removeprefix("prob_")
+    known = (*findings, NO_FINDING)
+    return next((name for name in (bare, spell_finding(bare)) if name in known), column)
 
 
 def _is_named_after(column: str, finding: str) -> bool:

@@ -5,23 +5,36 @@ from pathlib import Path
 
 from chestxray14.raw.archive import Archive, open_archive
 from chestxray14.raw.params import AnyDataset, Table
+from chestxray14.raw.place import locate_record, locate_table
+from chestxray14.raw.tables import Tables, find_tables
 
 
-def open_dataset(path: Path, dataset: AnyDataset) -> Archive:
-    """Return the raw dataset at `path`, its files known by basename, those of a table's by path."""
-    return open_archive(path, by_path=isinstance(dataset, Table))
+def open_dataset(path: Path, dataset: AnyDataset) -> tuple[Archive, Tables]:
+    """Return the raw dataset at `path` and which of its files are NIH's tables.
+
+    Its files are known by basename, beside anybody's table by path. Raises `InputError` as
+    `find_tables` does.
+    """
+    own = isinstance(dataset, Table)
+    archive = open_archive(path, by_path=own, record=locate_record(path))
+    return archive, find_tables(archive, labels=None if own else dataset.labels)
 
 
 def read_tables(archive: Archive, dataset: Table) -> dict[str, bytes]:
-    """Return the files of a dataset's table by name."""
-    return {name: archive.read_table(name) for name in dataset.files}
+    """Return the files of a dataset's table by name: each at its path, or else among the images."""
+    contents = {}
+    for name in dataset.files:
+        path = locate_table(name)
+        contents[name] = path.read_bytes() if path.is_file() else archive.call([name]).read(name)
+    return contents
 
 
-def describe_dataset(archive: Archive, dataset: AnyDataset) -> dict[str, object]:
+def describe_dataset(archive: Archive, tables: Tables, dataset: AnyDataset) -> dict[str, object]:
     """Return what identifies a dataset and how its labels are read, the same on every machine."""
-    described = {"source": dataset.source, "labels": dataset.reading, **archive.describe()}
+    described = archive.describe(tables=tables.names)
+    described = {"source": dataset.source, "labels": dataset.reading, **described}
     if isinstance(dataset, Table):
-        described["tables"] = {
+        described["hashes"] = {
             name: hashlib.sha256(content).hexdigest()
             for name, content in read_tables(archive, dataset).items()
         }

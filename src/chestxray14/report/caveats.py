@@ -1,5 +1,7 @@
 """What to know before two numbers are compared, and whom to cite for them."""
 
+from chestxray14.data.images import FEWEST_GREYS
+from chestxray14.files.metrics import Prepared
 from chestxray14.report.comparison import Comparison
 from chestxray14.report.published import MICRO, WHOLE_NIH
 from chestxray14.report.results import LABEL_VERSIONS, name_runs
@@ -52,6 +54,7 @@ def list_caveats(comparison: Comparison) -> tuple[str, ...]:
             "Neither may be set against the other."
         ),
     ]
+    points += _flat_caveats(comparison.prepared)
     systems = {system.source: system for system in comparison.systems}
     points += [
         f"Averages of one model. {system.title} reports {auroc_text(system.mean)} macro and "
@@ -89,6 +92,20 @@ def _dataset_caveats(comparison: Comparison) -> list[str]:
         if test.unknown
     ]
     return points
+
+
+def _flat_caveats(prepared: Prepared) -> list[str]:
+    """Return which images show next to nothing, where some do."""
+    if not prepared.flat:
+        return []
+    shown = prepared.flat_images[:5]
+    others = " and others" if prepared.flat > len(shown) else ""
+    told = (
+        f"Flat images. Of {prepared.images:,} images, {prepared.flat:,} show next to nothing: 98 % "
+        f"of each lie within {FEWEST_GREYS} of 256 greys ({', '.join(shown)}{others}). They are "
+        "scored with the rest, since official lists hold such images."
+    )
+    return [told]
 
 
 def _training_caveats(comparison: Comparison) -> list[str]:

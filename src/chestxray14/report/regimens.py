@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from decimal import Decimal
 
+from chestxray14.files.metrics import Trained
 from chestxray14.model.recipe import (
     SGD,
     ConstantSchedule,
@@ -67,13 +68,23 @@ def tabulate_training(runs: Sequence[Run]) -> tuple[Table, Table]:
                 NONE if idle else f"{trained.epochs_run} of {trained.epochs}",
                 *(f"{trained.val_loss:.4f}", auroc_text(trained.val_auroc)),
                 f"{trained.train_images:,}",
-                f"{trained.device}, {trained.precision}, {trained.threads} threads",
+                _describe_device(trained),
             )
         )
     return (
         text_table("What was trained", REGIMEN, regimens),
         text_table("What was kept", OUTCOME, outcomes, numeric=(1, 3, 4, 5, 6)),
     )
+
+
+def _describe_device(trained: Trained) -> str:
+    """Return where a recipe was trained, and what there differs from whole batches in fp32."""
+    words = [trained.device, trained.precision, f"{trained.threads} threads"]
+    if trained.skipped_steps:
+        words.append(f"{trained.skipped_steps} steps skipped")
+    if trained.images_at_once:
+        words.append(f"batch normalisation by pieces of {trained.images_at_once} images")
+    return ", ".join(words)
 
 
 def describe_optimizer(recipe: Recipe) -> str:
