@@ -14,7 +14,7 @@ from chestxray14.raw.params import Table
 @pytest.fixture(params=["folder", "zip"])
 def images(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """Make a folder or a zip in which two patients have files of one name."""
-    names = ("p1/study/view1.png", "p2/study/view1.png", "p2/4f33.jpg", "train.csv")
+    names = ("p1/study/view1.png", "p2/study/view1.png", "p2/4f33.dicom", "train.csv")
     folder = tmp_path / "Small"
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -31,9 +31,10 @@ def test_a_table_may_give_the_path_the_name_or_the_name_without_its_ending(image
     names = ["p1/study/view1.png", f"{images.name}/p2/study/view1.png", "4f33"]
     archive = open_archive(images, by_path=True).call([*names, "absent.png"])
     assert [archive.read(name).decode() for name in names] == [
-        *("p1/study/view1.png", "p2/study/view1.png", "p2/4f33.jpg")
+        *("p1/study/view1.png", "p2/study/view1.png", "p2/4f33.dicom")
     ]
     assert "absent.png" not in archive
+    assert len(archive.images) == 3
 
 
 def test_a_name_that_two_files_have_is_refused_where_it_is_asked_for(images: Path) -> None:

@@ -17,8 +17,8 @@ from chestxray14.base.notices import NOTICE
 from chestxray14.base.params import Views
 from chestxray14.data.images import pack
 from chestxray14.files.heatmaps import lay_out
-from chestxray14.files.names import is_image
-from chestxray14.inference.radiographs import ends_as_dicom, read_radiograph
+from chestxray14.files.names import ends_as_dicom, is_image
+from chestxray14.inference.radiographs import read_radiograph
 from chestxray14.model.batches import Part
 from chestxray14.model.maps import choose_method, choose_stride, describe_maps, draw_maps
 from chestxray14.model.predicting import predict
@@ -212,7 +212,7 @@ def caption(answer: Answer, *, recipe: str, drawn: bool) -> tuple[str, str]:
 def name_pictures(files: Sequence[Path]) -> list[str]:
     """Return a name for each file: its own without ending, numbered where several share it."""
     # A DICOM file may be called 1.2.840.113619, which has no ending.
-    known = [is_image(file.name) or ends_as_dicom(file) for file in files]
+    known = [is_image(file.name) or ends_as_dicom(file.name) for file in files]
     own = [file.stem if ends else file.name for file, ends in zip(files, known, strict=True)]
     return _number(name[:_LONGEST_NAME] for name in own)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from chestxray14.base.errors import InputError, name_some
-from chestxray14.files.names import is_image, list_files, spell
+from chestxray14.files.names import ends_as_dicom, is_image, list_files, spell
 from chestxray14.raw.checksums import sum_files
 from chestxray14.raw.kinds import describe_content, name_kind
 
@@ -128,12 +128,12 @@ class Archive:
     @property
     def images(self) -> list[str]:
         """The names of the radiographs."""
-        return [name for name in self.members if is_image(name)]
+        return [name for name in self.members if not _is_table(name)]
 
     @property
     def tables(self) -> list[str]:
         """The names of the other files, CSV and text."""
-        return [name for name in self.members if not is_image(name)]
+        return [name for name in self.members if _is_table(name)]
 
     def describe(self, *, tables: Collection[str]) -> dict[str, object]:
         """Return what identifies images and `tables`, the same on every machine and at every path.
@@ -170,12 +170,12 @@ def open_archive(path: Path, *, by_path: bool = False, record: Path | None = Non
     """Return the zip or folder at `path`, its files known by basename, or by their path inside.
 
     A basename that occurs twice with equal content counts once (Kaggle's `sample` holds its tree
-    twice). Hidden files are passed over. `record` spares reading all of a folder another time, see
+    twice). Hidden files are passed over; DICOM files are known by path alone. `record` spares reading all of a folder another time, see
     `raw.checksums`. Raises `InputError` for a missing path, a broken zip, or two different images
     of one name.
     """
     if path.is_dir():
-        opened, found = None, _in_folder(path, record=record)
+        opened, found = None, _in_folder(path, record=record, dicom=by_path)
     elif path.is_file():
         opened = _open_zip(path)
         found = _in_zip(opened)
@@ -191,7 +191,7 @@ def open_archive(path: Path, *, by_path: bool = False, record: Path | None = Non
         inside = PurePosixPath(member.path.replace("\\", "/"))  # as some Windows tools write it
         if _is_hidden(inside):
             continue
-        if not _belongs(inside.name):
+        if not _belongs(inside.name, dicom=by_path):
             others.append(member.path)
             continue
         name = spell(str(inside) if by_path else inside.name)
@@ -231,9 +231,9 @@ def _in_zip(archive: zipfile.ZipFile) -> Iterator[Member]:
             yield Member(path=info.filename, size=info.file_size, crc=info.CRC)
 
 
-def _in_folder(path: Path, *, record: Path | None) -> Iterator[Member]:
+def _in_folder(path: Path, *, record: Path | None, dicom: bool) -> Iterator[Member]:
     files = {file.relative_to(path).as_posix(): file for file in list_files(path)}
-    ours = {inside: file for inside, file in files.items() if _belongs(file.name)}
+    ours = {inside: file for inside, file in files.items() if _belongs(file.name, dicom=dicom)}
     sums = sum_files(ours, record=record)
     for inside, file in files.items():
         yield Member(path=inside, size=file.stat().st_size, crc=sums.get(inside))
@@ -243,6 +243,10 @@ def _is_hidden(inside: PurePosixPath) -> bool:
     return any(part.startswith(".") and part != ".." for part in inside.parts)
 
 
-def _belongs(name: str) -> bool:
+def _belongs(name: str, *, dicom: bool) -> bool:
     # NIH's own download leaves tar files of many GB and PDFs beside the images.
-    return is_image(name) or name.lower().endswith((".csv", ".txt"))
+    return is_image(name) or _is_table(name) or (dicom and ends_as_dicom(name))
+
+
+def _is_table(name: str) -> bool:
+    return name.lower().endswith((".csv", ".txt"))
