@@ -109,8 +109,8 @@ def main() -> None:
         [(image, part) for part, images in lists.items() for image in images],
         columns=["image", "list"],
     )
-    tables = {"index": index, "rejected": left_out, "lists": listed, "boxes": boxes}
-    for name, rows in tables.items():
+    written = {"index": index, "rejected": left_out, "lists": listed, "boxes": boxes}
+    for name, rows in written.items():
         write_text(folder / f"{name}.csv", rows.to_csv(index=False, lineterminator="\n"))
     flat = [each.name for each in packed if each.flat]
     if flat:

@@ -174,7 +174,7 @@ def check_parts(index: pd.DataFrame, parts: "pd.Series[str]", *, leaky: bool) ->
 def measure_prevalence(index: pd.DataFrame) -> dict[str, float]:
     """Return the share of the images that show each finding, of those of which it is known."""
     shares = index[list(list_findings(index))].mean().fillna(0)
-    return {finding: round(float(share), 6) for finding, share in shares.items()}
+    return {str(finding): round(float(share), 6) for finding, share in shares.items()}
 
 
 def describe_split(index: pd.DataFrame, parts: "pd.Series[str]", *, kind: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -119,11 +120,11 @@ def _translate(cells: Cells, reading: Reading) -> pd.DataFrame:
     }
     labels = {}
     for finding, column in reading.findings.items():
-        known = cells[column].isin(values.keys())
-        if not known.all():
+        strange = cells.loc[~cells[column].isin(values.keys()), column]
+        if len(strange):
             raise InputError(
-                f"{known.idxmin()}, {column}: found {cells[column][known.idxmin()]!r}, expected "
-                f"one of the `values`: {', '.join(map(repr, values))}"
+                f"{strange.index[0]}, {column}: found {strange.iloc[0]!r}, expected one of the "
+                f"`values`: {', '.join(map(repr, values))}"
             )
         labels[finding] = _shorten(cells[column].map(values))
     return pd.DataFrame(labels, index=cells.index)
@@ -157,7 +158,7 @@ def _split_names(cells: Cells, names: Names, findings: Mapping[str, str]) -> pd.
     )
 
 
-def _shorten(labels: "pd.Series[float]") -> "pd.Series[float]":
+def _shorten(labels: "pd.Series[float]") -> "pd.Series[Any]":
     """Return labels as bytes where all of them are known."""
     return labels if labels.hasnans else labels.astype(np.uint8)
 

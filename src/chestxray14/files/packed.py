@@ -17,7 +17,7 @@ INDEX_COLUMNS = ("image", "row", "crc32", "patient", "follow_up", "age", "sex", 
 
 def list_findings(table: pd.DataFrame) -> tuple[str, ...]:
     """Return the findings of an index, or of labels, in their order: the columns of their own."""
-    return tuple(name for name in table if name not in (*INDEX_COLUMNS, NO_FINDING))
+    return tuple(name for name in map(str, table) if name not in (*INDEX_COLUMNS, NO_FINDING))
 
 
 def read_index(path: Path) -> pd.DataFrame:

@@ -182,8 +182,8 @@ def match(probabilities: pd.DataFrame, known: pd.DataFrame, *, path: Path) -> Pr
     if len(predicted) == len(labelled):
         # Where nothing is found but something is not known, it is not known.
         present = (known[predicted] == 1).any(axis=1)
-        unknown = known[predicted].isna().any(axis=1) & ~present
+        hidden = known[predicted].isna().any(axis=1) & ~present
         absent = (~present).astype(np.uint8)
-        known = known.assign(**{NO_FINDING: absent.mask(unknown) if unknown.any() else absent})
+        known = known.assign(**{NO_FINDING: absent.mask(hidden) if hidden.any() else absent})
         probabilities = probabilities.assign(**{NO_FINDING: 1 - probabilities.max(axis=1)})
     return Predicted(known, probabilities)

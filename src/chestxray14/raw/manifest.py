@@ -15,9 +15,10 @@ def open_dataset(path: Path, dataset: AnyDataset) -> tuple[Archive, Tables]:
     Its files are known by basename, beside anybody's table by path. Raises `InputError` as
     `find_tables` does.
     """
-    own = isinstance(dataset, Table)
-    archive = open_archive(path, by_path=own, record=locate_record(path))
-    return archive, find_tables(archive, labels=None if own else dataset.labels)
+    by_path = isinstance(dataset, Table)
+    archive = open_archive(path, by_path=by_path, record=locate_record(path))
+    labels = None if isinstance(dataset, Table) else dataset.labels
+    return archive, find_tables(archive, labels=labels)
 
 
 def read_tables(archive: Archive, dataset: Table) -> dict[str, bytes]:

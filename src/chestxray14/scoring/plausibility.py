@@ -90,7 +90,8 @@ def rank(labels: Labels, scores: Floats) -> tuple[Floats, Floats]:
         """Return how many of the images counted score lower than each, equal scores as half."""
         summed = np.zeros((len(scores) + 1, labels.shape[1]))
         np.cumsum(counted[order], axis=0, out=summed[1:])
-        return ((summed[bounds[:-1]] + summed[bounds[1:]]) / 2)[group]
+        halves: Floats = (summed[bounds[:-1]] + summed[bounds[1:]]) / 2
+        return halves[group]
 
     positives = below(shown)
     # Without a second sum where all are known.

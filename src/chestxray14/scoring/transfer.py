@@ -83,12 +83,16 @@ def _average(distances: Mapping[str, Floats], resamples: Resamples) -> dict[str,
         known = ~np.isnan(distance)
         weights = counts @ known.astype(np.float32)
         with np.errstate(invalid="ignore"):
-            drawn = counts @ np.where(known, distance, 0) / weights
+            drawn: Floats = counts @ np.where(known, distance, 0) / weights
         values.append(float(distance[known].mean()))
         draws.append(drawn if resamples.suffice(known) else np.full(len(drawn), np.nan))
     if not values:
         return {}
-    means = {"macro": estimate_difference(float(np.mean(values)), np.mean(draws, axis=0))}
+    means = {
+        "macro": estimate_difference(
+            float(np.mean(values)), np.mean(draws, axis=0, dtype=np.float64)
+        )
+    }
     for finding, value, drawn in zip(distances, values, draws, strict=True):
         means[finding] = estimate_difference(value, drawn)
     return means

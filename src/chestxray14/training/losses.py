@@ -26,9 +26,10 @@ def build_loss(params: LossParams, train_labels: Tensor, *, unknown: bool = Fals
 
     def loss(logits: Tensor, labels: Tensor) -> Tensor:
         if isinstance(params, Focal):
-            return sigmoid_focal_loss(
+            value: Tensor = sigmoid_focal_loss(
                 logits, labels, alpha=params.alpha, gamma=params.gamma, reduction=reduction
             )
+            return value
         weight = None
         if weights:
             present, absent = (each.to(logits) for each in weights)
