@@ -16,7 +16,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     for name, file in files.items():
         file.write_bytes(name.encode() * 5)
     now = max(file.stat().st_ctime_ns for file in files.values()) + SETTLED + 1
-    monkeypatch.setattr(checksums.time, "time_ns", lambda: now)
+    monkeypatch.setattr("chestxray14.raw.checksums.time.time_ns", lambda: now)
     return files
 
 
@@ -66,7 +66,7 @@ def test_what_was_written_just_now_is_not_believed_the_next_time(
     files: dict[str, Path], read: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     newest = max(file.stat().st_ctime_ns for file in files.values())
-    monkeypatch.setattr(checksums.time, "time_ns", lambda: newest + 1)
+    monkeypatch.setattr("chestxray14.raw.checksums.time.time_ns", lambda: newest + 1)
     for _ in range(2):
         sum_files(files, record=tmp_path / "x.json")
     assert sorted(read) == sorted([*files, *files])

@@ -120,7 +120,7 @@ def _read_values(file: Any, *, name: str) -> NDArray[Any]:
 
 def _explain(error: Exception, syntax: Any) -> str:
     """Return why compressed pixels cannot be read, and which packages would read them."""
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
 
     compressed = f"is compressed as {syntax.name}"
     try:
@@ -171,7 +171,9 @@ def _show(
         table = _read_table(item, file)
         # A table may say that it has 16 bits, and use 12.
         low, high = table.min(), table.max()
-        return 255 * (_look_up(values, item, table) - low) / max(high - low, 1)
+        shown: NDArray[np.float64] = _look_up(values, item, table) - low
+        shown *= 255 / max(high - low, 1)
+        return shown
     centre, width = _first(file.get("WindowCenter")), _first(file.get("WindowWidth"))
     if math.isfinite(centre) and width >= 1:
         shape = str(file.get("VOILUTFunction") or "LINEAR")

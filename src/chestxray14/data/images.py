@@ -132,9 +132,11 @@ def _read_sixteen_bits(content: bytes, image: Image.Image, stored: str) -> NDArr
     again.tile = [(*again.tile[0][:3], _LOWER_BYTES[stored])]
     upper = np.asarray(image, dtype=np.uint16) << 8
     lower = np.asarray(again, dtype=np.uint16)
-    values: NDArray[np.uint16] = upper[..., :3] | lower[..., :3]
+    values: NDArray[np.uint16]
     if stored == "LA;16B":  # read as four channels: the bytes of grey, of transparency
-        values = upper[..., 0] | lower[..., 1]
+        values = np.bitwise_or(upper[..., 0], lower[..., 1])
+    else:
+        values = np.bitwise_or(upper[..., :3], lower[..., :3])
     return values
 
 
