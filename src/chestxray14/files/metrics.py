@@ -25,7 +25,7 @@ class Manifest(_Metrics):
     image_bytes: Count
     tables: list[str]
     sha256: str
-    hashes: dict[str, str] = {}
+    hashes: list[str] = []
 
 
 class Prepared(_Metrics):

@@ -35,8 +35,6 @@ def describe_dataset(archive: Archive, tables: Tables, dataset: AnyDataset) -> d
     described = archive.describe(tables=tables.names)
     described = {"source": dataset.source, "labels": dataset.reading, **described}
     if isinstance(dataset, Table):
-        described["hashes"] = {
-            name: hashlib.sha256(content).hexdigest()
-            for name, content in read_tables(archive, dataset).items()
-        }
+        contents = read_tables(archive, dataset).values()
+        described["hashes"] = [hashlib.sha256(content).hexdigest() for content in contents]
     return described

@@ -73,8 +73,9 @@ class Table(_Dataset, Reading):
 
     @property
     def reading(self) -> Any:
-        """What decides how its table is read."""
-        return self.model_dump(mode="json", include=set(Reading.model_fields))
+        """What decides how its table is read, wherever that lies."""
+        how = self.model_dump(mode="json", include=set(Reading.model_fields) - {"table", "join"})
+        return how | {"parts": list(self.parts), "by": self.join.by if self.join else None}
 
 
 AnyDataset = Phantom | KaggleDataset | Folder | Table
