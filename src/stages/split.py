@@ -22,7 +22,7 @@ from chestxray14.data.splits import (
     check_parts,
     count_mixed,
     describe_split,
-    has_official,
+    name_absent,
     require_patients,
     split_at_random,
     split_by_lists,
@@ -58,8 +58,8 @@ def main() -> None:
             parts = split_at_random(listed, protocol)
         case OfficialSplit():
             lists = read_table(packed / "lists.csv", by="prepare", columns=("image", "list"))
-            if not has_official(lists):
-                reason = "train_val_list.txt and test_list.txt are not in the dataset"
+            if absent := name_absent(lists):
+                reason = f"{absent}: not in the dataset"
                 write_skipped(reason, output, Path(f"metrics/split/{name}.json"))
                 log.warning("%s is skipped: %s", name, reason)
                 return

@@ -84,13 +84,15 @@ def _run(
     precision = choose_precision(compute, device)
     packed = Path(f"data/packed/{dataset}")
     split_file = Path(f"data/splits/{dataset}/{recipe.split}.csv")
+    findings = list_findings(read_index(packed / "index.csv"))
+    reason = read_skipped(split_file)
     try:
-        if reason := read_skipped(split_file):
-            raise InputError(f"split {recipe.split} is skipped: {reason}")
-        recipe = recipe.for_dataset(list_findings(read_index(packed / "index.csv")))
+        recipe = recipe.for_dataset(findings)
     except InputError as error:
+        reason = reason or str(error)
+    if reason:
         if distributed.is_first():
-            _skip(name, reason=str(error))
+            _skip(name, reason=reason)
         return
     split = read_record(Path(f"metrics/split/{recipe.split}.json"), SplitFacts, by="split")
     parts = read_parts(packed, split_file, parts=("train", "val"), findings=recipe.findings)

@@ -15,7 +15,7 @@ from chestxray14.data.splits import (
     check_parts,
     count_mixed,
     describe_split,
-    has_official,
+    name_absent,
     require_patients,
     split_at_random,
     split_by_lists,
@@ -119,8 +119,9 @@ def test_lists_that_do_not_match_the_labels_are_refused() -> None:
     both = pd.DataFrame({"image": [name], "list": ["train_val"]})
     with pytest.raises(InputError, match=f"the official lists share 1 images: {name}"):
         split_officially(index, OFFICIAL, lists=pd.concat([lists, both]))
-    assert has_official(lists)
-    assert not has_official(lists[:0])
+    assert name_absent(lists) == ""
+    assert name_absent(lists[:0]) == "train_val_list.txt and test_list.txt"
+    assert name_absent(lists[lists["list"] == "test"]) == "train_val_list.txt"
 
 
 def test_a_dataset_may_come_in_parts_of_which_some_are_on_the_official_test_list() -> None:

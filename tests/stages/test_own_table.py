@@ -79,7 +79,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_table(next(folder.glob("data/raw/phantom/*/PHANTOM.json")).parent, mine)
     told = run("dvc", "exp", "run", "-S", "dataset=mine", cwd=folder)
     assert f"{ELSEWHERE} is skipped: the dataset lacks Mass, Hernia" in told
-    assert "official is skipped: train_val_list.txt and test_list.txt are not in" in told
+    assert "official is skipped: train_val_list.txt and test_list.txt: not in" in told
     return folder
 
 

@@ -55,9 +55,9 @@ def split_at_random(index: pd.DataFrame, protocol: RandomSplit) -> "pd.Series[st
     return part.where(unit.isin(kept))
 
 
-def has_official(lists: pd.DataFrame) -> bool:
-    """Say whether a dataset has NIH's two lists."""
-    return bool(lists["list"].isin(OFFICIAL).any())
+def name_absent(lists: pd.DataFrame) -> str:
+    """Return which of NIH's two lists a dataset lacks, nothing where it has both."""
+    return " and ".join(f"{part}_list.txt" for part in OFFICIAL if part not in set(lists["list"]))
 
 
 def split_officially(
