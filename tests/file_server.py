@@ -34,6 +34,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         server, asked = self.server, self.headers.get("Range", "")
         server.requests.append(f"{self.path} {asked}".strip())
+        # Before any answer: the next request may come as soon as its headers are read.
+        cut = server.cuts.pop(0) if server.cuts else None
         content = server.files.get(self.path.partition("?")[0])
         if content is None or server.status != 200:
             self.send_error(404 if content is None else server.status)
@@ -46,7 +48,6 @@ class _Handler(BaseHTTPRequestHandler):
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         self.end_headers()
-        cut = server.cuts.pop(0) if server.cuts else None
         with suppress(ConnectionError):
             self.wfile.write(content[start:][:cut])
 

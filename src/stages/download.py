@@ -1,6 +1,6 @@
 """Bring the raw dataset, and look whether it is what it was.
 
-    python src/stages/download.py
+    python src/stages/download.py [dataset]
 
 Reads   params.yaml: dataset, datasets.<dataset>
 Writes  data/raw/<dataset>.json         a manifest of its content, the same on every machine
@@ -18,15 +18,15 @@ from pathlib import Path
 
 from chestxray14.base.errors import InputError
 from chestxray14.base.params import load_block
-from chestxray14.base.stage import count_processors, run
+from chestxray14.base.stage import choose_dataset, count_processors, run
 from chestxray14.files.metrics import Manifest
 from chestxray14.files.outputs import write_json
 from chestxray14.files.records import read_record
 from chestxray14.phantom.cohort import describe_cohort, draw_cohort
 from chestxray14.raw.chestmnist import CREDITS, ChestMnist, download_chestmnist
 from chestxray14.raw.kaggle_dataset import download_dataset
+from chestxray14.raw.manifest import check_tables, describe_dataset, open_dataset
 from chestxray14.raw.nih_box import NUMBERS, Tarballs, download_archives, name_archive
-from chestxray14.raw.opening import check_tables, describe_raw, open_raw, open_tables
 from chestxray14.raw.params import (
     DATASET,
     AnyDataset,
@@ -35,6 +35,7 @@ from chestxray14.raw.params import (
     KaggleDataset,
     NihBox,
     Phantom,
+    Table,
 )
 from chestxray14.raw.place import locate
 from chestxray14.raw.tables import list_oddities
@@ -44,7 +45,7 @@ log = logging.getLogger("download")
 
 def main() -> None:
     """Bring, look, describe."""
-    name = load_block("dataset", str)
+    name, _ = choose_dataset(doc=__doc__)
     dataset = load_block(f"datasets.{name}", DATASET)
     path = locate(name, dataset)
     manifest, origin = (Path(f"data/raw/{name}.{ending}") for ending in ("json", "origin.json"))
@@ -65,17 +66,18 @@ def main() -> None:
             check_tables(dataset)  # what lacks would be missed after 42 GB
             download_archives(path, numbers=dataset.archives or NUMBERS)
 
-    raw = open_raw(path, dataset)
-    described = describe_raw(raw, dataset)
+    raw, tables = open_dataset(path, dataset)
+    described = describe_dataset(raw, tables, dataset)
     write_json(manifest, described)
     write_json(origin, came_from | {"sha256": described["sha256"]})
     if isinstance(raw, Tarballs):
         log.info("%s: %s", path, ", ".join(map(name_archive, raw.sizes)))
     else:
         log.info("%s: %s images", path, f"{described['images']:,}")
-    if not isinstance(raw, ChestMnist):
-        for line in list_oddities(*open_tables(raw, dataset)):
-            log.info("%s: %s", path, line)
+    if isinstance(dataset, Table) or isinstance(raw, ChestMnist):
+        return
+    for line in list_oddities(raw.tables if isinstance(raw, Tarballs) else raw, tables):
+        log.info("%s: %s", path, line)
 
 
 def _describe_origin(dataset: AnyDataset) -> dict[str, object]:
@@ -91,6 +93,8 @@ def _describe_origin(dataset: AnyDataset) -> dict[str, object]:
             return dataset.model_dump(include={"tables", "archives"})
         case Folder():
             return dataset.model_dump(include={"path", "archives"})
+        case Table():
+            return {"path": dataset.images}
 
 
 def _is_described(manifest: Path, origin: Path, came_from: dict[str, object]) -> bool:

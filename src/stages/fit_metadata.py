@@ -9,7 +9,6 @@ Writes  metrics/metadata/<split>.json             AUROC on the test part
         evaluations/metadata/<split>.{json,npy}   its 95 % intervals, and each draw
 
 Fitted on the train part; no pixel is read. The intervals are by whole patients, as a network's.
-Nothing is scored where a dataset has none of the four.
 """
 
 import io
@@ -17,21 +16,19 @@ import logging
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
 from chestxray14.base.errors import InputError
-from chestxray14.base.findings import FINDINGS
 from chestxray14.base.params import load_block
 from chestxray14.base.scores import DIGITS, auroc, round_record
 from chestxray14.base.stage import choose, run
 from chestxray14.files.metrics import SplitFacts
 from chestxray14.files.names import hash_names
 from chestxray14.files.outputs import read_table, write_bytes, write_json, write_text
-from chestxray14.files.packed import read_index
+from chestxray14.files.packed import list_findings, read_index
 from chestxray14.files.records import read_record
+from chestxray14.files.skipped import read_skipped, write_skipped
 from chestxray14.scoring.bootstrap import bootstrap_findings, draw_patients, estimate
-from chestxray14.scoring.metadata_floor import METADATA, FloorScores, predict_from_metadata
+from chestxray14.scoring.metadata_floor import FloorScores, is_known, predict_from_metadata
 from chestxray14.scoring.params import Evaluate
 
 log = logging.getLogger("fit_metadata")
@@ -44,6 +41,9 @@ def main() -> None:
     params = load_block("evaluate", Evaluate)
     index = read_index(Path(f"data/packed/{dataset}/index.csv"))
     path = Path(f"data/splits/{dataset}/{name}.csv")
+    if reason := read_skipped(path):
+        _skip(name, reason=reason)
+        return
     split = read_table(path, by="split", columns=("image", "part"))
     if unknown := len(set(split["image"]) - set(index["image"])):
         raise InputError(
@@ -57,15 +57,25 @@ def main() -> None:
         raise InputError(
             f"{path} has other test images than metrics/split/{name}.json; run the split stage again"
         )
-    values: dict[str, float] = {}
-    draws: NDArray[np.float64] = np.empty((params.draws, 0))
-    if index[list(METADATA)].notna().any(axis=None):
-        values, draws = _score(train, test, params, path=path)
-    scored = [finding for finding in FINDINGS if finding in values]
-    estimates = {f: estimate(values[f], draws[:, i]) for i, f in enumerate(scored)}
-    if scored:
-        # A draw that lacks one of the findings has no mean: NaN, which the interval leaves out.
-        estimates = {"macro": estimate(values["macro"], draws.mean(axis=1)), **estimates}
+    if not is_known(index):
+        _skip(name, reason="age, sex, view and follow-up number are not in this dataset")
+        return
+    findings = list(list_findings(index))
+    predicted = predict_from_metadata(train, test, seed=params.seed, findings=findings)
+    values = auroc(test[findings], predicted, findings=findings)
+    if not values:
+        raise InputError(f"{path}: no finding is both present and absent in the test part")
+
+    scored = [finding for finding in findings if finding in values]
+    draws = bootstrap_findings(
+        test[scored].to_numpy(),
+        predicted[scored].to_numpy(),
+        draw_patients(test["patient"].to_numpy(), draws=params.draws, seed=params.seed),
+    )
+    # A draw that lacks one of the findings has no mean: NaN, which the interval leaves out.
+    estimates = {"macro": estimate(values["macro"], draws.mean(axis=1))} | {
+        finding: estimate(values[finding], draws[:, i]) for i, finding in enumerate(scored)
+    }
     scores = round_record(
         FloorScores(
             estimates=estimates,
@@ -73,13 +83,13 @@ def main() -> None:
             label_version=described.label_version,
         )
     )
-    macro = scores.estimates.get("macro")
+    macro = scores.estimates["macro"]
     metrics = {
         "auroc": {key: round(value, DIGITS) for key, value in values.items()},
-        "auroc_low": {"macro": macro.low} if macro and macro.low is not None else {},
-        "auroc_high": {"macro": macro.high} if macro and macro.high is not None else {},
+        "auroc_low": {} if macro.low is None else {"macro": macro.low},
+        "auroc_high": {} if macro.high is None else {"macro": macro.high},
         "images": len(test),
-        "patients": described.test.patients,
+        "patients": int(test["patient"].nunique()),
         "split_sha256": scores.split_sha256,
         "label_version": scores.label_version,
     }
@@ -92,26 +102,13 @@ def main() -> None:
     )
     output = Path(f"metrics/metadata/{name}.json")
     write_json(output, metrics)
-    if macro is None:
-        log.info("%s: age, sex, view and follow-up number are not in this dataset", output)
-    else:
-        log.info("%s: AUROC macro %.4f without a look at a pixel", output, macro.value)
+    log.info("%s: AUROC macro %.4f without a look at a pixel", output, macro.value)
 
 
-def _score(
-    train: pd.DataFrame, test: pd.DataFrame, params: Evaluate, *, path: Path
-) -> tuple[dict[str, float], NDArray[np.float64]]:
-    """Return the AUROC of each finding and both averages, and that of each finding in each draw."""
-    predicted = predict_from_metadata(train, test, seed=params.seed)
-    values = auroc(test[list(FINDINGS)], predicted)
-    if not values:
-        raise InputError(f"{path}: no finding is both present and absent in the test part")
-    scored = [finding for finding in FINDINGS if finding in values]
-    return values, bootstrap_findings(
-        test[scored].to_numpy(np.uint8),
-        predicted[scored].to_numpy(),
-        draw_patients(test["patient"].to_numpy(), draws=params.draws, seed=params.seed),
-    )
+def _skip(name: str, *, reason: str) -> None:
+    written = (f"evaluations/metadata/{name}.json", f"evaluations/metadata/{name}.npy")
+    write_skipped(reason, *map(Path, written), Path(f"metrics/metadata/{name}.json"))
+    log.warning("metadata of %s are skipped: %s", name, reason)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
 """Decode every radiograph once into one packed array, and parse the label file.
 
-    python src/stages/prepare.py
+    python src/stages/prepare.py [dataset]
 
 Reads   data/raw/<dataset>.json and the raw data it describes
 Writes  data/packed/<dataset>/images.npy    (N, P, P) uint8
         data/packed/<dataset>/index.csv     what each row shows, with the CRC-32 of its pixels
-        data/packed/<dataset>/lists.csv     NIH's official lists, or ChestMNIST's parts
+        data/packed/<dataset>/lists.csv     NIH's official lists and the table's own, where it has them
         data/packed/<dataset>/boxes.csv     the radiologists' boxes, where the dataset has them
         data/packed/<dataset>/rejected.csv  images that could not be read, and why
-        metrics/prepare.json
+        metrics/prepare.json, of a dataset that is not the active one metrics/prepare/<dataset>.json
 """
 
 import logging
@@ -17,24 +17,34 @@ from pathlib import Path
 import pandas as pd
 
 from chestxray14.base.errors import InputError, name_some
-from chestxray14.base.findings import FINDINGS
 from chestxray14.base.params import load_block
 from chestxray14.base.progress import track
-from chestxray14.base.stage import count_processors, run
+from chestxray14.base.stage import choose_dataset, count_processors, run
 from chestxray14.data.boxes import BOX_COLUMNS, read_boxes
 from chestxray14.data.given import read_given
 from chestxray14.data.labels import detect_label_version, read_labels, read_list
 from chestxray14.data.packing import load_images, pack_images
+from chestxray14.data.splits import OWN as OWN_LIST
+from chestxray14.data.splits import measure_prevalence
+from chestxray14.data.tables import translate_table
 from chestxray14.files.metrics import Manifest
 from chestxray14.files.outputs import write_json, write_text
-from chestxray14.files.packed import INDEX_COLUMNS, count_patients
+from chestxray14.files.packed import INDEX_COLUMNS, count_patients, list_findings
 from chestxray14.files.records import read_record
-from chestxray14.raw.archive import Archive
 from chestxray14.raw.chestmnist import ChestMnist
+from chestxray14.raw.manifest import Raw, describe_dataset, open_dataset, read_tables
 from chestxray14.raw.nih_box import Tarballs, find_archive, name_archive
-from chestxray14.raw.opening import Raw, describe_raw, open_raw, open_tables
-from chestxray14.raw.params import DATASET, AnyDataset, Folder, NihBox, Phantom
+from chestxray14.raw.params import (
+    DATASET,
+    AnyDataset,
+    ChestMnistDataset,
+    Folder,
+    NihBox,
+    Phantom,
+    Table,
+)
 from chestxray14.raw.place import RAW_VARIABLE, locate
+from chestxray14.raw.reading import OWN
 from chestxray14.raw.tables import Tables
 
 FLAT_NAMES = 20
@@ -45,34 +55,42 @@ log = logging.getLogger("prepare")
 
 def main() -> None:
     """Open, parse, decode, write."""
-    source = load_block("dataset", str)
+    source, active = choose_dataset(doc=__doc__)
     dataset = load_block(f"datasets.{source}", DATASET)
     folder = Path(f"data/packed/{source}")
-    raw = _open_verified(source, dataset)
-    if isinstance(raw, ChestMnist):
-        labels, lists = read_given(raw)
-        version, boxes = "chestmnist", pd.DataFrame(columns=BOX_COLUMNS)
+    raw, tables = _open_verified(source, dataset)
+    archive = raw.tables if isinstance(raw, Tarballs) else raw
+    lists: dict[str, list[str]] = {}
+    boxes = pd.DataFrame(columns=BOX_COLUMNS)
+    if isinstance(archive, ChestMnist):
+        labels = read_given(archive)
     else:
-        archive, tables = open_tables(raw, dataset)
-        labels, lists, boxes = _read_tables(archive, tables)
-        version = "phantom" if isinstance(dataset, Phantom) else detect_label_version(labels)
-        if isinstance(dataset, Folder | NihBox) and dataset.archives:
-            labels, lists = _keep_archives(labels, lists, dataset.archives, name=source)
+        found = len(archive.images)
+        if isinstance(dataset, Table):
+            labels, listing = translate_table(read_tables(archive, dataset), dataset), "the table"
+            raw = archive = archive.call(labels["image"])
+        else:
+            listing = str(tables.labels)
+            labels = read_labels(archive.read(listing), name=listing)
+        for part, name in (("train_val", tables.train_val), ("test", tables.test)):
+            if name:
+                lists[part] = read_list(archive.read(name), name=name)
+        if tables.boxes:
+            boxes = read_boxes(archive.read(tables.boxes), name=tables.boxes)
+    version = _name_version(dataset, labels)
+    if isinstance(dataset, Folder | NihBox) and dataset.archives:
+        labels, lists = _keep_archives(labels, lists, dataset.archives, name=source)
+    if not isinstance(archive, ChestMnist):
         # What is absent is known before hours of decoding.
-        absent = [
-            (name, f"not in {raw.path}, NIH has it in {name_archive(find_archive(name))}")
-            for name in labels["image"]
-            if name not in raw
-        ]
+        absent = [(name, f"not in {raw.path}") for name in labels["image"] if name not in raw]
         if len(absent) == len(labels):
             raise InputError(
-                f"{raw.path} holds none of the {len(labels):,} images that {tables.labels} lists, "
+                f"{raw.path} holds none of the {len(labels):,} images that {listing} lists, "
                 f"such as {absent[0][0]}; found {archive.describe_content()}"
             )
         _check_rejected(absent, of=len(labels), most=dataset.max_rejected)
-        unlabelled = len(archive.images) - (len(labels) - len(absent))
-        if unlabelled > 0:
-            log.info("%s images without a row in %s are passed over", unlabelled, tables.labels)
+        if (unlabelled := found - (len(labels) - len(absent))) > 0:
+            log.info("%s images without a row in %s are passed over", unlabelled, listing)
 
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / "images.partial"
@@ -98,12 +116,16 @@ def main() -> None:
     finally:
         partial.unlink(missing_ok=True)
 
+    if "part" in labels:
+        for part, rows in labels.groupby("part", sort=False):
+            lists[f"{OWN_LIST}{part}"] = rows["image"].tolist()
+        labels = labels.drop(columns="part")
     table = labels.assign(
         row=range(len(labels)),
         crc32=[each.crc32 for each in packed],
         reason=[each.reason for each in packed],
     )
-    index = table.loc[table["reason"] == "", list(INDEX_COLUMNS)]
+    index = table.loc[table["reason"] == "", [*INDEX_COLUMNS, *list_findings(labels)]]
     left_out = table.loc[table["reason"] != "", ["image", "patient", "reason"]]
     listed = pd.DataFrame(
         [(image, part) for part, images in lists.items() for image in images],
@@ -116,28 +138,13 @@ def main() -> None:
     if flat:
         log.warning("flat, and kept: %s", name_some(flat, most=10))
     write_json(
-        Path("metrics/prepare.json"),
+        Path("metrics/prepare.json" if active else f"metrics/prepare/{source}.json"),
         _describe(source, dataset, label_version=version, index=index, of=len(labels), flat=flat),
     )
     log.info("%s: %s images packed, %s rejected", folder, f"{len(index):,}", len(left_out))
     if isinstance(dataset, NihBox) and dataset.delete and isinstance(raw, Tarballs):
         raw.delete()
         log.info("%s: deleted the archives, as datasets.%s.delete says", raw.path, source)
-
-
-def _read_tables(
-    archive: Archive, tables: Tables
-) -> tuple[pd.DataFrame, dict[str, list[str]], pd.DataFrame]:
-    """Return labels, official lists and boxes, the latter two empty where there are none."""
-    labels = read_labels(archive.read(tables.labels), name=tables.labels)
-    lists = {
-        part: read_list(archive.read(name), name=name)
-        for part, name in (("train_val", tables.train_val), ("test", tables.test))
-        if name
-    }
-    if not tables.boxes:
-        return labels, lists, pd.DataFrame(columns=BOX_COLUMNS)
-    return labels, lists, read_boxes(archive.read(tables.boxes), name=tables.boxes)
 
 
 def _keep_archives(
@@ -155,8 +162,8 @@ def _keep_archives(
     return labels, {part: [i for i in names if i in images] for part, names in lists.items()}
 
 
-def _open_verified(name: str, dataset: AnyDataset) -> Raw:
-    """Return the raw data, sure that it is what the manifest describes."""
+def _open_verified(name: str, dataset: AnyDataset) -> tuple[Raw, Tables]:
+    """Return the raw data and its tables, sure that they are what the manifest describes."""
     path = locate(name, dataset)
     manifest = read_record(Path(f"data/raw/{name}.json"), Manifest, by="download")
     if not path.exists():
@@ -164,10 +171,10 @@ def _open_verified(name: str, dataset: AnyDataset) -> Raw:
             f"{path} is not here, though its manifest is: put it back, remove data/raw/{name}.json "
             f"to have it brought again, or set {RAW_VARIABLE} to the folder that holds {name}/"
         )
-    raw = open_raw(path, dataset)
-    if describe_raw(raw, dataset) != manifest.model_dump(exclude_none=True):
+    raw, tables = open_dataset(path, dataset)
+    if describe_dataset(raw, tables, dataset) != manifest.model_dump(exclude_unset=True):
         raise InputError(f"{path} is not what data/raw/{name}.json describes: run `dvc repro`")
-    return raw
+    return raw, tables
 
 
 def _check_rejected(rejected: list[tuple[str, str]], *, of: int, most: float) -> None:
@@ -183,6 +190,18 @@ def _check_rejected(rejected: list[tuple[str, str]], *, of: int, most: float) ->
         )
 
 
+def _name_version(dataset: AnyDataset, labels: pd.DataFrame) -> str:
+    match dataset:
+        case Phantom():
+            return "phantom"
+        case Table():
+            return "table"
+        case ChestMnistDataset():
+            return "chestmnist"
+        case _:
+            return detect_label_version(labels)
+
+
 def _describe(
     name: str,
     dataset: AnyDataset,
@@ -192,7 +211,12 @@ def _describe(
     of: int,
     flat: list[str],
 ) -> dict[str, object]:
-    return {
+    special: dict[str, object] = {}
+    if isinstance(dataset, Table) and dataset.columns.patient == OWN:
+        special["own_patients"] = True
+    if dataset.protocol:
+        special["protocol"] = dataset.protocol
+    return special | {
         "source": dataset.source,
         "dataset": name,
         "label_version": label_version,
@@ -202,7 +226,7 @@ def _describe(
         "flat": len(flat),
         "flat_images": flat[:FLAT_NAMES],
         "packed_px": dataset.packed_px,
-        "prevalence": {f: round(float(index[f].mean()), 6) for f in FINDINGS},
+        "prevalence": measure_prevalence(index),
     }
 
 

@@ -3,36 +3,37 @@
     python src/stages/split.py patient
 
 Reads   data/packed/<dataset>/{index,lists,rejected}.csv, metrics/prepare.json
-        params.yaml: splits.<protocol>, dataset, datasets.<dataset>.protocol
+        params.yaml: splits.<protocol>
 Writes  data/splits/<dataset>/<protocol>.csv   image, part
         metrics/split/<protocol>.json          images, patients, prevalence and hash of each part,
                                                and the version of the labels
-
-Where a dataset's `protocol` is `given`, every protocol is the split that comes with it.
 """
 
 import logging
 from pathlib import Path
 
 import pandas as pd
-from pydantic import TypeAdapter
 
 from chestxray14.base.params import load_block
 from chestxray14.base.stage import choose, run
-from chestxray14.data.params import SPLIT, Given, ListSplit, OfficialSplit, RandomSplit
+from chestxray14.data.params import SPLIT, ListSplit, OfficialSplit, OwnSplit, RandomSplit
 from chestxray14.data.splits import (
     PARTS,
     check_parts,
+    count_mixed,
     describe_split,
-    split_as_given,
+    name_absent,
+    require_patients,
     split_at_random,
     split_by_lists,
+    split_by_table,
     split_officially,
 )
 from chestxray14.files.metrics import Prepared
 from chestxray14.files.outputs import read_table, write_json, write_text
 from chestxray14.files.packed import as_ids, read_index
 from chestxray14.files.records import read_record
+from chestxray14.files.skipped import write_skipped
 
 log = logging.getLogger("split")
 
@@ -43,39 +44,57 @@ def main() -> None:
     protocol = load_block(f"splits.{name}", SPLIT)
     dataset = load_block("dataset", str)
     packed = Path(f"data/packed/{dataset}")
+    output = Path(f"data/splits/{dataset}/{name}.csv")
     prepared = read_record(Path("metrics/prepare.json"), Prepared, by="prepare")
 
     index = read_index(packed / "index.csv")
+    require_patients(index)
     # Rejected images are drawn too, so that one unreadable file moves nobody else.
     rejected = read_table(packed / "rejected.csv", by="prepare", columns=("image", "patient"))
     listed = pd.concat([index.astype({"patient": "str"}), rejected], ignore_index=True)
     listed = listed.assign(patient=as_ids(listed["patient"]))
-    given = load_block(f"datasets.{dataset}.protocol", TypeAdapter[Given](Given))
-    kind = given or protocol.kind
-    match given or protocol:
-        case RandomSplit() as drawn:
-            parts = split_at_random(listed, drawn)
-        case ListSplit() as named:
-            parts = split_by_lists(listed, named)
-        case other:
+    kind = prepared.protocol or protocol.kind
+    match protocol:
+        case _ if prepared.protocol == "given":
             lists = read_table(packed / "lists.csv", by="prepare", columns=("image", "list"))
-            if isinstance(other, OfficialSplit):
-                parts = split_officially(listed, other, lists=lists)
-            else:
-                parts = split_as_given(listed, lists=lists)
-                log.info(
-                    "%s does not tell its patients: %s is the split that comes with it",
-                    *(dataset, name),
+            parts = split_by_table(listed, lists=lists)
+            log.info(
+                "%s does not tell its patients: %s is the split that comes with it",
+                *(dataset, name),
+            )
+        case RandomSplit():
+            parts = split_at_random(listed, protocol)
+        case OfficialSplit():
+            lists = read_table(packed / "lists.csv", by="prepare", columns=("image", "list"))
+            if absent := name_absent(lists):
+                reason = f"{absent}: not in the dataset"
+                write_skipped(reason, output, Path(f"metrics/split/{name}.json"))
+                log.warning("%s is skipped: %s", name, reason)
+                return
+            parts = split_officially(listed, protocol, lists=lists)
+        case OwnSplit():
+            lists = read_table(packed / "lists.csv", by="prepare", columns=("image", "list"))
+            parts = split_by_table(listed, lists=lists)
+            if mixed := count_mixed(lists):
+                log.warning(
+                    "LEAK between protocols: %s images of the table's train and val parts are in "
+                    "NIH's test list; score nothing there that was trained or chosen on %s",
+                    *(f"{mixed:,}", name),
                 )
+        case ListSplit():
+            parts = split_by_lists(listed, protocol)
     parts = parts[: len(index)]
     shared = check_parts(index, parts, leaky=kind == "image")
     metrics = describe_split(index, parts, kind=kind) | {
         "shared_patients": shared,
         "label_version": prepared.label_version,
     }
+    for part in PARTS:
+        if unknown := metrics[part].get("unknown"):
+            most = max(unknown, key=unknown.get)
+            log.info("%s: up to %s labels unknown (%s)", part, f"{unknown[most]:,}", most)
 
     table = pd.DataFrame({"image": index["image"], "part": parts}).dropna().sort_values("image")
-    output = Path(f"data/splits/{dataset}/{name}.csv")
     write_text(output, table.to_csv(index=False, lineterminator="\n"))
     write_json(Path(f"metrics/split/{name}.json"), metrics)
     sizes = ", ".join(f"{part} {(parts == part).sum():,}" for part in PARTS)

@@ -3,20 +3,21 @@
 import numpy as np
 import pandas as pd
 
-from chestxray14.raw.chestmnist import FINDINGS, ChestMnist
+from chestxray14.base.findings import FINDINGS
+from chestxray14.raw.chestmnist import ChestMnist
 
 
-def read_given(raw: ChestMnist) -> tuple[pd.DataFrame, dict[str, list[str]]]:
-    """Return one row an image, and the names of the images of each part.
+def read_given(raw: ChestMnist) -> pd.DataFrame:
+    """Return one row an image: the columns of `labels.read_labels`, then its part.
 
-    Columns are those of `labels.read_labels`. What the file does not tell is empty; an unknown
+    What the file does not tell is empty; an unknown
     patient is a negative number that no other image has.
     """
     matrix = np.concatenate(list(raw.read_labels().values()))
-    names = [name for part in raw.names.values() for name in part]
+    names = [(name, part) for part, names in raw.names.items() for name in names]
     table = pd.DataFrame(
         {
-            "image": names,
+            "image": [name for name, _ in names],
             "patient": -1 - np.arange(len(names)),
             "follow_up": np.nan,
             "age": np.nan,
@@ -24,4 +25,5 @@ def read_given(raw: ChestMnist) -> tuple[pd.DataFrame, dict[str, list[str]]]:
             "view": "",
         }
     )
-    return table.assign(**dict(zip(FINDINGS, matrix.T, strict=True))), raw.names
+    table = table.assign(**dict(zip(FINDINGS, matrix.T, strict=True)))
+    return table.assign(part=[part for _, part in names])

@@ -16,11 +16,12 @@ import numpy as np
 from PIL import Image
 
 from chestxray14.base.errors import InputError
+from chestxray14.data.dicom import decode_dicom, is_dicom
 from chestxray14.data.images import FEWEST_GREYS, count_greys, decode, pack
 from chestxray14.raw.archive import Archive
 from chestxray14.raw.chestmnist import ChestMnist
+from chestxray14.raw.manifest import Raw
 from chestxray14.raw.nih_box import NUMBERS, Tarballs, find_archive
-from chestxray14.raw.opening import Raw
 
 Load = Callable[[], Image.Image]
 """Returns one grey image, or raises `InputError` where it cannot be read."""
@@ -55,7 +56,7 @@ def load_images(raw: Raw, names: Sequence[str]) -> Iterator[tuple[str, Load]]:
                 expected = listed[number]
                 for name, content in raw.read_images(number, expected=expected):
                     if name in expected:
-                        yield name, partial(decode, content, name=name)
+                        yield name, partial(_decode, content, name=name)
             yield from load_images(
                 raw.tables, [name for name in names if find_archive(name) not in raw.sizes]
             )
@@ -65,7 +66,11 @@ def load_images(raw: Raw, names: Sequence[str]) -> Iterator[tuple[str, Load]]:
 
 
 def _load(archive: Archive, name: str) -> Image.Image:
-    return decode(archive.read(name), name=name)
+    return _decode(archive.read(name), name=name)
+
+
+def _decode(content: bytes, *, name: str) -> Image.Image:
+    return (decode_dicom if is_dicom(content) else decode)(content, name=name)
 
 
 def pack_images(

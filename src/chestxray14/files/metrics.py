@@ -1,10 +1,8 @@
 """The metrics files that later stages read, as checked records."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-
-from chestxray14.base.findings import FINDINGS
 
 Count = Annotated[int, Field(ge=0)]
 
@@ -12,7 +10,7 @@ Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-Source = Literal["phantom", "kaggle", "folder", "nih_box", "chestmnist"]
+Source = Literal["phantom", "kaggle", "folder", "nih_box", "chestmnist", "table"]
 
 
 class _Metrics(BaseModel):
@@ -25,30 +23,39 @@ class Manifest(_Metrics):
     """data/raw/<dataset>.json: what `download` found, the same on every machine."""
 
     source: Source
+    labels: Any
     images: Count
     image_bytes: Count
     tables: list[str]
     sha256: str
-    archives: list[int] | None = None
+    hashes: list[str] = []
+    archives: list[int] = []
 
 
 class Prepared(_Metrics):
-    """metrics/prepare.json; `flat_images` are the first of the `flat` ones, nearly of one grey."""
+    """metrics/prepare.json; `own_patients` where every image counts as its own patient.
+
+    `flat_images` are the first of the `flat` ones, nearly of one grey. With the protocol `given`
+    every split is the dataset's own.
+    """
 
     source: Source
     dataset: str
-    label_version: Literal["original", "v2020", "undetermined", "phantom", "chestmnist"]
+    label_version: Literal["original", "v2020", "undetermined", "phantom", "chestmnist", "table"]
+    protocol: Literal["given"] | None = None
     images: Count
     patients: Count
     rejected: Count
     flat: Count = 0
     flat_images: list[str] = []
     packed_px: Count
+    own_patients: bool = False
 
 
 class Part(_Metrics):
     """One part of a split; `prevalence` is the share of its images that show each finding.
 
+    Of the images whose label is known: `unknown` counts the others, where a dataset has any.
     `patients` is 0 where the dataset does not tell them.
     """
 
@@ -56,27 +63,37 @@ class Part(_Metrics):
     patients: Count
     sha256: str
     prevalence: dict[str, Share]
+    unknown: dict[str, Count] = {}
 
-    @model_validator(mode="after")
-    def _every_finding(self) -> "Part":
-        if set(self.prevalence) != set(FINDINGS):
-            raise ValueError("prevalence must name the 14 findings")
-        return self
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """The findings of the dataset, in its order."""
+        return tuple(self.prevalence)
+
+    def known(self, finding: str) -> int:
+        """Return of how many images it is known whether they show a finding."""
+        return self.images - self.unknown.get(finding, 0)
 
     def positives(self, finding: str) -> int:
         """Return how many images show a finding."""
-        return round(self.prevalence[finding] * self.images)
+        return round(self.prevalence[finding] * self.known(finding))
 
 
 class SplitFacts(_Metrics):
     """metrics/split/<protocol>.json."""
 
-    kind: Literal["patient", "official", "image", "lists", "given"]
+    kind: Literal["patient", "official", "image", "lists", "given", "own"]
     train: Part
     val: Part
     test: Part
     shared_patients: Count
     label_version: str
+
+    @model_validator(mode="after")
+    def _same_findings(self) -> "SplitFacts":
+        if not self.train.findings == self.val.findings == self.test.findings:
+            raise ValueError("train, val and test must have the same findings")
+        return self
 
     @property
     def images(self) -> int:

@@ -8,17 +8,24 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from chestxray14.base.errors import InputError
-from chestxray14.base.findings import FINDINGS
+from chestxray14.base.findings import NO_FINDING
 from chestxray14.files.outputs import read_table
 
-INDEX_COLUMNS = ("image", "row", "crc32", "patient", "follow_up", "age", "sex", "view", *FINDINGS)
+INDEX_COLUMNS = ("image", "row", "crc32", "patient", "follow_up", "age", "sex", "view")
+"""What an index says of an image before its findings."""
+
+
+def list_findings(table: pd.DataFrame) -> tuple[str, ...]:
+    """Return the findings of an index, or of labels, in their order: the columns of their own."""
+    return tuple(name for name in map(str, table) if name not in (*INDEX_COLUMNS, NO_FINDING))
 
 
 def read_index(path: Path) -> pd.DataFrame:
-    """Return the index of a packed dataset, one row an image, columns `INDEX_COLUMNS`.
+    """Return the index of a packed dataset: one row an image, `INDEX_COLUMNS`, then its findings.
 
-    The CRC-32 of every image is in it, so the hash of this small file stands for all pixels. Where
-    a dataset does not tell its patients, each image has a negative number of its own.
+    The CRC-32 of every image is in it, so the hash of this small file stands for all pixels. An
+    unknown label is NaN. Where a dataset does not tell its patients, each image has a negative
+    number of its own.
     """
     index = read_table(path, by="prepare", columns=INDEX_COLUMNS)
     return index.assign(patient=as_ids(index["patient"]))
@@ -37,6 +44,25 @@ def count_patients(patients: "pd.Series[Any]") -> int:
     """Return how many patients are known; one who is not has a negative number."""
     unknown = patients.astype("str").str.fullmatch("-[0-9]+")
     return int(patients[~unknown].nunique())
+
+
+def find_same_images(first: Path, second: Path) -> list[str]:
+    """Return the images of the packed dataset in the folder `second` that the first has too.
+
+    Their packed pixels are the same, so both must be packed at one size. Of a hundred thousand
+    images some share a CRC-32 by chance, so the pixels themselves are compared.
+    """
+    mine, theirs = (
+        read_index(each / "index.csv")[["image", "row", "crc32"]] for each in (first, second)
+    )
+    images = [open_images(each / "images.npy") for each in (first, second)]
+    alike = theirs.merge(mine, on="crc32", suffixes=("", "_mine"))
+    same = [
+        image
+        for image, row, other in zip(alike["image"], alike["row"], alike["row_mine"], strict=True)
+        if np.array_equal(images[1][row], images[0][other])
+    ]
+    return list(dict.fromkeys(same))
 
 
 def open_images(path: Path) -> NDArray[np.uint8]:

@@ -6,22 +6,31 @@ from pydantic import Field, TypeAdapter, model_validator
 
 from chestxray14.base.findings import FINDINGS
 from chestxray14.base.params import FileName, Limits, Pixels, Record, Seed, Share
+from chestxray14.raw.reading import Reading
 
 
-class _Dataset(Record):
+class _Packed(Record):
     packed_px: Pixels
     max_rejected: Annotated[float, Field(ge=0, le=1)]
     limits: Limits
 
 
-class _Files(_Dataset):
-    """Radiographs with NIH's tables beside them."""
+class _Dataset(_Packed):
+    protocol: None = None
+
+
+class _NIH(_Dataset):
+    """A dataset in NIH's form, with the name of its label file."""
 
     labels: Annotated[str, Field(pattern=r"^[^/]+\.csv$")]
-    protocol: None
+
+    @property
+    def reading(self) -> Any:
+        """What decides how its labels are read."""
+        return self.labels
 
 
-class Phantom(_Files):
+class Phantom(_NIH):
     """A drawn cohort: what `phantom.draw_cohort` needs to know."""
 
     source: Literal["phantom"]
@@ -43,10 +52,10 @@ class Phantom(_Files):
     @property
     def drawing(self) -> dict[str, Any]:
         """What decides the pictures and their labels."""
-        return self.model_dump(exclude={"source", *_Files.model_fields})
+        return self.model_dump(exclude={"source", *_NIH.model_fields})
 
 
-class KaggleDataset(_Files):
+class KaggleDataset(_NIH):
     """A dataset on Kaggle, pinned to a version: `owner/name/version`."""
 
     source: Literal["kaggle"]
@@ -58,7 +67,7 @@ Archives = Annotated[list[Annotated[int, Field(ge=1, le=12)]], Field(min_length=
 file has of the others are left out."""
 
 
-class Folder(_Files):
+class Folder(_NIH):
     """A tree (or zip) in the Kaggle layout that is already on disk, or NIH's archives."""
 
     source: Literal["folder"]
@@ -66,7 +75,7 @@ class Folder(_Files):
     archives: Archives
 
 
-class NihBox(_Files):
+class NihBox(_NIH):
     """NIH's own archives; `tables` is a folder with its label file, lists and boxes."""
 
     source: Literal["nih_box"]
@@ -75,7 +84,7 @@ class NihBox(_Files):
     delete: bool
 
 
-class ChestMnistDataset(_Dataset):
+class ChestMnistDataset(_Packed):
     """ChestMNIST with images of `side` pixels: all, or so many drawn by `seed`."""
 
     source: Literal["chestmnist"]
@@ -84,6 +93,11 @@ class ChestMnistDataset(_Dataset):
     seed: Seed
     labels: None
     protocol: Literal["given"]
+
+    @property
+    def reading(self) -> Any:
+        """What decides how its labels are read: they are in the file."""
+        return None
 
     @model_validator(mode="after")
     def _never_enlarged(self) -> "ChestMnistDataset":
@@ -94,7 +108,20 @@ class ChestMnistDataset(_Dataset):
         return self
 
 
-AnyDataset = Phantom | KaggleDataset | Folder | NihBox | ChestMnistDataset
+class Table(_Dataset, Reading):
+    """Anybody's images, a folder or a zip, and a table of what they show."""
+
+    source: Literal["table"]
+    images: FileName
+
+    @property
+    def reading(self) -> Any:
+        """What decides how its table is read, wherever that lies."""
+        how = self.model_dump(mode="json", include=set(Reading.model_fields) - {"table", "join"})
+        return how | {"parts": list(self.parts), "by": self.join.by if self.join else None}
+
+
+AnyDataset = Phantom | KaggleDataset | Folder | NihBox | ChestMnistDataset | Table
 
 Dataset = Annotated[AnyDataset, Field(discriminator="source")]
 

@@ -13,6 +13,7 @@ from chestxray14.raw.params import (
     KaggleDataset,
     NihBox,
     Phantom,
+    Table,
 )
 
 RAW_VARIABLE = "CHESTXRAY14_RAW"
@@ -44,6 +45,13 @@ def locate(name: str, dataset: AnyDataset) -> Path:
             return mounted or folder / f"{dataset.slug.replace('/', '-')}.zip"
         case Folder():
             return _checkout() / dataset.path
+        case Table():
+            return _checkout() / dataset.images
+
+
+def locate_table(name: str) -> Path:
+    """Return where a table lies that params.yaml names, if not among the images."""
+    return _checkout() / name
 
 
 def locate_record(path: Path) -> Path:

@@ -77,8 +77,31 @@ def list_caveats(comparison: Comparison) -> tuple[str, ...]:
     ]
     if comparison.prepared.source == "chestmnist":
         points.append(GIVEN)
+    points += _dataset_caveats(comparison)
     points += _training_caveats(comparison)
     return tuple(points)
+
+
+def _dataset_caveats(comparison: Comparison) -> list[str]:
+    """Return what did not run on this dataset, and what it does not say of its images."""
+    points = [
+        f"Not run. {name} was skipped: {reason}." for name, reason in comparison.skipped.items()
+    ]
+    if comparison.prepared.own_patients:
+        points.append(
+            "Patients. The dataset names none, and every image counts as its own patient. Where "
+            "somebody has several images, they may stand on both sides of a split, and every "
+            "interval is too narrow."
+        )
+    tests = {group.splits: group.test for group in comparison.groups}
+    points += [
+        f"Unknown labels. On {splits} they are left out of every number: "
+        + ", ".join(f"{finding} {count:,}" for finding, count in test.unknown.items())
+        + f" of {test.images:,} test images."
+        for splits, test in tests.items()
+        if test.unknown
+    ]
+    return points
 
 
 def _flat_caveats(prepared: Prepared) -> list[str]:
@@ -137,19 +160,22 @@ def _training_caveats(comparison: Comparison) -> list[str]:
 
 def list_citations(comparison: Comparison) -> tuple[str, ...]:
     """Return how to cite the dataset, ending with the words that lead on to the systems."""
-    real = (
-        "These radiographs are drawn and need no citation; the dataset they imitate does."
-        if comparison.prepared.source == "phantom"
-        else "The radiographs and labels are NIH ChestX-ray14."
-    )
-    reduced = (
-        "J. Yang, R. Shi, D. Wei, Z. Liu, L. Zhao, B. Ke, H. Pfister, B. Ni: MedMNIST v2, a "
-        "large-scale lightweight benchmark for 2D and 3D biomedical image classification. Scientific "
-        "Data 10, 41 (2023). The images are those of its ChestMNIST, CC BY 4.0."
-    )
+    source = comparison.prepared.source
+    origins = {
+        "phantom": "These radiographs are drawn and need no citation; the dataset they imitate does.",
+        "chestmnist": (
+            "The radiographs and labels are NIH ChestX-ray14, reduced to ChestMNIST (CC BY 4.0): J. "
+            "Yang, R. Shi, D. Wei, Z. Liu, L. Zhao, B. Ke, H. Pfister, B. Ni: MedMNIST v2, a "
+            "large-scale lightweight benchmark for 2D and 3D biomedical image classification. "
+            "Scientific Data 10, 41 (2023)."
+        ),
+        "table": (
+            f"Cite the dataset {comparison.prepared.dataset} as its owners ask; the recipes and "
+            "published numbers are of NIH ChestX-ray14."
+        ),
+    }
     return (
-        real,
-        *((reduced,) if comparison.prepared.source == "chestmnist" else ()),
+        origins.get(source, "The radiographs and labels are NIH ChestX-ray14."),
         (
             "X. Wang, Y. Peng, L. Lu, Z. Lu, M. Bagheri, R. M. Summers: ChestX-ray8: "
             "Hospital-scale Chest X-ray Database and Benchmarks on Weakly-Supervised "

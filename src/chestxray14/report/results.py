@@ -9,11 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Tag
 
-from chestxray14.base.findings import FINDINGS
 from chestxray14.files.metrics import Count, Share, SplitFacts, Trained
 from chestxray14.localization.record import Localization
 from chestxray14.model.recipe import NAME_OR_FILE, WeightsFile, WholeRecipe, name_weights
 from chestxray14.scoring.evaluation import TOO_NARROW, Estimate, Evaluation
+from chestxray14.scoring.transfer import Drift
 
 LABEL_VERSIONS = {
     "original": "the original labels of 2017",
@@ -21,6 +21,7 @@ LABEL_VERSIONS = {
     "undetermined": "undetermined, as the label file is not the full one",
     "phantom": "phantom, as drawn",
     "chestmnist": "those that come with ChestMNIST",
+    "table": "as in the dataset's own table",
 }
 """What `Prepared.label_version` says, in words."""
 
@@ -90,8 +91,8 @@ class Floor:
 
     @property
     def scored(self) -> tuple[str, ...]:
-        """The findings that have an AUROC, in the order of `FINDINGS`."""
-        return tuple(finding for finding in FINDINGS if finding in self.estimates)
+        """The findings that have an AUROC, in the dataset's order."""
+        return tuple(name for name in self.estimates if name != "macro")
 
     @property
     def auroc(self) -> dict[str, float]:
@@ -142,8 +143,13 @@ class Run:
 
     @property
     def scored(self) -> tuple[str, ...]:
-        """The findings that have an AUROC, in the order of `FINDINGS`."""
-        return tuple(finding for finding in FINDINGS if finding in self.evaluation.findings)
+        """The findings that have an AUROC, in the dataset's order."""
+        return tuple(name for name in self.labelled if name in self.evaluation.findings)
+
+    @property
+    def labelled(self) -> tuple[str, ...]:
+        """The findings of the dataset."""
+        return self.split.test.findings
 
     @property
     def auroc(self) -> dict[str, float]:
@@ -155,6 +161,20 @@ class Run:
     def draw_mean(self, findings: Sequence[str]) -> NDArray[np.float64]:
         """Return the mean AUROC over some of the scored findings in each draw."""
         return _draw_mean(self.draws, scored=self.scored, findings=findings)
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """One run on all images of another dataset, which params.yaml calls `name`.
+
+    `draws` are as of `Run`, of the patients there, and `drift` is that of its probabilities.
+    """
+
+    name: str
+    run: Run
+    evaluation: Evaluation
+    draws: NDArray[np.float64]
+    drift: Drift
 
 
 def mean_auroc(auroc: Mapping[str, float], findings: Sequence[str]) -> float:

@@ -31,6 +31,7 @@ KINDS = {
     "image": "negative control, single images drawn at random",
     "lists": "published lists of images",
     "given": "as it comes with the dataset",
+    "own": "the parts in which the dataset's table comes",
 }
 """The kinds of split, in words."""
 

@@ -8,25 +8,22 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import model_validator
 
-from chestxray14.base.findings import FINDINGS
 from chestxray14.files.metrics import _Metrics
 from chestxray14.scoring.evaluation import Estimate
-
-METADATA = ("age", "sex", "view", "follow_up")
-"""What is known of an image besides its pixels."""
 
 SETTINGS: dict[str, Any] = {"learning_rate": 0.05, "max_iter": 100, "max_leaf_nodes": 4}
 """Small trees: four columns hold little, and scikit-learn's default of 31 leaves overfits it."""
 
 
 def predict_from_metadata(
-    train: pd.DataFrame, test: pd.DataFrame, *, seed: int, findings: Sequence[str] = FINDINGS
+    train: pd.DataFrame, test: pd.DataFrame, *, seed: int, findings: Sequence[str]
 ) -> pd.DataFrame:
     """Return the probability of each finding of the `test` rows, without a look at a pixel.
 
     Both tables are as of `labels.read_labels`; the result has `test`'s index and a column a
-    finding. One boosted ensemble of trees a finding is fitted on `train`; an unknown age is a
-    value of its own. A finding that all or none of `train` show gets that share, 1 or 0.
+    finding. One boosted ensemble of trees a finding is fitted on the rows of `train` whose label
+    is known; an unknown age is a value of its own. A finding that all or none of them show, or of
+    whose patients nothing is known, gets its share.
     """
     # Imported here: who reads the scores alone need not wait for it.
     from sklearn.ensemble import HistGradientBoostingClassifier
@@ -35,17 +32,27 @@ def predict_from_metadata(
     known, asked = _encode(train), _encode(test)
     probabilities = pd.DataFrame(index=test.index)
     for finding in findings:
-        labels = train[finding].to_numpy()
-        if labels.min() == labels.max():
-            probabilities[finding] = float(labels[0])
+        labelled = train[finding].notna().to_numpy()
+        labels = train[finding].to_numpy()[labelled]
+        # scikit-learn takes no column of which nothing is known.
+        told = ~np.isnan(known[labelled]).all(axis=0)
+        if len(np.unique(labels)) < 2 or not told.any():
+            probabilities[finding] = float(labels.mean()) if len(labels) else 0.0
             continue
         # Early stopping would draw its validation rows by image, across patients.
         model = HistGradientBoostingClassifier(**SETTINGS, early_stopping=False, random_state=seed)
         # Threads that wait for one another take longer than four columns do, much longer beside
         # other work.
         with threadpool_limits(1):
-            probabilities[finding] = model.fit(known, labels).predict_proba(asked)[:, 1]
+            probabilities[finding] = model.fit(known[labelled][:, told], labels).predict_proba(
+                asked[:, told]
+            )[:, 1]
     return probabilities
+
+
+def is_known(table: pd.DataFrame) -> bool:
+    """Say whether anything but pixels is known of some image."""
+    return not np.isnan(_encode(table)).all()
 
 
 def _encode(table: pd.DataFrame) -> NDArray[np.float64]:
@@ -62,17 +69,20 @@ def _encode(table: pd.DataFrame) -> NDArray[np.float64]:
 class FloorScores(_Metrics):
     """evaluations/metadata/<split>.json: the AUROC that metadata alone reaches on a split.
 
-    `estimates` has `macro` and each scored finding; it is empty where the dataset has no metadata.
+    `estimates` has `macro` and each scored finding.
     """
 
     estimates: dict[str, Estimate]
     split_sha256: str
     label_version: str
 
+    @property
+    def scored(self) -> tuple[str, ...]:
+        """The findings that are scored, in the dataset's order."""
+        return tuple(name for name in self.estimates if name != "macro")
+
     @model_validator(mode="after")
     def _known_names(self) -> "FloorScores":
-        if self.estimates and "macro" not in self.estimates:
+        if "macro" not in self.estimates:
             raise ValueError("estimates must have macro")
-        if unknown := set(self.estimates) - {"macro", *FINDINGS}:
-            raise ValueError(f"estimates must be of macro or the 14, not {sorted(unknown)}")
         return self
