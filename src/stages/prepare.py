@@ -90,8 +90,8 @@ def main() -> None:
         [(image, part) for part, images in lists.items() for image in images],
         columns=["image", "list"],
     )
-    tables = {"index": index, "rejected": left_out, "lists": listed, "boxes": boxes}
-    for name, rows in tables.items():
+    packed_tables = {"index": index, "rejected": left_out, "lists": listed, "boxes": boxes}
+    for name, rows in packed_tables.items():
         write_text(folder / f"{name}.csv", rows.to_csv(index=False, lineterminator="\n"))
     write_json(
         Path("metrics/prepare.json"), _describe(source, dataset, labels=labels, index=index)
