@@ -114,8 +114,9 @@ def test_lists_that_do_not_match_the_labels_are_refused() -> None:
     both = pd.DataFrame({"image": [name], "list": ["train_val"]})
     with pytest.raises(InputError, match=f"the official lists share 1 images: {name}"):
         split_officially(index, OFFICIAL, lists=pd.concat([lists, both]))
-    with pytest.raises(InputError, match=r"test_list\.txt are not in the dataset"):
-        split_officially(index, OFFICIAL, lists=lists[:0])
+    for kept, absent in (([], r"train_val_list\.txt and test_list"), (["train_val"], "test_list")):
+        with pytest.raises(InputError, match=rf"not in the dataset: {absent}\.txt; take"):
+            split_officially(index, OFFICIAL, lists=lists[lists["list"].isin(kept)])
 
 
 def make_lists(folder: Path, index: pd.DataFrame) -> ListSplit:

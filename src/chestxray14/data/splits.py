@@ -48,12 +48,11 @@ def split_officially(
     train_val patients is drawn for validation. Raises `InputError` when the lists are absent,
     share an image, or do not name exactly the images of the label file.
     """
-    if absent := [
-        f"{part}_list.txt" for part in ("train_val", "test") if part not in set(lists["list"])
-    ]:
+    present = set(lists["list"])
+    if absent := [f"{part}_list.txt" for part in ("train_val", "test") if part not in present]:
         raise InputError(
-            f"{' and '.join(absent)}: not in the dataset; take `official` out of "
-            "splits in params.yaml, for one run with dvc exp run -S '~splits.official'"
+            f"not in the dataset: {' and '.join(absent)}; take `official` out of splits in "
+            "params.yaml, for one run with dvc exp run -S '~splits.official'"
         )
     twice = lists.loc[lists["image"].duplicated(), "image"]
     if len(twice):
