@@ -91,6 +91,7 @@ def main() -> None:
     px, batch = arguments.px, arguments.batch
     recipe = load_block("recipes.best", WholeRecipe).model_copy(
         update={
+            "findings": FINDINGS,
             "weights": "random",
             "input_px": px,
             "resize_px": round(px * 256 / 224),

@@ -42,6 +42,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
+from chestxray14.base.findings import FINDINGS
 from chestxray14.base.params import load_block
 from chestxray14.model.backbones import build_network
 from chestxray14.model.batches import Part, keep_on_device
@@ -102,6 +103,7 @@ def main() -> None:
     precision = choose_precision(compute, device)
     recipe = load_block("recipes.best", WholeRecipe).model_copy(
         update={
+            "findings": FINDINGS,
             "backbone": arguments.backbone,
             "weights": "random",
             "input_px": arguments.px,

@@ -53,4 +53,4 @@ def make_index(patients: int, *, studies: int = 3, seed: int = 0) -> pd.DataFram
         for patient in range(1, patients + 1)
         for study in range(studies)
     ]
-    return pd.DataFrame(rows).assign(row=range(len(rows)), crc32=0)[list(INDEX_COLUMNS)]
+    return pd.DataFrame(rows).assign(row=range(len(rows)), crc32=0)[[*INDEX_COLUMNS, *FINDINGS]]

@@ -48,7 +48,12 @@ DECISIONS = read_decisions(ROOT / "data/published")
 TABLES = read_localization(ROOT / "data/published")
 NIH_BOXES = TABLES["Wang et al. 2017 Table 19"].boxes
 STEP = "densenet121_step"
-RECIPES = load_block("recipes", dict[str, WholeRecipe], path=ROOT / "params.yaml")
+RECIPES = {
+    name: recipe.for_dataset(FINDINGS)
+    for name, recipe in load_block(
+        "recipes", dict[str, WholeRecipe], path=ROOT / "params.yaml"
+    ).items()
+}
 RECIPE = RECIPES[STEP]
 DRAWS = 50
 

@@ -25,10 +25,16 @@ RECIPE = tiny_recipe(
 EVERY_LAYER = tiny_recipe("best", epochs=1)
 
 
-def fit(recipe: Recipe, folder: Path) -> Trained:
-    """Train on batches of 4, 3, 3 and 3 images, of which two processes cannot have halves."""
+def fit(recipe: Recipe, folder: Path, *, unknown: bool = False) -> Trained:
+    """Train on batches of 4, 3, 3 and 3 images, of which two processes cannot have halves.
+
+    With `unknown` labels, of which some images have many and others none.
+    """
     images = 16 if recipe is EVERY_LAYER else 13
     part, val = tiny_part(images, recipe=recipe), tiny_part(9, recipe=recipe)
+    if unknown:
+        part.labels[::3, ::2] = torch.nan
+        val.labels[1::4] = torch.nan
     return train(recipe, train=part, val=val, folder=folder, device=CPU, precision="fp32")
 
 
@@ -45,6 +51,7 @@ def main() -> None:
             "first": fit(RECIPE.model_copy(update={"epochs": 1}), own / "b"),
             "resumed": fit(RECIPE, own / "b"),
             "every_layer": fit(EVERY_LAYER, own / "c"),
+            "unknown": fit(RECIPE, own / "d", unknown=True),
         }
         for name, trained in results.items():
             history = folder / f"{name}.{rank}.json"

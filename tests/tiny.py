@@ -7,20 +7,27 @@ import torch
 from conftest import ROOT, make_index
 from torch import nn
 
+from chestxray14.base.findings import FINDINGS
 from chestxray14.base.params import load_block
 from chestxray14.model.backbones import build_network
 from chestxray14.model.batches import Part
 from chestxray14.model.recipe import Recipe, WholeRecipe
 
 CPU = torch.device("cpu")
-RECIPES = load_block("recipes", dict[str, WholeRecipe], path=ROOT / "params.yaml")
+RECIPES = {
+    name: recipe.for_dataset(FINDINGS)
+    for name, recipe in load_block(
+        "recipes", dict[str, WholeRecipe], path=ROOT / "params.yaml"
+    ).items()
+}
 
 
 def tiny_recipe(name: str = "densenet121_step", **changes: object) -> Recipe:
     """Return a recipe of params.yaml for 32 pixels and random weights, four images a step."""
     small = {"input_px": 32, "resize_px": 32, "batch": 4, "weights": "random"}
     # Through the file's own form, so that what does not fit together is refused.
-    return Recipe.model_validate(RECIPES[name].trained.model_dump() | small | changes)
+    recipe = Recipe.model_validate(RECIPES[name].trained.model_dump() | small | changes)
+    return recipe.for_dataset(FINDINGS)
 
 
 def plain(name: str = "densenet121_step", **changes: float) -> dict[str, float]:

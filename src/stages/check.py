@@ -21,7 +21,7 @@ from chestxray14.data.params import Split
 from chestxray14.external.params import External
 from chestxray14.files.outputs import write_text
 from chestxray14.localization.params import Shown
-from chestxray14.model.params import Compute, Maps
+from chestxray14.model.params import Compute, ExternalSet, Maps
 from chestxray14.model.recipe import WholeRecipe
 from chestxray14.raw.params import Dataset
 from chestxray14.scoring.params import Evaluate
@@ -48,6 +48,7 @@ class Params(Record):
     localize: Localize
     recipes: Annotated[dict[Name, WholeRecipe], Field(min_length=1)]
     external: dict[Name, External]
+    external_sets: dict[Name, ExternalSet]
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Params":
@@ -64,6 +65,33 @@ class Params(Record):
                         f"{block}.{name}.split: {entry.split!r} is not one of splits: "
                         f"{sorted(self.splits)}"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _sets_are_others(self) -> "Params":
+        taken = [self.dataset]
+        for name, chosen in self.external_sets.items():
+            key = f"external_sets.{name}"
+            if chosen.dataset not in self.datasets:
+                raise ValueError(
+                    f"{key}.dataset: {chosen.dataset!r} is not one of datasets: {sorted(self.datasets)}"
+                )
+            if chosen.dataset in taken:
+                raise ValueError(
+                    f"{key}.dataset: {chosen.dataset} is what the recipes are trained on, or another "
+                    "set's"
+                )
+            taken.append(chosen.dataset)
+            if unknown := [recipe for recipe in chosen.recipes if recipe not in self.recipes]:
+                raise ValueError(
+                    f"{key}.recipes: {unknown[0]!r} is not one of recipes: {sorted(self.recipes)}"
+                )
+            sizes = [self.datasets[each].packed_px for each in (self.dataset, chosen.dataset)]
+            if sizes[0] != sizes[1]:
+                raise ValueError(
+                    f"{key}.dataset: {chosen.dataset} has packed_px {sizes[1]}, expected {sizes[0]} "
+                    f"as {self.dataset} has: a network must see images alike"
+                )
         return self
 
 

@@ -7,9 +7,10 @@ Reads   metrics/prepare.json, metrics/split/<split>.json
         plots/<recipe>/{roc,precision_recall,reliability}.csv
         metrics/<recipe>/train.json, plots/<recipe>/history.csv; neither for an <external>
         localizations/<recipe>/{localization.json,overlays}; neither for an <external>
+        evaluations/sets/<set>/<recipe>/{detail.json,draws.npy,drift.json}
         predictions/<recipe>/test.csv, data/packed/<dataset>/{index.csv,images.npy}: the examples
         data/published/{auroc,mean_auroc,precision_recall_f1,localization}.csv
-        params.yaml: dataset, evaluate, recipes, external
+        params.yaml: dataset, evaluate, recipes, external, external_sets
 Writes  reports/comparison.md
         reports/comparison.html   one file that opens without a network
 """
@@ -21,16 +22,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from chestxray14.base.errors import InputError
-from chestxray14.base.findings import FINDINGS
+from chestxray14.base.errors import InputError, name_some
 from chestxray14.base.params import load_block
 from chestxray14.base.stage import run
 from chestxray14.files.metrics import Prepared, SplitFacts, Trained
 from chestxray14.files.outputs import write_text
-from chestxray14.files.packed import open_images, read_index
+from chestxray14.files.packed import list_findings, open_images, read_index
 from chestxray14.files.predictions import match, read_predictions
 from chestxray14.files.records import read_record, read_rows
+from chestxray14.files.skipped import read_skipped
 from chestxray14.localization.record import Localization
+from chestxray14.model.params import ExternalSet
 from chestxray14.model.recipe import WholeRecipe
 from chestxray14.report.comparison import compare
 from chestxray14.report.examples import Example, choose_examples, show_example
@@ -38,13 +40,15 @@ from chestxray14.report.localization_examples import Overlay, choose_overlays, s
 from chestxray14.report.published import read_decisions, read_published
 from chestxray14.report.published_localization import read_localization
 from chestxray14.report.report import write_report
-from chestxray14.report.results import Curves, Epoch, Floor, Pretrained, Run, Training
+from chestxray14.report.results import Curves, Epoch, Floor, Pretrained, Run, Training, Transfer
 from chestxray14.scoring.evaluation import Evaluation
 from chestxray14.scoring.metadata_floor import FloorScores
 from chestxray14.scoring.params import Evaluate
+from chestxray14.scoring.transfer import Drift
 
 METRICS = Path("metrics")
 EVALUATIONS = Path("evaluations")
+SETS = EVALUATIONS / "sets"
 LOCALIZATIONS = Path("localizations")
 PLOTS = Path("plots")
 PREDICTIONS = Path("predictions")
@@ -82,9 +86,18 @@ def main() -> None:
         **load_block("external", dict[str, Pretrained]),
     }
     draws = scoring.draws
+    reasons = {name: read_skipped(EVALUATIONS / name / "detail.json") for name in entries}
+    skipped = {name: reason for name, reason in reasons.items() if reason}
+    for name, reason in skipped.items():
+        log.warning("%s is skipped: %s", name, reason)
+    if len(skipped) == len(entries):
+        raise InputError(
+            f"every recipe is skipped; {name_some(skipped)}: {next(iter(skipped.values()))}"
+        )
     runs = [
         _read_run(name, entry, draws=draws, labels=prepared.label_version)
         for name, entry in entries.items()
+        if name not in skipped
     ]
     comparison = compare(
         prepared,
@@ -93,9 +106,12 @@ def main() -> None:
         floors={
             run.protocol: _read_floor(run, draws=draws, labels=prepared.label_version)
             for run in runs
+            if read_skipped(EVALUATIONS / f"metadata/{run.protocol}.json") is None
         },
         decisions=read_decisions(PUBLISHED),
         localization=read_localization(PUBLISHED),
+        skipped=skipped | _skipped_sets(),
+        transfers=_read_transfers({run.name: run for run in runs}, draws=draws),
     )
     leader = comparison.honest[0].leader
     examples = _read_examples(leader, dataset=dataset, seed=scoring.seed)
@@ -116,20 +132,52 @@ def _read_run(name: str, entry: WholeRecipe | Pretrained, *, draws: int, labels:
         path = LOCALIZATIONS / name / "localization.json"
         localization = read_record(path, Localization, by="localize")
         _check_origin(path, localization, split=split, protocol=entry.split, labels=labels)
-    scored = [finding for finding in FINDINGS if finding in evaluation.findings]
     return Run(
         name,
         protocol=entry.split,
         split=split,
         evaluation=evaluation,
         draws=_read_draws(
-            EVALUATIONS / name / "draws.npy", shape=(draws, len(scored)), by="evaluate"
+            EVALUATIONS / name / "draws.npy", shape=(draws, len(evaluation.scored)), by="evaluate"
         ),
         curves=Curves(**{kind: _read_curves(name, kind) for kind in CURVES}),
         training=_read_training(name, entry) if isinstance(entry, WholeRecipe) else None,
         localization=localization,
         pretrained="" if isinstance(entry, WholeRecipe) else entry.start,
     )
+
+
+def _skipped_sets() -> dict[str, str]:
+    """Return why a recipe was not tested on another dataset, where it was not."""
+    sets = load_block("external_sets", dict[str, ExternalSet])
+    reasons = {
+        f"{recipe} on {name}": read_skipped(SETS / name / recipe / "detail.json")
+        for name, chosen in sets.items()
+        for recipe in chosen.recipes
+    }
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def _read_transfers(runs: dict[str, Run], *, draws: int) -> list[Transfer]:
+    """Return what recipes reach on the other datasets of params.yaml."""
+    transfers = []
+    for name, chosen in load_block("external_sets", dict[str, ExternalSet]).items():
+        for recipe in chosen.recipes:
+            folder = SETS / name / recipe
+            if recipe not in runs or read_skipped(folder / "detail.json"):
+                continue
+            evaluation = read_record(folder / "detail.json", Evaluation, by="evaluate_set")
+            shape = (draws, len(evaluation.scored))
+            transfers.append(
+                Transfer(
+                    name,
+                    run=runs[recipe],
+                    evaluation=evaluation,
+                    draws=_read_draws(folder / "draws.npy", shape=shape, by="evaluate_set"),
+                    drift=read_record(folder / "drift.json", Drift, by="evaluate_set"),
+                )
+            )
+    return transfers
 
 
 def _check_origin(
@@ -145,6 +193,12 @@ def _check_origin(
         raise InputError(
             f"{path} was scored on other images than the test part of "
             f"{METRICS / f'split/{protocol}.json'}; run the stages after split again"
+        )
+    scored = () if isinstance(scores, Localization) else scores.scored
+    if strange := [name for name in scored if name not in split.test.findings]:
+        raise InputError(
+            f"{path} scores {', '.join(strange)}, which the dataset has no labels of; run the "
+            "stages after prepare again"
         )
     if scores.label_version != labels:
         raise InputError(
@@ -186,7 +240,7 @@ def _read_floor(run: Run, *, draws: int, labels: str) -> Floor:
     path = EVALUATIONS / f"metadata/{run.protocol}.json"
     scores = read_record(path, FloorScores, by="fit_metadata")
     _check_origin(path, scores, split=run.split, protocol=run.protocol, labels=labels)
-    shape = draws, len(set(scores.estimates) & set(FINDINGS))
+    shape = draws, len(scores.scored)
     return Floor(
         scores.estimates,
         draws=_read_draws(path.with_suffix(".npy"), shape=shape, by="fit_metadata"),
@@ -196,8 +250,8 @@ def _read_floor(run: Run, *, draws: int, labels: str) -> Floor:
 def _read_examples(leader: Run, *, dataset: str, seed: int) -> list[Example]:
     """Return some test images with what the leading recipe predicts."""
     path = PREDICTIONS / leader.name / "test.csv"
-    probabilities, _ = read_predictions(path)
     known = read_index(PACKED / dataset / "index.csv")
+    probabilities, _ = read_predictions(path, findings=list_findings(known))
     labels = match(probabilities, known, path=path).known.set_index("image")
     rows = labels["row"].to_dict()
     images = open_images(PACKED / dataset / "images.npy")

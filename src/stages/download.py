@@ -1,6 +1,6 @@
 """Bring the raw dataset, and look whether it is what it was.
 
-    python src/stages/download.py
+    python src/stages/download.py [dataset]
 
 Reads   params.yaml: dataset, datasets.<dataset>
 Writes  data/raw/<dataset>.json         a manifest of its content, the same on every machine
@@ -18,23 +18,23 @@ from pathlib import Path
 
 from chestxray14.base.errors import InputError
 from chestxray14.base.params import load_block
-from chestxray14.base.stage import count_processors, run
+from chestxray14.base.stage import choose_dataset, count_processors, run
 from chestxray14.files.metrics import Manifest
 from chestxray14.files.outputs import write_json
 from chestxray14.files.records import read_record
 from chestxray14.phantom.cohort import describe_cohort, draw_cohort
-from chestxray14.raw.archive import open_archive
 from chestxray14.raw.kaggle_dataset import download_dataset
-from chestxray14.raw.params import DATASET, AnyDataset, KaggleDataset, Phantom
-from chestxray14.raw.place import locate, locate_record
-from chestxray14.raw.tables import find_tables, list_oddities
+from chestxray14.raw.manifest import describe_dataset, open_dataset
+from chestxray14.raw.params import DATASET, AnyDataset, KaggleDataset, Phantom, Table
+from chestxray14.raw.place import locate
+from chestxray14.raw.tables import list_oddities
 
 log = logging.getLogger("download")
 
 
 def main() -> None:
     """Bring, look, describe."""
-    name = load_block("dataset", str)
+    name, _ = choose_dataset(doc=__doc__)
     dataset = load_block(f"datasets.{name}", DATASET)
     path = locate(name, dataset)
     manifest, origin = (Path(f"data/raw/{name}.{ending}") for ending in ("json", "origin.json"))
@@ -48,12 +48,13 @@ def main() -> None:
     elif isinstance(dataset, Phantom):
         draw_cohort(dataset, path, workers=count_processors())
 
-    archive = open_archive(path, record=locate_record(path))
-    tables = find_tables(archive, labels=dataset.labels)
-    described = {"source": dataset.source, **archive.describe(tables=tables.names)}
+    archive, tables = open_dataset(path, dataset)
+    described = describe_dataset(archive, tables, dataset)
     write_json(manifest, described)
     write_json(origin, came_from | {"sha256": described["sha256"]})
     log.info("%s: %s images", path, f"{len(archive.images):,}")
+    if isinstance(dataset, Table):
+        return
     for line in list_oddities(archive, tables):
         log.info("%s: %s", path, line)
 
@@ -64,7 +65,7 @@ def _describe_origin(dataset: AnyDataset) -> dict[str, object]:
         return describe_cohort(dataset)
     if isinstance(dataset, KaggleDataset):
         return {"slug": dataset.slug}
-    return {"path": dataset.path}
+    return {"path": dataset.images if isinstance(dataset, Table) else dataset.path}
 
 
 def _is_described(manifest: Path, origin: Path, came_from: dict[str, object]) -> bool:

@@ -26,21 +26,25 @@ import numpy as np
 import pandas as pd
 
 from chestxray14.base.errors import InputError, name_some
-from chestxray14.base.findings import FINDINGS, NO_FINDING
+from chestxray14.base.findings import NO_FINDING
 from chestxray14.base.params import list_names, load_block
 from chestxray14.base.stage import run
 from chestxray14.data.labels import detect_label_version, read_labels, read_list
 from chestxray14.files.metrics import SplitFacts
 from chestxray14.files.names import hash_names
 from chestxray14.files.outputs import write_bytes, write_json, write_text
-from chestxray14.files.packed import read_index
+from chestxray14.files.packed import list_findings, read_index
 from chestxray14.files.predictions import Predicted, match, read_predictions
 from chestxray14.files.records import read_record
+from chestxray14.files.skipped import read_skipped, write_skipped
 from chestxray14.scoring.difference import subtract
 from chestxray14.scoring.evaluation import Difference
 from chestxray14.scoring.params import Evaluate
 from chestxray14.scoring.plausibility import list_doubts, refuse_labels
 from chestxray14.scoring.score import Scoring, score, summarise_evaluation
+
+CURVES = ("roc", "precision_recall", "reliability")
+"""The tables in plots/<recipe>."""
 
 log = logging.getLogger("evaluate")
 
@@ -63,17 +67,29 @@ def _evaluate(name: str, params: Evaluate) -> None:
             f"params.yaml: neither recipes nor external has {name!r}; found {sorted(blocks)}"
         )
     protocol = load_block(f"{blocks[name]}.{name}.split", str)
+    folder = Path(f"predictions/{name}")
+    if reason := read_skipped(folder / "views.json"):
+        written = (f"metrics/{name}/test.json", f"evaluations/{name}/detail.json")
+        tables = [Path(f"plots/{name}/{curves}.csv") for curves in CURVES]
+        write_skipped(reason, *map(Path, written), *tables)
+        log.warning("%s is skipped: %s", name, reason)
+        return
     split = read_record(Path(f"metrics/split/{protocol}.json"), SplitFacts, by="split")
     dataset = load_block("dataset", str)
     index = read_index(Path(f"data/packed/{dataset}/index.csv"))
-    folder = Path(f"predictions/{name}")
     # A network that was trained elsewhere has not seen the training part.
     trained_here = blocks[name] == "recipes"
     parts = ("train", "val", "test") if trained_here else ("val", "test")
     predicted = {}
     for part in parts:
         path = folder / f"{part}.csv"
-        predicted[part] = match(read_predictions(path)[0], index, path=path)
+        table, others = read_predictions(path, findings=list_findings(index))
+        if others:
+            raise InputError(
+                f"{path} predicts what the dataset {dataset} has no finding of: "
+                f"{', '.join(others)}; run train again"
+            )
+        predicted[part] = match(table, index, path=path)
         if predicted[part].findings != predicted[parts[0]].findings:
             raise InputError(
                 f"{path} predicts other findings than {parts[0]}.csv beside it; run predict again"
@@ -134,16 +150,17 @@ def _evaluate_foreign(arguments: argparse.Namespace, params: Evaluate) -> None:
 
 def _read_foreign(path: Path, known: pd.DataFrame, *, expected: Path | None = None) -> Predicted:
     """Return predictions with what is known of their images; say what is left out or missing."""
-    table, others = read_predictions(path)
+    findings = list_findings(known)
+    table, others = read_predictions(path, findings=findings)
     derived = [name for name in others if name.removeprefix("prob_") == NO_FINDING]
     if derived:
         log.warning(
-            "%s: %s is not read: it is derived where all 14 findings are predicted",
-            *(path, NO_FINDING),
+            "%s: %s is not read: it is derived where all %d findings are predicted",
+            *(path, NO_FINDING, len(findings)),
         )
     if foreign := [name for name in others if name not in derived]:
         log.warning("%s: left out, no findings: %s", path, ", ".join(foreign))
-    if missing := [finding for finding in FINDINGS if finding not in table]:
+    if missing := [finding for finding in findings if finding not in table]:
         log.warning("%s: not predicted, not scored: %s", path, ", ".join(missing))
     if expected:
         names = read_list(_read_bytes(expected), name=str(expected))
@@ -206,7 +223,7 @@ def _write(scoring: Scoring, *, metrics: Path, detail: Path, plots: Path) -> Non
     write_text(
         detail / "detail.json", evaluation.model_dump_json(indent=1, exclude_none=True) + "\n"
     )
-    for name in ("roc", "precision_recall", "reliability"):
+    for name in CURVES:
         table: pd.DataFrame = getattr(scoring, name)
         write_text(plots / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
     write_json(metrics / "test.json", summarise_evaluation(evaluation))

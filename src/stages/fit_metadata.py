@@ -18,17 +18,17 @@ from pathlib import Path
 import numpy as np
 
 from chestxray14.base.errors import InputError
-from chestxray14.base.findings import FINDINGS
 from chestxray14.base.params import load_block
 from chestxray14.base.scores import DIGITS, auroc, round_record
 from chestxray14.base.stage import choose, run
 from chestxray14.files.metrics import SplitFacts
 from chestxray14.files.names import hash_names
 from chestxray14.files.outputs import read_table, write_bytes, write_json, write_text
-from chestxray14.files.packed import read_index
+from chestxray14.files.packed import list_findings, read_index
 from chestxray14.files.records import read_record
+from chestxray14.files.skipped import read_skipped, write_skipped
 from chestxray14.scoring.bootstrap import bootstrap_findings, draw_patients, estimate
-from chestxray14.scoring.metadata_floor import FloorScores, predict_from_metadata
+from chestxray14.scoring.metadata_floor import FloorScores, is_known, predict_from_metadata
 from chestxray14.scoring.params import Evaluate
 
 log = logging.getLogger("fit_metadata")
@@ -41,6 +41,9 @@ def main() -> None:
     params = load_block("evaluate", Evaluate)
     index = read_index(Path(f"data/packed/{dataset}/index.csv"))
     path = Path(f"data/splits/{dataset}/{name}.csv")
+    if reason := read_skipped(path):
+        _skip(name, reason=reason)
+        return
     split = read_table(path, by="split", columns=("image", "part"))
     if unknown := len(set(split["image"]) - set(index["image"])):
         raise InputError(
@@ -54,14 +57,18 @@ def main() -> None:
         raise InputError(
             f"{path} has other test images than metrics/split/{name}.json; run the split stage again"
         )
-    predicted = predict_from_metadata(train, test, seed=params.seed)
-    values = auroc(test[list(FINDINGS)], predicted)
+    if not is_known(index):
+        _skip(name, reason="age, sex, view and follow-up number are not in this dataset")
+        return
+    findings = list(list_findings(index))
+    predicted = predict_from_metadata(train, test, seed=params.seed, findings=findings)
+    values = auroc(test[findings], predicted, findings=findings)
     if not values:
         raise InputError(f"{path}: no finding is both present and absent in the test part")
 
-    scored = [finding for finding in FINDINGS if finding in values]
+    scored = [finding for finding in findings if finding in values]
     draws = bootstrap_findings(
-        test[scored].to_numpy(np.uint8),
+        test[scored].to_numpy(),
         predicted[scored].to_numpy(),
         draw_patients(test["patient"].to_numpy(), draws=params.draws, seed=params.seed),
     )
@@ -96,6 +103,12 @@ def main() -> None:
     output = Path(f"metrics/metadata/{name}.json")
     write_json(output, metrics)
     log.info("%s: AUROC macro %.4f without a look at a pixel", output, macro.value)
+
+
+def _skip(name: str, *, reason: str) -> None:
+    written = (f"evaluations/metadata/{name}.json", f"evaluations/metadata/{name}.npy")
+    write_skipped(reason, *map(Path, written), Path(f"metrics/metadata/{name}.json"))
+    log.warning("metadata of %s are skipped: %s", name, reason)
 
 
 if __name__ == "__main__":

@@ -28,9 +28,10 @@ from chestxray14.base.stage import choose, run
 from chestxray14.data.boxes import BOX_COLUMNS, check_boxes, choose_boxes
 from chestxray14.files.heatmaps import Heatmaps, lay_out, read_heatmaps
 from chestxray14.files.outputs import read_table, write_bytes, write_json, write_text
-from chestxray14.files.packed import IMAGE_PX, open_images, read_index
+from chestxray14.files.packed import IMAGE_PX, list_findings, open_images, read_index
 from chestxray14.files.predictions import read_predictions
 from chestxray14.files.records import read_record
+from chestxray14.files.skipped import read_skipped, write_skipped
 from chestxray14.localization.cases import make_cases
 from chestxray14.localization.overlays import draw_overlay, encode
 from chestxray14.localization.params import Shown
@@ -57,6 +58,12 @@ def main() -> None:
     dataset = load_block("dataset", str)
     protocol = load_block(f"recipes.{name}.split", str)
     seed = load_block("evaluate.seed", int)
+    if reason := read_skipped(Path(f"predictions/{name}/views.json")):
+        folders = (f"metrics/{name}", f"localizations/{name}")
+        written = [Path(folder) / "localization.json" for folder in folders]
+        write_skipped(reason, *written, Path(f"plots/{name}/localization.csv"))
+        log.warning("%s is skipped: %s", name, reason)
+        return
     heatmaps = read_heatmaps(Path(f"predictions/{name}/heatmaps.safetensors"))
     details = Path(f"evaluations/{name}/detail.json")
     evaluation = read_record(details, Evaluation, by="evaluate")
@@ -74,7 +81,9 @@ def main() -> None:
     findings = [finding for finding in BOXED_FINDINGS if finding in heatmaps.findings]
     boxed = index[index["image"].isin(boxes["image"])].set_index("image")
     names = boxed.index.tolist()
-    probabilities, _ = read_predictions(Path(f"predictions/{name}/test.csv"))
+    probabilities, _ = read_predictions(
+        Path(f"predictions/{name}/test.csv"), findings=list_findings(index)
+    )
     maps = _lay_out(heatmaps, names, findings=findings)
     cases = make_cases(
         maps,

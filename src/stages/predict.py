@@ -35,6 +35,7 @@ from chestxray14.files.heatmaps import Heatmaps, write_heatmaps
 from chestxray14.files.likeness import find_look
 from chestxray14.files.outputs import read_table, write_json
 from chestxray14.files.predictions import write_predictions
+from chestxray14.files.skipped import read_skipped, write_skipped
 from chestxray14.model.batches import Part, read_parts, sample_part, take_images
 from chestxray14.model.device import choose_algorithms, choose_device, choose_precision
 from chestxray14.model.maps import (
@@ -67,7 +68,12 @@ def main() -> None:
     choose_algorithms(compute, device)
     precision = choose_precision(compute, device)
 
-    network, recipe = read_model(Path(f"models/{name}/model.safetensors"))
+    model, output = Path(f"models/{name}/model.safetensors"), Path(f"predictions/{name}")
+    if reason := read_skipped(model):
+        write_skipped(reason, output / "views.json")
+        log.warning("%s is skipped: %s", name, reason)
+        return
+    network, recipe = read_model(model)
     network.to(device)
     compile_on_gpu([network], device)
 
@@ -79,7 +85,6 @@ def main() -> None:
         findings=recipe.findings,
     )
     parts["train"] = sample_part(parts["train"], at_most=len(parts["test"]), seed=recipe.seed)
-    output = Path(f"predictions/{name}")
     probabilities = {}
     for part_name, part in parts.items():
         logits = predict(

@@ -1,14 +1,14 @@
 """Decode every radiograph once into one packed array, and parse the label file.
 
-    python src/stages/prepare.py
+    python src/stages/prepare.py [dataset]
 
 Reads   data/raw/<dataset>.json and the raw data it describes
 Writes  data/packed/<dataset>/images.npy    (N, P, P) uint8
         data/packed/<dataset>/index.csv     what each row shows, with the CRC-32 of its pixels
-        data/packed/<dataset>/lists.csv     NIH's official lists, where the dataset has them
+        data/packed/<dataset>/lists.csv     NIH's official lists and the table's own, where it has them
         data/packed/<dataset>/boxes.csv     the radiologists' boxes, where the dataset has them
         data/packed/<dataset>/rejected.csv  images that could not be read, and why
-        metrics/prepare.json
+        metrics/prepare.json, of a dataset that is not the active one metrics/prepare/<dataset>.json
 """
 
 import logging
@@ -17,21 +17,25 @@ from pathlib import Path
 import pandas as pd
 
 from chestxray14.base.errors import InputError, name_some
-from chestxray14.base.findings import FINDINGS
 from chestxray14.base.params import load_block
 from chestxray14.base.progress import track
-from chestxray14.base.stage import count_processors, run
+from chestxray14.base.stage import choose_dataset, count_processors, run
 from chestxray14.data.boxes import BOX_COLUMNS, read_boxes
 from chestxray14.data.labels import detect_label_version, read_labels, read_list
 from chestxray14.data.packing import pack_images
+from chestxray14.data.splits import OWN as OWN_LIST
+from chestxray14.data.splits import measure_prevalence
+from chestxray14.data.tables import translate_table
 from chestxray14.files.metrics import Manifest
 from chestxray14.files.outputs import write_json, write_text
-from chestxray14.files.packed import INDEX_COLUMNS
+from chestxray14.files.packed import INDEX_COLUMNS, list_findings
 from chestxray14.files.records import read_record
-from chestxray14.raw.archive import Archive, open_archive
-from chestxray14.raw.params import DATASET, AnyDataset, Phantom
-from chestxray14.raw.place import RAW_VARIABLE, locate, locate_record
-from chestxray14.raw.tables import Tables, find_tables
+from chestxray14.raw.archive import Archive
+from chestxray14.raw.manifest import describe_dataset, open_dataset, read_tables
+from chestxray14.raw.params import DATASET, AnyDataset, Phantom, Table
+from chestxray14.raw.place import RAW_VARIABLE, locate
+from chestxray14.raw.reading import OWN
+from chestxray14.raw.tables import Tables
 
 FLAT_NAMES = 20
 """How many flat images metrics/prepare.json names."""
@@ -41,11 +45,17 @@ log = logging.getLogger("prepare")
 
 def main() -> None:
     """Open, parse, decode, write."""
-    source = load_block("dataset", str)
+    source, active = choose_dataset(doc=__doc__)
     dataset = load_block(f"datasets.{source}", DATASET)
     folder = Path(f"data/packed/{source}")
     archive, tables = _open_verified(source, dataset)
-    labels = read_labels(archive.read(tables.labels), name=tables.labels)
+    found = len(archive.images)
+    if isinstance(dataset, Table):
+        labels, listing = translate_table(read_tables(archive, dataset), dataset), "the table"
+        archive = archive.call(labels["image"])
+    else:
+        listing = dataset.labels
+        labels = read_labels(archive.read(listing), name=listing)
     lists = {
         part: read_list(archive.read(name), name=name)
         for part, name in (("train_val", tables.train_val), ("test", tables.test))
@@ -60,13 +70,12 @@ def main() -> None:
     absent = [(name, f"not in {archive.path}") for name in labels["image"] if name not in archive]
     if len(absent) == len(labels):
         raise InputError(
-            f"{archive.path} holds none of the {len(labels):,} images that {tables.labels} lists, "
+            f"{archive.path} holds none of the {len(labels):,} images that {listing} lists, "
             f"such as {absent[0][0]}; found {archive.describe_content()}"
         )
     _check_rejected(absent, of=len(labels), most=dataset.max_rejected)
-    unlabelled = len(archive.images) - (len(labels) - len(absent))
-    if unlabelled:
-        log.info("%s images without a row in %s are passed over", unlabelled, dataset.labels)
+    if unlabelled := found - (len(labels) - len(absent)):
+        log.info("%s images without a row in %s are passed over", unlabelled, listing)
 
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / "images.partial"
@@ -85,12 +94,16 @@ def main() -> None:
     finally:
         partial.unlink(missing_ok=True)
 
+    if "part" in labels:
+        for part, rows in labels.groupby("part", sort=False):
+            lists[f"{OWN_LIST}{part}"] = rows["image"].tolist()
+        labels = labels.drop(columns="part")
     table = labels.assign(
         row=range(len(labels)),
         crc32=[each.crc32 for each in packed],
         reason=[each.reason for each in packed],
     )
-    index = table.loc[table["reason"] == "", list(INDEX_COLUMNS)]
+    index = table.loc[table["reason"] == "", [*INDEX_COLUMNS, *list_findings(labels)]]
     left_out = table.loc[table["reason"] != "", ["image", "patient", "reason"]]
     listed = pd.DataFrame(
         [(image, part) for part, images in lists.items() for image in images],
@@ -103,7 +116,7 @@ def main() -> None:
     if flat:
         log.warning("flat, and kept: %s", name_some(flat, most=10))
     write_json(
-        Path("metrics/prepare.json"),
+        Path("metrics/prepare.json" if active else f"metrics/prepare/{source}.json"),
         _describe(source, dataset, labels=labels, index=index, flat=flat),
     )
     log.info("%s: %s images packed, %s rejected", folder, f"{len(index):,}", len(left_out))
@@ -118,10 +131,8 @@ def _open_verified(name: str, dataset: AnyDataset) -> tuple[Archive, Tables]:
             f"{path} is not here, though its manifest is: put it back, remove data/raw/{name}.json "
             f"to have it brought again, or set {RAW_VARIABLE} to the folder that holds {name}/"
         )
-    archive = open_archive(path, record=locate_record(path))
-    tables = find_tables(archive, labels=dataset.labels)
-    described = {"source": dataset.source, **archive.describe(tables=tables.names)}
-    if described != manifest.model_dump():
+    archive, tables = open_dataset(path, dataset)
+    if describe_dataset(archive, tables, dataset) != manifest.model_dump(exclude_unset=True):
         raise InputError(f"{path} is not what data/raw/{name}.json describes: run `dvc repro`")
     return archive, tables
 
@@ -147,18 +158,29 @@ def _describe(
     index: pd.DataFrame,
     flat: list[str],
 ) -> dict[str, object]:
-    drawn = isinstance(dataset, Phantom)
-    return {
+    match dataset:
+        case Phantom():
+            version = "phantom"
+        case Table():
+            version = "table"
+        case _:
+            version = detect_label_version(labels)
+    own = (
+        {"own_patients": True}
+        if isinstance(dataset, Table) and dataset.columns.patient == OWN
+        else {}
+    )
+    return own | {
         "source": dataset.source,
         "dataset": name,
-        "label_version": "phantom" if drawn else detect_label_version(labels),
+        "label_version": version,
         "images": len(index),
         "patients": int(index["patient"].nunique()),
         "rejected": len(labels) - len(index),
         "flat": len(flat),
         "flat_images": flat[:FLAT_NAMES],
         "packed_px": dataset.packed_px,
-        "prevalence": {f: round(float(index[f].mean()), 6) for f in FINDINGS},
+        "prevalence": measure_prevalence(index),
     }
 
 

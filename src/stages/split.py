@@ -16,19 +16,24 @@ import pandas as pd
 
 from chestxray14.base.params import load_block
 from chestxray14.base.stage import choose, run
-from chestxray14.data.params import SPLIT, ListSplit, OfficialSplit, RandomSplit
+from chestxray14.data.params import SPLIT, ListSplit, OfficialSplit, OwnSplit, RandomSplit
 from chestxray14.data.splits import (
     PARTS,
     check_parts,
+    count_mixed,
     describe_split,
+    name_absent,
+    require_patients,
     split_at_random,
     split_by_lists,
+    split_by_table,
     split_officially,
 )
 from chestxray14.files.metrics import Prepared
 from chestxray14.files.outputs import read_table, write_json, write_text
 from chestxray14.files.packed import as_ids, read_index
 from chestxray14.files.records import read_record
+from chestxray14.files.skipped import write_skipped
 
 log = logging.getLogger("split")
 
@@ -39,9 +44,11 @@ def main() -> None:
     protocol = load_block(f"splits.{name}", SPLIT)
     dataset = load_block("dataset", str)
     packed = Path(f"data/packed/{dataset}")
+    output = Path(f"data/splits/{dataset}/{name}.csv")
     prepared = read_record(Path("metrics/prepare.json"), Prepared, by="prepare")
 
     index = read_index(packed / "index.csv")
+    require_patients(index)
     # Rejected images are drawn too, so that one unreadable file moves nobody else.
     rejected = read_table(packed / "rejected.csv", by="prepare", columns=("image", "patient"))
     listed = pd.concat([index.astype({"patient": "str"}), rejected], ignore_index=True)
@@ -51,7 +58,21 @@ def main() -> None:
             parts = split_at_random(listed, protocol)
         case OfficialSplit():
             lists = read_table(packed / "lists.csv", by="prepare", columns=("image", "list"))
+            if absent := name_absent(lists):
+                reason = f"{absent}: not in the dataset"
+                write_skipped(reason, output, Path(f"metrics/split/{name}.json"))
+                log.warning("%s is skipped: %s", name, reason)
+                return
             parts = split_officially(listed, protocol, lists=lists)
+        case OwnSplit():
+            lists = read_table(packed / "lists.csv", by="prepare", columns=("image", "list"))
+            parts = split_by_table(listed, lists=lists)
+            if mixed := count_mixed(lists):
+                log.warning(
+                    "LEAK between protocols: %s images of the table's train and val parts are in "
+                    "NIH's test list; score nothing there that was trained or chosen on %s",
+                    *(f"{mixed:,}", name),
+                )
         case ListSplit():
             parts = split_by_lists(listed, protocol)
     parts = parts[: len(index)]
@@ -60,9 +81,12 @@ def main() -> None:
         "shared_patients": shared,
         "label_version": prepared.label_version,
     }
+    for part in PARTS:
+        if unknown := metrics[part].get("unknown"):
+            most = max(unknown, key=unknown.get)
+            log.info("%s: up to %s labels unknown (%s)", part, f"{unknown[most]:,}", most)
 
     table = pd.DataFrame({"image": index["image"], "part": parts}).dropna().sort_values("image")
-    output = Path(f"data/splits/{dataset}/{name}.csv")
     write_text(output, table.to_csv(index=False, lineterminator="\n"))
     write_json(Path(f"metrics/split/{name}.json"), metrics)
     sizes = ", ".join(f"{part} {(parts == part).sum():,}" for part in PARTS)

@@ -14,6 +14,7 @@ Writes  models/<recipe>/model.safetensors   weights, with all that prediction ne
         plots/<recipe>/history.csv          losses, AUROC and learning rate by epoch, replaced
                                             after each
 
+A recipe that lists a finding which the dataset lacks is skipped: the reason stands in its outputs.
 Killed at any point, the same command goes on after the last whole epoch and, on a CPU, ends in the
 same bytes; compute.deterministic asks a GPU for them. The state lies in checkpoints/ (or
 $CHESTXRAY14_CHECKPOINTS) until the run is finished.
@@ -29,12 +30,15 @@ import pandas as pd
 import torch
 
 from chestxray14.base.draws import hash_file
+from chestxray14.base.errors import InputError
 from chestxray14.base.params import Limits, load_block
 from chestxray14.base.scores import DIGITS
 from chestxray14.base.stage import choose, run
 from chestxray14.files.metrics import SplitFacts
 from chestxray14.files.outputs import write_json, write_text
+from chestxray14.files.packed import list_findings, read_index
 from chestxray14.files.records import read_record
+from chestxray14.files.skipped import read_skipped, write_skipped
 from chestxray14.model.batches import read_parts
 from chestxray14.model.device import (
     choose_algorithms,
@@ -80,6 +84,16 @@ def _run(
     precision = choose_precision(compute, device)
     packed = Path(f"data/packed/{dataset}")
     split_file = Path(f"data/splits/{dataset}/{recipe.split}.csv")
+    findings = list_findings(read_index(packed / "index.csv"))
+    reason = read_skipped(split_file)
+    try:
+        recipe = recipe.for_dataset(findings)
+    except InputError as error:
+        reason = reason or str(error)
+    if reason:
+        if distributed.is_first():
+            _skip(name, reason=reason)
+        return
     split = read_record(Path(f"metrics/split/{recipe.split}.json"), SplitFacts, by="split")
     parts = read_parts(packed, split_file, parts=("train", "val"), findings=recipe.findings)
     if (packed_px := parts["train"].images.shape[1]) < recipe.resize_px:
@@ -146,6 +160,13 @@ def _run(
         write_json(Path(f"metrics/{name}/train.json"), metrics)
         checkpoint.remove(folder)
     log.info("%s: epoch %d of %d", model, best_epoch, recipe.epochs)
+
+
+def _skip(name: str, *, reason: str) -> None:
+    """Leave the reason where a network would be: the other recipes go on."""
+    outputs = (f"models/{name}/model.safetensors", f"metrics/{name}/train.json")
+    write_skipped(reason, *map(Path, outputs), Path(f"plots/{name}/history.csv"))
+    log.warning("%s is skipped: %s", name, reason)
 
 
 def _describe(trained: Trained, recipe: Recipe) -> dict[str, object]:

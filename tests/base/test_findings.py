@@ -4,7 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chestxray14.base.errors import InputError
-from chestxray14.base.findings import FINDINGS, NO_FINDING, format_label, parse_label
+from chestxray14.base.findings import (
+    FINDINGS,
+    NO_FINDING,
+    check_findings,
+    format_label,
+    parse_label,
+)
 
 
 @given(st.lists(st.integers(0, 1), min_size=14, max_size=14))
@@ -26,3 +32,20 @@ def test_no_finding_is_all_zeros() -> None:
 def test_an_unknown_finding_is_refused_by_name(label: str) -> None:
     with pytest.raises(InputError, match="unknown finding"):
         parse_label(label)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Pleural effusion", "Nodule/Mass", "A|B", "A, B", 'the "bat wing"', "Ödem", "µ" * 80, "5"],
+)
+def test_a_finding_may_have_blanks_marks_and_umlauts(name: str) -> None:
+    assert check_findings(["Mass", name]) == ("Mass", name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [*("", " ", " Mass", "Edema\n", "a\tb", "+++", "$x$", "x" * 81), "mass", "No Finding", "Age"],
+)
+def test_a_name_that_a_file_cannot_hold_or_that_is_taken_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=r"finding|in another case"):
+        check_findings(["Mass", name])

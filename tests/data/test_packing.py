@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from made_dicom import encode, make_dicom
 from PIL import Image
 
 from chestxray14.base.errors import InputError
@@ -110,3 +111,25 @@ def test_too_small_a_disk_is_said_before_decoding(
     with pytest.raises(InputError, match=r"not enough disk space for .*images\.npy"):
         next(pack_images(archive, labels, path=tmp_path / "images.npy", px=32, workers=1))
     assert not (tmp_path / "images.npy").exists()
+
+
+def test_dicom_files_that_a_table_names_are_packed_beside_others(tmp_path: Path) -> None:
+    folder = tmp_path / "raw"
+    drawn = make_raw(folder, images=1)
+    grey = np.random.default_rng(1).integers(0, 256, (16, 16), dtype=np.uint8)
+    (folder / "4f33.dicom").write_bytes(encode(make_dicom(grey)))
+    lateral = make_dicom(grey, ViewPosition="LL")
+    (folder / "lateral.dcm").write_bytes(encode(lateral))
+    names = [*drawn, "4f33", "lateral"]
+    archive = open_archive(folder, by_path=True).call(names)
+    packed = list(
+        pack_images(
+            *(archive, pd.DataFrame({"image": names})),
+            path=tmp_path / "images.npy",
+            px=16,
+            workers=1,
+        )
+    )
+    assert [bool(each.reason) for each in packed] == [False, False, True]
+    assert "lateral" in packed[2].reason
+    np.testing.assert_array_equal(open_images(tmp_path / "images.npy")[1], grey)

@@ -11,10 +11,15 @@ from chestxray14.base.findings import FINDINGS
 from chestxray14.data.labels import read_labels, read_list
 from chestxray14.data.params import AtMost, Hashes, ListSplit, OfficialSplit, RandomSplit
 from chestxray14.data.splits import (
+    PARTS,
     check_parts,
+    count_mixed,
     describe_split,
+    name_absent,
+    require_patients,
     split_at_random,
     split_by_lists,
+    split_by_table,
     split_officially,
 )
 from chestxray14.files.names import hash_names
@@ -114,9 +119,42 @@ def test_lists_that_do_not_match_the_labels_are_refused() -> None:
     both = pd.DataFrame({"image": [name], "list": ["train_val"]})
     with pytest.raises(InputError, match=f"the official lists share 1 images: {name}"):
         split_officially(index, OFFICIAL, lists=pd.concat([lists, both]))
-    for kept, absent in (([], r"train_val_list\.txt and test_list"), (["train_val"], "test_list")):
-        with pytest.raises(InputError, match=rf"not in the dataset: {absent}\.txt; take"):
-            split_officially(index, OFFICIAL, lists=lists[lists["list"].isin(kept)])
+    assert name_absent(lists) == ""
+    assert name_absent(lists[:0]) == "train_val_list.txt and test_list.txt"
+    assert name_absent(lists[lists["list"] == "test"]) == "train_val_list.txt"
+
+
+def test_a_dataset_may_come_in_parts_of_which_some_are_on_the_official_test_list() -> None:
+    index = make_index(9, studies=1)
+    own = pd.DataFrame(
+        {"image": index["image"], "list": np.repeat(["own train", "own val", "own test"], 3)}
+    )
+    official = pd.DataFrame({"image": index["image"][5:], "list": "test"})
+    parts = split_by_table(index, lists=pd.concat([official, own]))
+    assert parts.tolist() == [*["train"] * 3, *["val"] * 3, *["test"] * 3]
+    assert count_mixed(pd.concat([official, own])) == 1
+    assert count_mixed(own) == 0
+    with pytest.raises(InputError, match="does not come in train, val and test"):
+        split_by_table(index, lists=official)
+
+
+def test_a_split_without_patients_is_refused() -> None:
+    index = make_index(9).assign(patient=np.nan)
+    with pytest.raises(InputError, match=r"names no patients.*say `patient: image`"):
+        require_patients(index)
+
+
+def test_unknown_labels_are_counted_and_prevalence_is_of_the_others() -> None:
+    index = make_index(3, studies=1).assign(Mass=[1, np.nan, 0], Edema=np.nan)
+    parts = pd.Series(["train", "val", "test"])
+    described = describe_split(index, parts, kind="patient")
+    assert [described[part].get("unknown") for part in PARTS] == [
+        {"Edema": 1},
+        {"Mass": 1, "Edema": 1},
+        {"Edema": 1},
+    ]
+    assert [described[part]["prevalence"]["Mass"] for part in PARTS] == [1, 0, 0]
+    assert "unknown" not in describe_split(make_index(3, studies=1), parts, kind="patient")["val"]
 
 
 def make_lists(folder: Path, index: pd.DataFrame) -> ListSplit:

@@ -91,7 +91,7 @@ def test_findings_are_matched_by_name_and_untrained_outputs_skipped(
     order: list[str], untrained: set[str]
 ) -> None:
     outputs = ["" if name in untrained else name for name in order]
-    columns = match_findings(outputs)
+    columns = match_findings(outputs, FINDINGS)
     assert all(outputs[column] == finding for finding, column in columns.items())
     assert list(columns) == [finding for finding in FINDINGS if finding not in untrained]
 
@@ -163,7 +163,7 @@ def test_published_weights_that_lie_in_the_packages_folder_answer_as_the_package
 
     loaded = load_external(CHEX, name="x")
     assert loaded.outputs == tuple(xrv.models.model_urls[CHEX]["labels"])
-    assert set(FINDINGS) - set(match_findings(loaded.outputs)) == {
+    assert set(FINDINGS) - set(match_findings(loaded.outputs, FINDINGS)) == {
         *("Infiltration", "Emphysema", "Fibrosis", "Pleural_Thickening", "Nodule", "Mass"),
         "Hernia",
     }

@@ -16,7 +16,7 @@ def test_every_float32_survives_the_file(tmp_path: Path) -> None:
     given[0, 0] = np.nextafter(np.float32(0.5), np.float32(1))
     names = [f"{i}.png" for i in range(50)]
     write_predictions(tmp_path / "p.csv", names, given, findings=FINDINGS)
-    read, others = read_predictions(tmp_path / "p.csv")
+    read, others = read_predictions(tmp_path / "p.csv", findings=FINDINGS)
     assert not others
     np.testing.assert_array_equal(read.to_numpy().astype(np.float32), given)
     assert read.columns.tolist() == list(FINDINGS)
@@ -25,13 +25,13 @@ def test_every_float32_survives_the_file(tmp_path: Path) -> None:
 def test_a_file_of_some_findings_has_their_columns_alone(tmp_path: Path) -> None:
     given = np.array([[0.25, 0.5]])
     write_predictions(tmp_path / "p.csv", ["a.png"], given, findings=("Mass", "Hernia"))
-    read, _ = read_predictions(tmp_path / "p.csv")
+    read, _ = read_predictions(tmp_path / "p.csv", findings=FINDINGS)
     assert read.loc["a.png"].to_dict() == {"Mass": 0.25, "Hernia": 0.5}
 
 
 def test_columns_come_in_any_order_with_a_prefix_and_beside_others(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("prob_Mass,note,Image Index,Hernia\n0.25,x,a.png,1\n")
-    read, others = read_predictions(tmp_path / "p.csv")
+    read, others = read_predictions(tmp_path / "p.csv", findings=FINDINGS)
     assert read.loc["a.png"].to_dict() == {"Mass": 0.25, "Hernia": 1.0}
     assert others == ["note"]
 
@@ -39,7 +39,7 @@ def test_columns_come_in_any_order_with_a_prefix_and_beside_others(tmp_path: Pat
 def test_findings_and_images_are_read_in_every_spelling(tmp_path: Path) -> None:
     text = "Image Index,prob_mass,Pleural Thickening,No_Finding\nro\u0308.PNG,0.25,0.5,0\n"
     (tmp_path / "p.csv").write_text(text, encoding="utf-8")
-    read, others = read_predictions(tmp_path / "p.csv")
+    read, others = read_predictions(tmp_path / "p.csv", findings=FINDINGS)
     assert read.loc["rö.png"].to_dict() == {"Mass": 0.25, "Pleural_Thickening": 0.5}
     assert others == ["No Finding"]
 
@@ -67,12 +67,12 @@ def test_findings_and_images_are_read_in_every_spelling(tmp_path: Path) -> None:
 def test_a_bad_file_is_refused_with_its_row(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "p.csv").write_text(text)
     with pytest.raises(InputError, match=message):
-        read_predictions(tmp_path / "p.csv")
+        read_predictions(tmp_path / "p.csv", findings=FINDINGS)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"p\.csv not found"):
-        read_predictions(tmp_path / "p.csv")
+        read_predictions(tmp_path / "p.csv", findings=FINDINGS)
 
 
 @pytest.mark.parametrize("name", ["images_001/00000001_000.png", "images\\00000001_000.png"])
@@ -113,7 +113,7 @@ def test_a_bare_finding_beside_itself_with_an_affix_is_refused(tmp_path: Path, t
     for header in (f"Mass,{twin}", f"{twin},Mass"):
         path.write_text(f"Image Index,{header}\na.png,1,0.3\n")
         with pytest.raises(InputError) as caught:
-            read_predictions(path)
+            read_predictions(path, findings=FINDINGS)
         assert {"Mass", twin} == set(re.findall("'([^']+)'", str(caught.value)))
 
 
@@ -122,6 +122,6 @@ def test_a_prediction_beside_its_label_or_beside_a_note_is_read(
     tmp_path: Path, header: str
 ) -> None:
     (tmp_path / "p.csv").write_text(f"Image Index,{header}\na.png,0.3,1\n")
-    read, others = read_predictions(tmp_path / "p.csv")
+    read, others = read_predictions(tmp_path / "p.csv", findings=FINDINGS)
     assert read.loc["a.png"].to_dict() == {"Mass": 0.3}
     assert others == header.split(",")[1:]

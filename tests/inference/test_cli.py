@@ -19,6 +19,7 @@ from fake_run import make_evaluation
 from PIL import Image
 from tiny import tiny_recipe
 
+from chestxray14.base.findings import FINDINGS
 from chestxray14.base.notices import NOTICE
 from chestxray14.base.params import read_yaml
 from chestxray14.data.boxes import BOX_COLUMNS
@@ -114,7 +115,7 @@ def test_a_radiograph_of_the_dataset_gets_the_probabilities_that_the_predict_sta
         return done.stdout
 
     run(str(ROOT / "src/stages/predict.py"), "tiny")
-    expected, _ = read_predictions(project / "predictions/tiny/test.csv")
+    expected, _ = read_predictions(project / "predictions/tiny/test.csv", findings=FINDINGS)
     heatmaps = read_heatmaps(project / "predictions/tiny/heatmaps.safetensors")
     assert BOXED in heatmaps.images
     assert set(heatmaps.images) <= set(expected.index)

@@ -19,6 +19,7 @@ from chestxray14.inference.single_image import (
     caption,
     judge,
     map_images,
+    name_findings,
     name_pictures,
     predict_images,
     read_evaluation,
@@ -178,3 +179,8 @@ def test_every_file_has_a_name_of_its_own() -> None:
     names = name_pictures([Path(file) for file in files])
     assert names[:5] == ["x", "X-2", "x-2-2", "1.2.840.1", "1.2.840.2"]
     assert len(names[5]) == 100
+
+
+def test_a_finding_is_part_of_a_file_name_whatever_it_is_called() -> None:
+    found = name_findings(["Mass", "Nodule/Mass", "Nodule Mass", "Ödem (links)", "a.b"])
+    assert found == ["Mass", "Nodule-Mass", "Nodule-Mass-2", "Ödem-links-", "a.b"]

@@ -4,13 +4,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import ROOT
 from pydantic import ValidationError
 from tiny import CPU, RECIPES, plain, snapshot, tiny_part, tiny_recipe
 
+from chestxray14.base.errors import InputError
 from chestxray14.base.findings import FINDINGS
-from chestxray14.base.params import Limits
+from chestxray14.base.params import Limits, load_block
 from chestxray14.model.backbones import build_network
-from chestxray14.model.recipe import Recipe, WeightsFile, list_limited
+from chestxray14.model.recipe import Recipe, WeightsFile, WholeRecipe, list_limited
 from chestxray14.training.fit import train
 
 # As README and notebook of each source have it: backbone, what is trained, findings, loss.
@@ -95,6 +97,15 @@ def test_findings_are_all_or_a_list_in_the_order_of_the_field() -> None:
     assert tiny_recipe(findings=["Hernia", "Mass"]).findings == ("Mass", "Hernia")
 
 
+def test_a_recipe_takes_the_findings_of_a_dataset_and_names_what_it_lacks() -> None:
+    asked = load_block("recipes.best", WholeRecipe, path=ROOT / "params.yaml")
+    assert asked.for_dataset(["b", "a"]).findings == ("b", "a")
+    listed = asked.model_copy(update={"findings": ("c", "a", "d")})
+    assert listed.for_dataset(["d", "b", "a", "c"]).findings == ("d", "a", "c")
+    with pytest.raises(InputError, match="lacks c, d, which the recipe lists; it has b, a"):
+        listed.for_dataset(["b", "a"])
+
+
 def test_the_start_names_a_file_and_its_content() -> None:
     weights = WeightsFile(path="data/weights/x.safetensors", sha256="ab" * 32)
     assert tiny_recipe(weights=weights.model_dump()).start == "x.safetensors (abababababab)"
@@ -104,8 +115,8 @@ def test_the_start_names_a_file_and_its_content() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"findings": ["Mass", "Masses"]}, "'Masses' is no finding"),
-        ({"findings": ["Mass", "Mass"]}, "Mass is named twice"),
+        ({"findings": ["Mass", 7]}, "found 7; expected the name of a finding"),
+        ({"findings": ["Mass", "Mass"]}, "'Mass' is named twice"),
         ({"findings": []}, "expected `all` or a list"),
         ({"findings": "some"}, "expected `all` or a list"),
         ({"resize_px": 32, "input_px": 64}, "resize_px is 32, expected at least input_px"),

@@ -495,5 +495,9 @@ def test_the_stage_describes_what_it_brought_and_names_no_credential(
         described = open_archive(project / "data" / "raw" / "nih" / NAME).describe(
             tables=["Data_Entry_2017.csv"]
         )
-        assert json.loads(written["nih.json"]) == {"source": "kaggle", **described}
+        assert json.loads(written["nih.json"]) == {
+            "source": "kaggle",
+            "labels": "Data_Entry_2017.csv",
+            **described,
+        }
         assert set(written) == {"nih.json", "nih.origin.json", f"nih/{NAME}", f"nih/{NAME}.lock"}

@@ -655,7 +655,9 @@ def test_what_metadata_alone_reaches_is_set_beside_the_leader() -> None:
         # By hand: twice the smaller share of the draws on either side of 0, one added to both.
         sides = np.minimum((gaps <= 0).sum(axis=0), (gaps >= 0).sum(axis=0))
         above = (2 * (sides + 1) / (DRAWS + 1) < 0.05) & (gaps.mean(axis=0) > 0)
-        named = name_findings([f for f, sure in zip(FINDINGS, above, strict=True) if sure])
+        named = name_findings(
+            [f for f, sure in zip(FINDINGS, above, strict=True) if sure], among=FINDINGS
+        )
         bounds = f"{low:.3f} to {high:.3f}".replace("-", "−")
         told = (
             f"In the mean of 14 findings metadata alone reaches {reached}, {STEP} 0.7300, a "

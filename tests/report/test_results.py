@@ -4,16 +4,22 @@ from fake_run import STEP, make_floor, make_floor_scores, make_run, make_split, 
 from pydantic import ValidationError
 
 from chestxray14.base.findings import FINDINGS
-from chestxray14.files.metrics import Part, Trained
+from chestxray14.files.metrics import Part, SplitFacts, Trained
 from chestxray14.report.results import Epoch, mean_auroc, name_runs
 from chestxray14.scoring.metadata_floor import FloorScores
 
 
-def test_a_part_must_name_every_finding() -> None:
-    fields = make_run().split.test.model_dump()
-    del fields["prevalence"]["Hernia"]
-    with pytest.raises(ValidationError, match="must name the 14 findings"):
-        Part.model_validate(fields)
+def test_the_parts_of_a_split_must_name_the_same_findings() -> None:
+    fields = make_split().model_dump()
+    del fields["val"]["prevalence"]["Hernia"]
+    with pytest.raises(ValidationError, match="must have the same findings"):
+        SplitFacts.model_validate(fields)
+
+
+def test_positives_are_of_the_images_whose_label_is_known() -> None:
+    part = make_split().test.model_copy(update={"unknown": {"Mass": 150}})
+    assert [part.known(f) for f in ("Mass", "Edema")] == [50, 200]
+    assert [part.positives(f) for f in ("Mass", "Edema")] == [5, 20]
 
 
 def test_positives_are_counted_from_their_rounded_share() -> None:
@@ -76,14 +82,13 @@ def test_many_runs_are_counted_where_they_are_all_and_named_where_not() -> None:
     assert name_runs(runs[:1], among=runs[:1]) == "a"
 
 
-def test_what_metadata_reaches_survives_its_file_and_names_macro_and_findings_alone() -> None:
+def test_what_metadata_reaches_survives_its_file_and_names_macro() -> None:
     scores = make_floor_scores()
     text = scores.model_dump_json(exclude_none=True)
     assert FloorScores.model_validate_json(text) == scores
-    for names in (set(FINDINGS), {"macro", "Fracture"}):
-        estimates = dict.fromkeys(names, scores.estimates["macro"])
-        with pytest.raises(ValidationError, match="estimates must"):
-            FloorScores.model_validate(scores.model_dump() | {"estimates": estimates})
+    estimates = dict.fromkeys(FINDINGS, scores.estimates["macro"])
+    with pytest.raises(ValidationError, match="estimates must"):
+        FloorScores.model_validate(scores.model_dump() | {"estimates": estimates})
 
 
 def test_the_floor_has_its_findings_in_order_and_its_draws_as_a_run_has() -> None:

@@ -52,7 +52,7 @@ def test_what_age_sex_view_or_follow_up_decide_is_found_and_the_rest_is_not() ->
             )
         )
     train, test = tables
-    found = predict_from_metadata(train, test, seed=0)
+    found = predict_from_metadata(train, test, seed=0, findings=FINDINGS)
     assert list(found.columns) == list(FINDINGS)
     assert found.index.equals(test.index)
     for finding in ("Mass", "Edema", "Hernia", "Nodule", "Fibrosis"):
@@ -80,8 +80,8 @@ def test_a_finding_of_one_class_gets_its_share(constant: int) -> None:
 
 def test_the_order_of_the_test_rows_moves_no_number() -> None:
     train, test = cohort(60, seed=1), cohort(20, seed=2)
-    found = predict_from_metadata(train, test, seed=0)
-    turned = predict_from_metadata(train, test.iloc[::-1], seed=0)
+    found = predict_from_metadata(train, test, seed=0, findings=FINDINGS)
+    turned = predict_from_metadata(train, test.iloc[::-1], seed=0, findings=FINDINGS)
     pd.testing.assert_frame_equal(turned.iloc[::-1], found, check_exact=True)
 
 
@@ -118,7 +118,7 @@ def test_the_stage_writes_short_metrics_and_beside_them_every_interval_and_draw(
     draws = np.load(path.with_suffix(".npy"))
     params = load_block("evaluate", Evaluate)
     train, test = (index[index["part"] == part] for part in ("train", "test"))
-    predicted = predict_from_metadata(train, test, seed=params.seed)
+    predicted = predict_from_metadata(train, test, seed=params.seed, findings=FINDINGS)
     scored = FINDINGS[:-1]  # Nobody has a hernia.
     drawn = draw_patients(test["patient"], draws=params.draws, seed=params.seed)
     expected = bootstrap_findings(test[list(scored)], predicted[list(scored)], drawn)
@@ -143,7 +143,7 @@ def test_a_test_part_of_nine_patients_has_a_floor_without_an_interval(
 ) -> None:
     few = index[(index["part"] != "test") | (index["patient"] < 29)]
     few[["image", "part"]].to_csv("data/splits/phantom/patient.csv", index=False)
-    described = describe_split(few, few["part"], kind="patient")
+    described = describe_split(few.drop(columns="part"), few["part"], kind="patient")
     described |= {"shared_patients": 0, "label_version": "phantom"}
     write_json(Path("metrics/split/patient.json"), described)
     fit(monkeypatch)
@@ -213,6 +213,10 @@ def test_the_floor_of_the_official_split_is_0_63(nih_metadata: dict[str, bytes])
     listed = read_list(nih_metadata["test_list.txt"], name="test_list.txt")
     in_test = table["image"].isin(listed)
     test = table[in_test]
-    found = auroc(test[list(FINDINGS)], predict_from_metadata(table[~in_test], test, seed=0))
+    found = auroc(
+        test[list(FINDINGS)],
+        predict_from_metadata(table[~in_test], test, seed=0, findings=FINDINGS),
+        findings=FINDINGS,
+    )
     assert found["macro"] == pytest.approx(0.628, abs=0.01)
     assert found["Hernia"] > 0.8

@@ -126,6 +126,21 @@ def change(tmp_path: Path, old: str, new: str) -> Path:
             "external: {txrv: {split: all, weights: x, batch: 2}}",
             "external.txrv.split: 'all' is not one of splits",
         ),
+        (
+            "external_sets: {}",
+            "external_sets: {x: {dataset: phantom, recipes: [best]}}",
+            "external_sets.x.dataset: phantom is what the recipes are trained on",
+        ),
+        (
+            "external_sets: {}",
+            "external_sets: {x: {dataset: cohort, recipes: [best]}}",
+            "external_sets.x.dataset: cohort has packed_px 128, expected 64 as phantom has",
+        ),
+        (
+            "external_sets: {}",
+            "external_sets: {x: {dataset: cohort, recipes: [worst]}}",
+            "external_sets.x.recipes: 'worst' is not one of recipes",
+        ),
         ("dataset: phantom", f"dataset: {[1] * 999}", r"dataset: found \[1(, 1){66}; input"),
         ("path: data/raw/folder", 'path: "a\\0b"', "datasets.folder.path: found 'a"),
         (
@@ -177,3 +192,48 @@ def test_two_files_that_are_well_formed_leave_the_same_output(tmp_path: Path) ->
         assert (done.returncode, done.stderr) == (0, "")
         written.append((tmp_path / CHECKED).read_bytes())
     assert written[0] == written[1]
+
+
+TABLE = """
+  mine:
+    source: table
+    images: /where
+    table: labels.csv
+    columns: {image: path, patient: id, age: null, sex: null, view: null, follow_up: null}
+    findings: {Effusion: Pleural Effusion, Fracture: fracture}
+    values: {"1": 1, "0": 0, "": unknown}
+    packed_px: 64
+    max_rejected: 0.01
+    limits: {input_px: null, epochs: null, weights: null, views: null}
+  cohort:
+"""
+
+
+def test_a_table_needs_no_other_key(tmp_path: Path) -> None:
+    assert load_file(Params, path=change(tmp_path, "\n  cohort:\n", TABLE)).datasets["mine"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("images: /where", "image: /where", "unknown key datasets.mine.image$"),
+        ("    images: /where\n", "", "missing key datasets.mine.images$"),
+        (", view: null", "", "missing key datasets.mine.columns.view$"),
+        ("patient: id", "patient: 7", "datasets.mine.columns.patient: found 7"),
+        (
+            "patient: id",
+            "patient: {column: path, pattern: p}",
+            "columns.patient.pattern: 'p' has 0 groups, expected one",
+        ),
+        ("labels.csv", "{train: a, val: 7, test: b}", "datasets.mine.table.val: found 7"),
+        ("Fracture:", "No Finding:", "datasets.mine.findings: 'No Finding' is the name of"),
+        ("Fracture:", "effusion:", "datasets.mine.findings: 'effusion' is named twice, or in"),
+        ('"1": 1', '"1": 2', "datasets.mine.values.1: found 2; input should be 0, 1 or 'unkn"),
+        ("    values:", "    labels:", "datasets.mine.labels"),
+    ],
+)
+def test_a_wrong_key_of_a_table_is_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+    path = change(tmp_path, "\n  cohort:\n", TABLE)
+    path.write_text(path.read_text().replace(TABLE, TABLE.replace(old, new)))
+    with pytest.raises(InputError, match=message):
+        load_file(Params, path=path)

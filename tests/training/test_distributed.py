@@ -124,16 +124,19 @@ def read(results: Path, name: str, rank: int = 0) -> tuple[list[Any], dict[str, 
 
 
 @pytest.mark.slow
-def test_two_processes_take_the_steps_of_one(results: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["whole", "unknown"])
+def test_two_processes_take_the_steps_of_one(results: Path, tmp_path: Path, name: str) -> None:
     torch.manual_seed(0)
-    alone = fit(RECIPE, tmp_path)
-    (best_epoch, history), weights = read(results, "whole")
+    unknown = name == "unknown"
+    alone = fit(RECIPE, tmp_path, unknown=unknown)
+    (best_epoch, history), weights = read(results, name)
     assert best_epoch == alone.best_epoch
     for found, expected in zip(history, alone.history, strict=True):
         assert found == pytest.approx(expected, rel=1e-5)
-    start = fit(RECIPE.model_copy(update={"epochs": 1}), tmp_path / "start").weights
-    for name, expected in alone.weights.items():
-        torch.testing.assert_close(weights[name], expected, rtol=1e-4, atol=1e-6)
+    first = RECIPE.model_copy(update={"epochs": 1})
+    start = fit(first, tmp_path / "start", unknown=unknown).weights
+    for key, expected in alone.weights.items():
+        torch.testing.assert_close(weights[key], expected, rtol=1e-4, atol=1e-6)
     # The tolerance is far below what a step moves.
     moved = (alone.weights["head.3.weight"] - start["head.3.weight"]).abs()
     assert moved.median() > 1e-5

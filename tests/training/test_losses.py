@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 from sklearn.utils.class_weight import compute_class_weight
@@ -76,3 +77,42 @@ def test_focal_without_focus_is_half_the_cross_entropy() -> None:
     loss = build_loss(Focal(name="focal", gamma=0.0, alpha=0.5), TRAIN)
     half = F.binary_cross_entropy_with_logits(LOGITS, LABELS) / 2
     torch.testing.assert_close(loss(LOGITS, LABELS), half)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        BinaryCrossEntropy(name="bce"),
+        BinaryCrossEntropy(name="weighted_bce"),
+        Focal(name="focal", gamma=2.0, alpha=0.25),
+    ],
+)
+def test_an_unknown_label_costs_nothing_and_the_mean_is_over_the_known(
+    params: BinaryCrossEntropy | Focal,
+) -> None:
+    hidden = torch.rand(LABELS.shape, generator=torch.Generator().manual_seed(1)) < 0.1
+    labels = LABELS.masked_fill(hidden, torch.nan)
+    logits = LOGITS.clone().requires_grad_()
+    plain = build_loss(params, TRAIN)
+    # A cell at a time: all but it at logits so right that they cost nothing.
+    cells = []
+    for row, column in (~hidden).nonzero().tolist():
+        sure = torch.where(LABELS[[row]] > 0, 1e3, -1e3)
+        sure[0, column] = LOGITS[row, column]
+        cells.append(float(plain(sure, LABELS[[row]]) * 3))
+    loss = build_loss(params, TRAIN, unknown=True)(logits, labels)
+    np.testing.assert_allclose(float(loss.detach()), np.mean(cells), rtol=1e-5)
+    loss.backward()
+    assert logits.grad is not None
+    assert torch.equal(logits.grad == 0, hidden)
+
+
+def test_a_batch_of_unknown_labels_costs_nothing() -> None:
+    loss = build_loss(BinaryCrossEntropy(name="bce"), TRAIN, unknown=True)
+    assert loss(LOGITS, torch.full_like(LABELS, torch.nan)) == 0
+
+
+def test_class_weights_are_of_the_known_labels() -> None:
+    labels = torch.tensor([1.0, 1.0, 0.0, torch.nan, torch.nan, 0.0, 0.0])[:, None]
+    present, absent = balance_classes(labels)
+    assert (float(present), float(absent)) == pytest.approx((5 / 4, 5 / 6))

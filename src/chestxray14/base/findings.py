@@ -1,4 +1,4 @@
-"""The 14 findings of ChestX-ray14, in the order of Wang et al. 2017."""
+"""The findings of a dataset: what may name one, and the 14 of ChestX-ray14."""
 
 from collections.abc import Sequence
 
@@ -23,11 +23,42 @@ FINDINGS = (
     "Pleural_Thickening",
     "Hernia",
 )
+"""The findings of ChestX-ray14, in the order of Wang et al. 2017."""
 
 BOXED_FINDINGS = FINDINGS[:8]
 """The findings radiologists drew boxes for (`BBox_List_2017.csv`)."""
 
 NO_FINDING = "No Finding"
+
+LONGEST_NAME = 80
+"""Characters of a finding's name, which is part of a file's."""
+
+_TAKEN = (
+    *("image", "row", "crc32", "patient", "follow_up", "age", "sex", "view", "image index"),
+    *("all", "macro", "micro", "weighted", "no finding", "micro avg", "macro avg"),
+    *("weighted avg", "samples avg", "part", "list", "reason"),
+)
+"""What tables and metrics call something else, in lower case."""
+
+
+def check_findings(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names of findings as they are.
+
+    Raises `ValueError` for one that occurs twice, be it in other case, that something else is
+    called, or that a table, a figure or a file's name cannot hold.
+    """
+    for i, name in enumerate(names):
+        if name.casefold() in map(str.casefold, names[:i]):
+            raise ValueError(f"{name!r} is named twice, or in another case")
+        if name.casefold() in _TAKEN:
+            raise ValueError(f"{name!r} is the name of something else; call the finding otherwise")
+        printed = name.isprintable() and name == name.strip() and "$" not in name
+        if not printed or len(name) > LONGEST_NAME or not any(map(str.isalnum, name)):
+            raise ValueError(
+                f"{name!r} cannot name a finding; expected 1 to {LONGEST_NAME} printed characters "
+                "with a letter or digit, no $, no blank at either end"
+            )
+    return tuple(names)
 
 
 def spell_finding(name: str) -> str:

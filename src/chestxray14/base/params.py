@@ -163,12 +163,18 @@ def _explain(error: ValidationError, content: Any, *, place: tuple[str, ...] = (
 
 
 def _walk(place: tuple[int | str, ...], content: Any, *, missing: bool) -> list[str]:
-    """Return the keys that lead to a place in the file: pydantic also names a union's member."""
-    keys = []
-    for i, part in enumerate(place):
-        there = part in content if isinstance(content, dict) else isinstance(part, int)
-        if there:
-            content = content[part]
-        if there or (missing and i == len(place) - 1):
-            keys.append(str(part))
-    return keys
+    """Return the keys that lead to a place in the file: pydantic also names a union's member.
+
+    A member may be called as a key is; of both ways the one counts that finds more keys.
+    """
+    if not place:
+        return []
+    part, rest = place[0], place[1:]
+    there = part in content if isinstance(content, dict) else isinstance(content, list)
+    if missing and not rest:
+        return [str(part)] if isinstance(content, dict) and not there else []
+    passed = _walk(rest, content, missing=missing)
+    if not there:
+        return passed
+    taken = [str(part), *_walk(rest, content[part], missing=missing)]
+    return passed if len(passed) > len(taken) or len(passed) == len(taken) == 1 else taken

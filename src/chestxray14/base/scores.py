@@ -1,13 +1,11 @@
 """How well probabilities rank images, and the digits in which scores are written."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel
-
-from chestxray14.base.findings import FINDINGS
 
 Record = TypeVar("Record", bound=BaseModel)
 
@@ -15,20 +13,18 @@ DIGITS = 5
 """Decimals in metrics files: finer than any interval, coarse enough to read a diff."""
 
 
-def auroc(
-    labels: ArrayLike, scores: ArrayLike, *, findings: tuple[str, ...] = FINDINGS
-) -> dict[str, float]:
+def auroc(labels: ArrayLike, scores: ArrayLike, *, findings: Sequence[str]) -> dict[str, float]:
     """Return the AUROC of each finding, their mean as `macro`, and of all pooled as `micro`.
 
-    `labels` are zeros and ones and `scores` any numbers that grow with the finding, both
-    (n, len(findings)). A finding of which only one class occurs has no AUROC and is left out,
-    also of `macro` and `micro`; where all are, so are those.
+    `labels` are zeros and ones, NaN where unknown, and `scores` any numbers that grow with the
+    finding, both (n, len(findings)). A finding of which only one class occurs has no AUROC and is
+    left out, also of `macro` and `micro`; where all are, so are those.
     """
-    truth: NDArray[np.uint8] = np.asarray(labels).astype(np.uint8)
+    truth = np.asarray(labels)
     given = np.asarray(scores, dtype=np.float64)
     if not np.isfinite(given).all():
         raise ValueError("scores must be finite")
-    scored = [i for i in range(len(findings)) if 0 < truth[:, i].sum() < len(truth)]
+    scored = [i for i in range(len(findings)) if all((truth[:, i] == c).any() for c in (0, 1))]
     if not scored:
         return {}
     single = {findings[i]: rank_auroc(truth[:, i], given[:, i]) for i in scored}
@@ -37,10 +33,10 @@ def auroc(
     return {"macro": macro, "micro": micro, **single}
 
 
-def rank_auroc(labels: NDArray[np.uint8], scores: NDArray[np.float64]) -> float:
+def rank_auroc(labels: NDArray[Any], scores: NDArray[np.float64]) -> float:
     """Return the AUROC of one finding, zeros and ones (n,) of both classes and scores (n,).
 
-    The share of pairs of a positive and a negative in which the positive scores higher, ties as
+    Where the label is neither, as NaN where it is unknown, an image is left out. The share of pairs of a positive and a negative in which the positive scores higher, ties as
     half (Mann & Whitney 1947).
     """
     negatives = np.sort(scores[labels == 0])

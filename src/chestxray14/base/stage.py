@@ -14,7 +14,7 @@ from types import FrameType
 
 from chestxray14.base.errors import InputError
 from chestxray14.base.locks import hold, is_read_only
-from chestxray14.base.params import list_names
+from chestxray14.base.params import list_names, load_block
 
 LONGEST = 800
 """Characters of an error that are printed: it may quote a whole file without line breaks."""
@@ -69,6 +69,18 @@ def choose(*, of: str, doc: str | None) -> str:
     if name not in (known := list_names(of)):
         raise InputError(f"params.yaml: {of} has no {name!r}; found {sorted(known)}")
     return name
+
+
+def choose_dataset(*, doc: str | None) -> tuple[str, bool]:
+    """Return the dataset on the command line, or the active one, and whether it is that.
+
+    As `choose`, the name being a key of `datasets`.
+    """
+    active = load_block("dataset", str)
+    if len(sys.argv) == 1:
+        return active, True
+    name = choose(of="datasets", doc=doc)
+    return name, name == active
 
 
 def count_processors() -> int:

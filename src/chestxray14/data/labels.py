@@ -75,8 +75,8 @@ def read_labels(content: bytes, *, name: str) -> pd.DataFrame:
     refuse(~view.isin(["AP", "PA"]), "view", "AP or PA")
     follow_up = raw["follow_up"].str.extract(r"^([0-9]{1,9})(?:\.0+)?$")[0]
     refuse(follow_up.isna(), "follow_up", "a whole number")
-    age = raw["age"].str.upper().str.extract(r"^([0-9]{1,4}(?:\.[0-9]+)?) ?([YMD]?)$")
-    refuse(age[0].isna(), "age", "years, or a text like 058Y, 018M or 013D")
+    years, bad = parse_ages(raw["age"])
+    refuse(bad, "age", "years, or a text like 058Y, 018M or 013D")
 
     labels = raw["label"].unique()
     vectors = {}
@@ -91,7 +91,7 @@ def read_labels(content: bytes, *, name: str) -> pd.DataFrame:
             "image": image,
             "patient": _number(raw["patient"]),
             "follow_up": follow_up.astype("int64"),
-            "age": _years(age[0].astype(float), unit=age[1]),
+            "age": years,
             "sex": sex,
             "view": view,
         }
@@ -136,7 +136,12 @@ def _number(patients: "pd.Series[str]") -> "pd.Series[Any]":
     return patients.astype("int64") if whole.all() else patients
 
 
-def _years(age: "pd.Series[float]", *, unit: "pd.Series[str]") -> "pd.Series[float]":
-    """Return ages in years, NaN where nobody is as old."""
-    years = age * unit.map(_YEARS)
-    return years.where(years <= OLDEST).round(4)
+def parse_ages(column: "pd.Series[str]") -> "tuple[pd.Series[float], pd.Series[bool]]":
+    """Return ages in years from `058Y`, `018M` (months), `013D` (days) or plain years, and which
+    are none.
+
+    An age that nobody reaches is NaN.
+    """
+    parts = column.str.upper().str.extract(r"^([0-9]{1,4}(?:\.[0-9]+)?) ?([YMD]?)$")
+    years = parts[0].astype(float) * parts[1].map(_YEARS)
+    return years.where(years <= OLDEST).round(4), parts[0].isna()

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from chestxray14.base.errors import InputError
+from chestxray14.data.dicom import decode_dicom, is_dicom
 from chestxray14.data.images import FEWEST_GREYS, count_greys, decode, pack
 from chestxray14.raw.archive import Archive
 
@@ -57,7 +58,9 @@ def pack_images(
         def pack_row(row: int) -> Packed:
             name = names[row]
             try:
-                image = decode(archive.read(name), name=name)
+                content = archive.read(name)
+                read = decode_dicom if is_dicom(content) else decode
+                image = read(content, name=name)
             except InputError as error:
                 return Packed(name, 0, str(error), flat=False)
             pixels = pack(image, px=px).tobytes()

@@ -41,6 +41,12 @@ class OfficialSplit(Record):
     seed: Seed
 
 
+class OwnSplit(Record):
+    """The parts in which a dataset's own table comes."""
+
+    kind: Literal["own"]
+
+
 class Hashes(Record):
     """sha256 of each part: sorted names, one a line, each with a newline."""
 
@@ -59,7 +65,7 @@ class ListSplit(Record):
     sha256: Hashes
 
 
-Split = Annotated[RandomSplit | OfficialSplit | ListSplit, Field(discriminator="kind")]
+Split = Annotated[RandomSplit | OfficialSplit | OwnSplit | ListSplit, Field(discriminator="kind")]
 
-SPLIT = TypeAdapter[RandomSplit | OfficialSplit | ListSplit](Split)
+SPLIT = TypeAdapter[RandomSplit | OfficialSplit | OwnSplit | ListSplit](Split)
 """Reads one block of `splits`."""

@@ -1,18 +1,34 @@
-"""Who is trained on, who validates, who tests: four protocols and their leakage check."""
+"""Who is trained on, who validates, who tests: the protocols and their leakage check."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from chestxray14.base.draws import generator
 from chestxray14.base.errors import InputError, name_some
-from chestxray14.base.findings import FINDINGS
 from chestxray14.data.labels import read_list
 from chestxray14.data.params import ListSplit, OfficialSplit, RandomSplit
 from chestxray14.files.names import hash_names
+from chestxray14.files.packed import list_findings
 
 PARTS = ("train", "val", "test")
+
+OFFICIAL = ("train_val", "test")
+"""NIH's two lists, as lists.csv has them."""
+
+OWN = "own "
+"""What lists.csv puts before the parts of a dataset's own table."""
+
+
+def require_patients(index: pd.DataFrame) -> None:
+    """Raise `InputError` where a dataset names no patients."""
+    if index["patient"].isna().any():
+        raise InputError(
+            "the dataset names no patients, and so no split of it can be checked for leakage; say "
+            "`patient: image` in its `columns` if every image is its own patient"
+        )
 
 
 def split_at_random(index: pd.DataFrame, protocol: RandomSplit) -> "pd.Series[str]":
@@ -39,21 +55,20 @@ def split_at_random(index: pd.DataFrame, protocol: RandomSplit) -> "pd.Series[st
     return part.where(unit.isin(kept))
 
 
+def name_absent(lists: pd.DataFrame) -> str:
+    """Return which of NIH's two lists a dataset lacks, nothing where it has both."""
+    return " and ".join(f"{part}_list.txt" for part in OFFICIAL if part not in set(lists["list"]))
+
+
 def split_officially(
     index: pd.DataFrame, protocol: OfficialSplit, *, lists: pd.DataFrame
 ) -> "pd.Series[str]":
     """Return the part of each image by NIH's two lists.
 
     `lists` has the columns image and list (`train_val` or `test`); a share `protocol.val` of the
-    train_val patients is drawn for validation. Raises `InputError` when the lists are absent,
-    share an image, or do not name exactly the images of the label file.
+    train_val patients is drawn for validation. Raises `InputError` when the lists share an image, or do not name exactly the images of the label file.
     """
-    present = set(lists["list"])
-    if absent := [f"{part}_list.txt" for part in ("train_val", "test") if part not in present]:
-        raise InputError(
-            f"not in the dataset: {' and '.join(absent)}; take `official` out of splits in "
-            "params.yaml, for one run with dvc exp run -S '~splits.official'"
-        )
+    lists = lists[lists["list"].isin(OFFICIAL)]
     twice = lists.loc[lists["image"].duplicated(), "image"]
     if len(twice):
         raise InputError(f"the official lists share {len(twice):,} images: {name_some(twice)}")
@@ -78,6 +93,27 @@ def split_officially(
     return side.where(
         side == "test", index["patient"].map(lambda patient: "val" if patient in val else "train")
     )
+
+
+def split_by_table(index: pd.DataFrame, *, lists: pd.DataFrame) -> "pd.Series[str]":
+    """Return the part of each image by the parts in which the dataset's own table comes.
+
+    `lists` is as of `split_officially`, its own parts called `own train` and so on. Raises
+    `InputError` when there are none.
+    """
+    own = lists[lists["list"].str.startswith(OWN)]
+    if own.empty:
+        raise InputError("the dataset's table does not come in train, val and test")
+    return index["image"].map(
+        dict(zip(own["image"], own["list"].str.removeprefix(OWN), strict=True))
+    )
+
+
+def count_mixed(lists: pd.DataFrame) -> int:
+    """Return how many images the dataset's own train and val have of NIH's test list."""
+    learned = lists["list"].isin([f"{OWN}train", f"{OWN}val"])
+    official = lists.loc[lists["list"] == "test", "image"]
+    return int(lists.loc[learned, "image"].isin(official).sum())
 
 
 def split_by_lists(index: pd.DataFrame, protocol: ListSplit) -> "pd.Series[str]":
@@ -135,17 +171,23 @@ def check_parts(index: pd.DataFrame, parts: "pd.Series[str]", *, leaky: bool) ->
     return len(shared)
 
 
-def describe_split(
-    index: pd.DataFrame, parts: "pd.Series[str]", *, kind: str
-) -> dict[str, object]:
+def measure_prevalence(index: pd.DataFrame) -> dict[str, float]:
+    """Return the share of the images that show each finding, of those of which it is known."""
+    shares = index[list(list_findings(index))].mean().fillna(0)
+    return {str(finding): round(float(share), 6) for finding, share in shares.items()}
+
+
+def describe_split(index: pd.DataFrame, parts: "pd.Series[str]", *, kind: str) -> dict[str, Any]:
     """Return the metrics of a split: images, patients, prevalence and hash of each part."""
-    metrics: dict[str, object] = {"kind": kind}
+    metrics: dict[str, Any] = {"kind": kind}
     for part in PARTS:
         rows = index[parts == part]
         metrics[part] = {
             "images": len(rows),
             "patients": int(rows["patient"].nunique()),
             "sha256": hash_names(rows["image"]),
-            "prevalence": {f: round(float(rows[f].mean()), 6) for f in FINDINGS},
+            "prevalence": measure_prevalence(rows),
         }
+        if unknown := {f: n for f in list_findings(rows) if (n := int(rows[f].isna().sum()))}:
+            metrics[part] |= {"unknown": unknown}
     return metrics

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from chestxray14.base.errors import InputError, shorten
-from chestxray14.base.findings import FINDINGS
 from chestxray14.base.progress import track
 from chestxray14.model.batches import Part, count_steps, ordered_batches
 from chestxray14.model.recipe import WeightsFile
@@ -93,12 +92,12 @@ def prepare(images: Tensor, *, px: int) -> Tensor:
     return grey
 
 
-def match_findings(outputs: Sequence[str]) -> dict[str, int]:
-    """Return the column of each finding among `outputs`, by name, in the order of `FINDINGS`.
+def match_findings(outputs: Sequence[str], findings: Sequence[str]) -> dict[str, int]:
+    """Return the column of each of `findings` among `outputs`, by name, in their order.
 
     Findings that the network does not predict are left out.
     """
-    return {finding: outputs.index(finding) for finding in FINDINGS if finding in outputs}
+    return {finding: outputs.index(finding) for finding in findings if finding in outputs}
 
 
 @torch.inference_mode()

@@ -1,10 +1,8 @@
 """The metrics files that later stages read, as checked records."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-
-from chestxray14.base.findings import FINDINGS
 
 Count = Annotated[int, Field(ge=0)]
 
@@ -21,55 +19,74 @@ class _Metrics(BaseModel):
 class Manifest(_Metrics):
     """data/raw/<dataset>.json: what `download` found, the same on every machine."""
 
-    source: Literal["phantom", "kaggle", "folder"]
+    source: Literal["phantom", "kaggle", "folder", "table"]
+    labels: Any
     images: Count
     image_bytes: Count
     tables: list[str]
     sha256: str
+    hashes: list[str] = []
 
 
 class Prepared(_Metrics):
-    """metrics/prepare.json; `flat_images` are the first of the `flat` ones, nearly of one grey."""
+    """metrics/prepare.json; `own_patients` where every image counts as its own patient.
 
-    source: Literal["phantom", "kaggle", "folder"]
+    `flat_images` are the first of the `flat` ones, nearly of one grey.
+    """
+
+    source: Literal["phantom", "kaggle", "folder", "table"]
     dataset: str
-    label_version: Literal["original", "v2020", "undetermined", "phantom"]
+    label_version: Literal["original", "v2020", "undetermined", "phantom", "table"]
     images: Count
     patients: Count
     rejected: Count
     flat: Count = 0
     flat_images: list[str] = []
     packed_px: Count
+    own_patients: bool = False
 
 
 class Part(_Metrics):
-    """One part of a split; `prevalence` is the share of its images that show each finding."""
+    """One part of a split; `prevalence` is the share of its images that show each finding.
+
+    Of the images whose label is known: `unknown` counts the others, where a dataset has any.
+    """
 
     images: Annotated[int, Field(ge=1)]
     patients: Annotated[int, Field(ge=1)]
     sha256: str
     prevalence: dict[str, Share]
+    unknown: dict[str, Count] = {}
 
-    @model_validator(mode="after")
-    def _every_finding(self) -> "Part":
-        if set(self.prevalence) != set(FINDINGS):
-            raise ValueError("prevalence must name the 14 findings")
-        return self
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """The findings of the dataset, in its order."""
+        return tuple(self.prevalence)
+
+    def known(self, finding: str) -> int:
+        """Return of how many images it is known whether they show a finding."""
+        return self.images - self.unknown.get(finding, 0)
 
     def positives(self, finding: str) -> int:
         """Return how many images show a finding."""
-        return round(self.prevalence[finding] * self.images)
+        return round(self.prevalence[finding] * self.known(finding))
 
 
 class SplitFacts(_Metrics):
     """metrics/split/<protocol>.json."""
 
-    kind: Literal["patient", "official", "image", "lists"]
+    kind: Literal["patient", "official", "image", "lists", "own"]
     train: Part
     val: Part
     test: Part
     shared_patients: Count
     label_version: str
+
+    @model_validator(mode="after")
+    def _same_findings(self) -> "SplitFacts":
+        if not self.train.findings == self.val.findings == self.test.findings:
+            raise ValueError("train, val and test must have the same findings")
+        return self
 
     @property
     def images(self) -> int:

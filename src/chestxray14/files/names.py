@@ -17,6 +17,11 @@ def is_image(name: str) -> bool:
     return name.lower().endswith((".png", ".jpg", ".jpeg"))
 
 
+def ends_as_dicom(name: str) -> bool:
+    """Tell whether a file is called as DICOM files are."""
+    return name.lower().endswith((".dcm", ".dicom"))
+
+
 def spell(name: str) -> str:
     """Return the one spelling of a file's name: composed letters (NFC), an image's ending in small.
 

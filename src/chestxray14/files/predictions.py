@@ -11,10 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from chestxray14.base.errors import InputError, name_some
-from chestxray14.base.findings import FINDINGS, NO_FINDING, spell_finding
+from chestxray14.base.findings import NO_FINDING, spell_finding
 from chestxray14.files.cells import read_cells
 from chestxray14.files.names import spell
 from chestxray14.files.outputs import write_text
+from chestxray14.files.packed import list_findings
 
 IMAGE_COLUMN = "Image Index"
 
@@ -32,7 +33,7 @@ class Predicted:
     """Images with what is known of them and what a network says, in the same order.
 
     `known` has the columns of `labels.read_labels`, `probabilities` a column a finding. Where all
-    14 are predicted, both have No Finding too (see `match`).
+    that is labelled is predicted, both have No Finding too (see `match`).
     """
 
     known: pd.DataFrame
@@ -40,15 +41,20 @@ class Predicted:
 
     @property
     def findings(self) -> tuple[str, ...]:
-        """The findings that are predicted, in the order of Wang et al. 2017."""
-        return tuple(finding for finding in FINDINGS if finding in self.probabilities)
+        """The findings that are predicted, in the order of the labels."""
+        return tuple(name for name in self.labelled if name in self.probabilities)
+
+    @property
+    def labelled(self) -> tuple[str, ...]:
+        """The findings that are labelled."""
+        return list_findings(self.known)
 
     @property
     def columns(self) -> tuple[str, ...]:
         """What is both present and absent, in that order, No Finding last."""
         return tuple(
             name
-            for name in (*FINDINGS, NO_FINDING)
+            for name in (*self.labelled, NO_FINDING)
             if name in self.probabilities and 0 < self.known[name].mean() < 1
         )
 
@@ -60,9 +66,10 @@ class Predicted:
             self.probabilities[kept].reset_index(drop=True),
         )
 
-    def labels(self, columns: Sequence[str]) -> NDArray[np.uint8]:
-        """Return zeros and ones (n, columns)."""
-        return self.known[list(columns)].to_numpy(np.uint8)
+    def labels(self, columns: Sequence[str]) -> NDArray[Any]:
+        """Return zeros and ones (n, columns): bytes, or floats with NaN where one is unknown."""
+        labels = self.known[list(columns)].to_numpy(np.float64)
+        return labels if np.isnan(labels).any() else labels.astype(np.uint8)
 
     def scores(self, columns: Sequence[str]) -> NDArray[np.float64]:
         """Return probabilities (n, columns)."""
@@ -82,11 +89,11 @@ def write_predictions(
     write_text(path, table.to_csv(index=False, float_format="%.9g", lineterminator="\n"))
 
 
-def read_predictions(path: Path) -> tuple[pd.DataFrame, list[str]]:
+def read_predictions(path: Path, *, findings: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
     """Return the probabilities of a prediction file by image name, and the columns left out.
 
-    Columns may come in any order and carry the prefix `prob_`; those that are no finding are left
-    out, and findings may be missing. Raises `InputError` naming file, column and row of what is
+    Columns may come in any order and carry the prefix `prob_`; those that are none of `findings`
+    are left out, and findings may be missing. Raises `InputError` naming file, column and row of what is
     no probability, of an image that occurs twice, and two columns that may both be of one finding.
     """
     try:
@@ -100,19 +107,16 @@ def read_predictions(path: Path) -> tuple[pd.DataFrame, list[str]]:
             "decimal sign a point"
         )
     table = read_cells(content, name=str(path))
-    names = [
-        bare if (bare := _spell_column(column)) in (*FINDINGS, NO_FINDING) else column
-        for column in table.columns
-    ]
-    _refuse_twins(list(table.columns), path=path)
-    if twice := [name for i, name in enumerate(names) if name in FINDINGS and name in names[:i]]:
+    names = [_spell_column(column, findings) for column in table.columns]
+    _refuse_twins(list(table.columns), findings=findings, path=path)
+    if twice := [name for i, name in enumerate(names) if name in findings and name in names[:i]]:
         raise InputError(f"{path} has two columns for {twice[0]}; expected one")
     table.columns = pd.Index(names)
     if IMAGE_COLUMN not in table:
         raise InputError(f"{path} lacks the column {IMAGE_COLUMN!r}; found {names}")
-    found = [finding for finding in FINDINGS if finding in names]
+    found = [finding for finding in findings if finding in names]
     if not found:
-        raise InputError(f"{path} has no column named after a finding such as {FINDINGS[0]}")
+        raise InputError(f"{path} has no column named after a finding such as {findings[0]}")
     images = table[IMAGE_COLUMN].map(spell)
     for bad, what in ((images == "", "no image name"), (images.duplicated(), "a repeated image")):
         if bad.any():
@@ -126,23 +130,28 @@ def read_predictions(path: Path) -> tuple[pd.DataFrame, list[str]]:
                 f"{path} row {row + 2}, {finding}: found {table[finding].iloc[row]!r}, "
                 "expected a probability from 0 to 1"
             )
-    others = [name for name in names if name not in (IMAGE_COLUMN, *FINDINGS)]
+    others = [name for name in names if name not in (IMAGE_COLUMN, *findings)]
     return pd.DataFrame(values).set_index(images), others
 
 
-def _refuse_twins(columns: Sequence[str], *, path: Path) -> None:
+def _refuse_twins(columns: Sequence[str], *, findings: Sequence[str], path: Path) -> None:
     """Refuse a bare finding beside itself with an affix: which is predicted, nobody knows."""
-    for finding in FINDINGS:
-        named = [column for column in columns if _is_named_after(column, finding)]
-        if finding in map(spell_finding, named) and len(named) > 1:
+    for finding in findings:
+        others = {*findings} - {finding}
+        named = [c for c in columns if c not in others and _is_named_after(c, finding)]
+        bare = any(finding in (column, spell_finding(column)) for column in named)
+        if bare and len(named) > 1:
             raise InputError(
                 f"{path} has two columns for {finding}: {' and '.join(map(repr, named[:2]))}; "
                 "expected its probabilities alone"
             )
 
 
-def _spell_column(name: str) -> str:
-    return spell_finding(name.removeprefix("prob_"))
+def _spell_column(column: str, findings: Sequence[str]) -> str:
+    """Return the finding, or No Finding, that a column is of, itself where it is of none."""
+    bare = column.removeprefix("prob_")
+    known = (*findings, NO_FINDING)
+    return next((name for name in (bare, spell_finding(bare)) if name in known), column)
 
 
 def _is_named_after(column: str, finding: str) -> bool:
@@ -155,10 +164,11 @@ def _is_named_after(column: str, finding: str) -> bool:
 def match(probabilities: pd.DataFrame, known: pd.DataFrame, *, path: Path) -> Predicted:
     """Return predictions, by image name, beside what is known of their images.
 
-    Where all 14 findings are predicted, No Finding is derived: an image has it where no finding is
+    Where all labelled findings are predicted, No Finding is derived: an image has it where no finding is
     labelled, with one less the highest probability. Raises `InputError` naming the prediction file
     `path` and images of which nothing is known.
     """
+    labelled = list_findings(known)
     known = known.set_index("image")
     if unknown := [name for name in probabilities.index if name not in known.index]:
         paths = any(separator in name for name in unknown for separator in "/\\")
@@ -167,10 +177,13 @@ def match(probabilities: pd.DataFrame, known: pd.DataFrame, *, path: Path) -> Pr
             + ("; expected file names without folders" if paths else "")
         )
     known = known.loc[probabilities.index].rename_axis("image").reset_index()
-    predicted = [finding for finding in FINDINGS if finding in probabilities]
+    predicted = [finding for finding in labelled if finding in probabilities]
     probabilities = probabilities[predicted].reset_index(drop=True)
-    if len(predicted) == len(FINDINGS):
-        absent = (known[predicted].sum(axis=1) == 0).astype(np.uint8)
-        known = known.assign(**{NO_FINDING: absent})
+    if len(predicted) == len(labelled):
+        # Where nothing is found but something is not known, it is not known.
+        present = (known[predicted] == 1).any(axis=1)
+        hidden = known[predicted].isna().any(axis=1) & ~present
+        absent = (~present).astype(np.uint8)
+        known = known.assign(**{NO_FINDING: absent.mask(hidden) if hidden.any() else absent})
         probabilities = probabilities.assign(**{NO_FINDING: 1 - probabilities.max(axis=1)})
     return Predicted(known, probabilities)

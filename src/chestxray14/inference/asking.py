@@ -22,6 +22,7 @@ from chestxray14.inference.single_image import (
     caption,
     judge,
     map_images,
+    name_findings,
     name_pictures,
     predict_images,
     read_evaluation,
@@ -114,6 +115,7 @@ def ask(
     network = model.network.to(device)
     views, each = model.shown.views, list(dict.fromkeys(files))
     names = dict(zip(each, name_pictures(each), strict=True))
+    parts = dict(zip(recipe.findings, name_findings(recipe.findings), strict=True))
     for first in range(0, len(files), recipe.batch):
         good, pixels, failed = read_files(files[first : first + recipe.batch], px=model.packed_px)
         for file, reason in failed:
@@ -133,7 +135,7 @@ def ask(
             asked = [answer for answer in answers if answer.finding in mapped]
             written = {}
             for answer, heatmap in zip(asked, heatmaps, strict=True):
-                path = output / f"{names[file]}_{answer.finding}.png"
+                path = output / f"{names[file]}_{parts[answer.finding]}.png"
                 captions = caption(answer, recipe=model.name, drawn=model.drawn)
                 picture = draw_overlay(grey, heatmap, captions=captions)
                 write_bytes(path, encode(picture, kind="PNG"))

@@ -6,9 +6,9 @@ from pathlib import Path
 from PIL import Image
 
 from chestxray14.base.errors import InputError
+from chestxray14.data.dicom import decode_dicom, is_dicom
 from chestxray14.data.images import FEWEST_GREYS, count_greys, decode
-from chestxray14.files.names import is_image, list_files
-from chestxray14.inference.dicom import decode_dicom, is_dicom
+from chestxray14.files.names import ends_as_dicom, is_image, list_files
 
 SMALLEST_PX = 128
 """Side in pixels below which a file is taken for a thumbnail."""
@@ -42,7 +42,7 @@ def list_radiographs(given: Sequence[Path]) -> tuple[list[Path], int]:
 
 
 def _is_radiograph(file: Path) -> bool:
-    if is_image(file.name) or ends_as_dicom(file):
+    if is_image(file.name) or ends_as_dicom(file.name):
         return True
     try:
         with file.open("rb") as content:
@@ -50,11 +50,6 @@ def _is_radiograph(file: Path) -> bool:
             return file.name.upper() != "DICOMDIR" and is_dicom(content.read(132))
     except OSError:
         return False
-
-
-def ends_as_dicom(file: Path) -> bool:
-    """Tell whether a file has a DICOM file's ending."""
-    return file.suffix.lower() in (".dcm", ".dicom")
 
 
 def read_radiograph(path: Path) -> Image.Image:
@@ -75,7 +70,7 @@ def read_radiograph(path: Path) -> Image.Image:
     except (OSError, ValueError) as error:  # a name with a null byte
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"{name} cannot be read: {reason}") from None
-    dicom = is_dicom(content) or ends_as_dicom(path)
+    dicom = is_dicom(content) or ends_as_dicom(path.name)
     image = (decode_dicom if dicom else decode)(content, name=name)
     return _check(image, name=name)
 

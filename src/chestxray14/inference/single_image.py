@@ -1,6 +1,7 @@
 """What a trained network says of radiographs that belong to no dataset."""
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from chestxray14.base.notices import NOTICE
 from chestxray14.base.params import Views
 from chestxray14.data.images import pack
 from chestxray14.files.heatmaps import lay_out
-from chestxray14.files.names import is_image
-from chestxray14.inference.radiographs import ends_as_dicom, read_radiograph
+from chestxray14.files.names import ends_as_dicom, is_image
+from chestxray14.inference.radiographs import read_radiograph
 from chestxray14.model.batches import Part
 from chestxray14.model.maps import choose_method, choose_stride, describe_maps, draw_maps
 from chestxray14.model.predicting import predict
@@ -171,13 +172,14 @@ def judge(
 
 def tabulate_answers(answers: Sequence[Answer]) -> str:
     """Return a heading and a line a finding; a probability that is not calibrated has a *."""
-    lines = [f"  {'finding':<20}{'probability':>11} {'raw':>8}{'threshold':>11}  reached"]
+    width = max(20, *(len(answer.finding) + 1 for answer in answers))
+    lines = [f"  {'finding':<{width}}{'probability':>11} {'raw':>8}{'threshold':>11}  reached"]
     for answer in answers:
         mark = " " if answer.is_calibrated else "*"
         threshold = "-" if answer.threshold is None else f"{answer.threshold:.4f}"
         reached = {True: "yes", False: "no", None: "-"}[answer.reached]
         lines.append(
-            f"  {answer.finding:<20}{answer.probability:>11.4f}{mark}{answer.raw:>8.4f}"
+            f"  {answer.finding:<{width}}{answer.probability:>11.4f}{mark}{answer.raw:>8.4f}"
             f"{threshold:>11}  {reached}"
         )
     return "\n".join(lines)
@@ -209,12 +211,22 @@ def caption(answer: Answer, *, recipe: str, drawn: bool) -> tuple[str, str]:
 
 def name_pictures(files: Sequence[Path]) -> list[str]:
     """Return a name for each file: its own without ending, numbered where several share it."""
+    # A DICOM file may be called 1.2.840.113619, which has no ending.
+    known = [is_image(file.name) or ends_as_dicom(file.name) for file in files]
+    own = [file.stem if ends else file.name for file, ends in zip(files, known, strict=True)]
+    return _number(name[:_LONGEST_NAME] for name in own)
+
+
+def name_findings(findings: Sequence[str]) -> list[str]:
+    """Return a name for each finding that may be part of a file's: no blank, no slash."""
+    return _number(re.sub(r"[^\w.+-]+", "-", finding) for finding in findings)
+
+
+def _number(own_names: Iterable[str]) -> list[str]:
+    """Return the names, numbered where several are alike."""
     names: list[str] = []
     taken: set[str] = set()
-    for file in files:
-        # A DICOM file may be called 1.2.840.113619, which has no ending.
-        known = is_image(file.name) or ends_as_dicom(file)
-        own = (file.stem if known else file.name)[:_LONGEST_NAME]
+    for own in own_names:
         name, count = own, 1
         # Some file systems do not tell Mass from mass.
         while name.lower() in taken:

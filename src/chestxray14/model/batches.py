@@ -15,9 +15,8 @@ from torch import Tensor
 
 from chestxray14.base.draws import generator
 from chestxray14.base.errors import InputError
-from chestxray14.base.findings import FINDINGS
 from chestxray14.files.outputs import read_table
-from chestxray14.files.packed import open_images, read_index
+from chestxray14.files.packed import list_findings, open_images, read_index
 
 log = logging.getLogger(__name__)
 
@@ -49,11 +48,11 @@ def select_part(
     split: pd.DataFrame,
     *,
     part: str,
-    findings: Sequence[str] = FINDINGS,
+    findings: Sequence[str] = (),
 ) -> Part:
     """Return the images that a split assigns to `part`, in the order of the index.
 
-    Raises `InputError` when the split was made for another index, or the index for other images.
+    Their labels are of `findings`, of all where none is named. Raises `InputError` when the split was made for another index, or the index for other images.
     """
     names = set(split.loc[split["part"] == part, "image"])
     chosen = index[index["image"].isin(names)]
@@ -72,7 +71,9 @@ def select_part(
         images=images,
         rows=rows,
         names=chosen["image"].tolist(),
-        labels=torch.from_numpy(chosen[list(findings)].to_numpy(np.float32, copy=True)),
+        labels=torch.from_numpy(
+            chosen[list(findings or list_findings(index))].to_numpy(np.float32, copy=True)
+        ),
     )
 
 
@@ -81,13 +82,19 @@ def read_parts(
     split_file: Path,
     *,
     parts: Sequence[str],
-    findings: Sequence[str] = FINDINGS,
+    findings: Sequence[str] = (),
 ) -> dict[str, Part]:
     """Return parts of a split of the packed dataset in a folder, by name.
 
-    Raises `InputError` when a file is absent or damaged, or the split is of another index.
+    Raises `InputError` when a file is absent or damaged, the split is of another index, or the
+    dataset lacks a finding.
     """
     images, index = open_images(packed / "images.npy"), read_index(packed / "index.csv")
+    if lacking := [name for name in findings if name not in list_findings(index)]:
+        raise InputError(
+            f"{packed / 'index.csv'} lacks the findings {', '.join(lacking)}; run the train stage "
+            "again"
+        )
     split = read_table(split_file, by="split", columns=("image", "part"))
     return {
         part: select_part(images, index, split, part=part, findings=findings) for part in parts

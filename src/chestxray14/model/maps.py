@@ -137,10 +137,10 @@ def choose_mapped(
     it are shown, and `SAMPLED` images drawn by `seed`. Arrays are (n, findings), `boxed` is (n,).
     """
     chosen = set(np.flatnonzero(boxed).tolist())
-    for scores, present in zip(probabilities.T, labels.T > 0, strict=True):
+    for scores, known in zip(probabilities.T, labels.T, strict=True):
         order = np.argsort(scores, kind="stable")
-        chosen.update(order[present[order]][:MISTAKES].tolist())
-        chosen.update(order[~present[order]][::-1][:MISTAKES].tolist())
+        chosen.update(order[known[order] == 1][:MISTAKES].tolist())
+        chosen.update(order[known[order] == 0][::-1][:MISTAKES].tolist())
     chosen.update(generator("maps", seed).permutation(len(labels))[:SAMPLED].tolist())
     return np.array(sorted(chosen), dtype=np.int64)
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from chestxray14.base.params import Record
+from chestxray14.base.params import Name, Record
 
 
 class Compute(Record):
@@ -21,6 +21,13 @@ class Compute(Record):
     def cut(self, batch: int) -> int:
         """Return how many images of a batch the device holds at once."""
         return min(batch, self.images_at_once or batch)
+
+
+class ExternalSet(Record):
+    """Another dataset, and the trained recipes that are tested on it."""
+
+    dataset: Name
+    recipes: Annotated[list[Name], Field(min_length=1)]
 
 
 MapMethod = Literal["auto", "cam", "grad_cam", "grad_cam_plus_plus"]

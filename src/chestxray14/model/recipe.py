@@ -1,6 +1,7 @@
 """Typed view of one recipe: every key of a block of `recipes` in params.yaml."""
 
-from typing import Annotated, Any, Literal, get_args
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     BeforeValidator,
@@ -10,7 +11,8 @@ from pydantic import (
     model_validator,
 )
 
-from chestxray14.base.findings import FINDINGS
+from chestxray14.base.errors import InputError
+from chestxray14.base.findings import check_findings
 from chestxray14.base.params import FileName, Limits, Pixels, Record, Seed, Sha256, Share, Views
 
 
@@ -121,21 +123,21 @@ Schedule = Annotated[
 
 
 def _list_findings(value: Any) -> Any:
-    """Return the named findings in the order of `FINDINGS`; `all` stands for all of them."""
+    """Return the named findings, none for `all`: which these are, the dataset says."""
     if value == "all":
-        return FINDINGS
+        return ()
     if not isinstance(value, list | tuple) or not value:
         raise ValueError(f"found {value!r}; expected `all` or a list of findings")
-    for i, name in enumerate(value):
-        if name not in FINDINGS:
-            raise ValueError(f"{name!r} is no finding; expected some of {list(FINDINGS)}")
-        if name in value[:i]:
-            raise ValueError(f"{name} is named twice")
-    return tuple(name for name in FINDINGS if name in value)
+    if strange := [name for name in value if not isinstance(name, str)]:
+        raise ValueError(f"found {strange[0]!r}; expected the name of a finding")
+    return check_findings(value)
 
 
 class Recipe(Record):
-    """One published training configuration: all that the trained bytes depend on."""
+    """One published training configuration: all that the trained bytes depend on.
+
+    `findings` is empty where all of the dataset's are asked for, until `for_dataset` names them.
+    """
 
     split: str
     seed: Seed
@@ -183,7 +185,20 @@ class Recipe(Record):
         """Where the first weights come from: imagenet, random, or a file's name and hash."""
         return name_weights(self.weights)
 
-    def limited(self, limits: Limits) -> "Recipe":
+    def for_dataset(self, findings: Sequence[str]) -> Self:
+        """Return this recipe for a dataset with these findings, its own named in their order.
+
+        Raises `InputError` for a finding that the dataset lacks.
+        """
+        if lacking := [name for name in self.findings if name not in findings]:
+            raise InputError(
+                f"the dataset lacks {', '.join(lacking)}, which the recipe lists; it has "
+                f"{', '.join(findings)}"
+            )
+        named = tuple(name for name in findings if name in (self.findings or findings))
+        return self.model_copy(update={"findings": named})
+
+    def limited(self, limits: Limits) -> Self:
         """Return this recipe as a dataset's limits let it run.
 
         The resized side shrinks with the input, so that crops keep their share of the image. A

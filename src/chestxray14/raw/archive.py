@@ -3,12 +3,13 @@
 import hashlib
 import threading
 import zipfile
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from chestxray14.base.errors import InputError
-from chestxray14.files.names import is_image, list_files, spell
+from chestxray14.base.errors import InputError, name_some
+from chestxray14.files.names import ends_as_dicom, is_image, list_files, spell
 from chestxray14.raw.checksums import sum_files
 from chestxray14.raw.kinds import describe_content, name_kind
 
@@ -33,7 +34,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Archive:
-    """Know the radiographs, tables and lists of a zip or folder by basename.
+    """Know the radiographs, tables and lists of a zip or folder by basename, or by path.
 
     Folders carry no meaning in ChestX-ray14. Nothing is ever unpacked to a file, so a path inside
     that leads elsewhere (`../../x.png`) leads nowhere. Names are spelt as `files.names.spell`
@@ -86,6 +87,31 @@ class Archive:
         except Exception as error:
             raise InputError(f"{member.path!r} in {self.path} cannot be read: {error}") from None
 
+    def call(self, names: Iterable[str]) -> "Archive":
+        """Return this archive with its files called as a table calls them, those of others as here.
+
+        A table may give the path, be it from the folder above, the bare name, or the name without
+        its ending. Raises `InputError` for a name that several files have.
+        """
+        meant: dict[str, list[str]] = defaultdict(list)
+        for key, member in self.members.items():
+            inside = PurePosixPath(member.path)
+            forms = (key, inside, PurePosixPath(self.path.name, inside), inside.name, inside.stem)
+            for form in dict.fromkeys(spell(str(form)) for form in forms):
+                meant[form].append(key)
+        members = dict(self.members)
+        for name in map(spell, names):
+            keys = [name] if name in self.members else meant.get(name, [])
+            if len(keys) > 1:
+                raise InputError(
+                    f"{self.path} holds several files that {name!r} may be: {name_some(keys)}; "
+                    "expected a path"
+                )
+            for key in keys:
+                members.pop(key, None)
+                members[name] = self.members[key]
+        return replace(self, members=members)
+
     def _unpack(self, archive: zipfile.ZipFile, member: Member, *, most: int) -> bytes:
         method = archive.getinfo(member.path).compress_type
         if method not in METHODS:
@@ -102,12 +128,12 @@ class Archive:
     @property
     def images(self) -> list[str]:
         """The names of the radiographs."""
-        return [name for name in self.members if is_image(name)]
+        return [name for name in self.members if not _is_table(name)]
 
     @property
     def tables(self) -> list[str]:
         """The names of the other files, CSV and text."""
-        return [name for name in self.members if not is_image(name)]
+        return [name for name in self.members if _is_table(name)]
 
     def describe(self, *, tables: Collection[str]) -> dict[str, object]:
         """Return what identifies images and `tables`, the same on every machine and at every path.
@@ -140,16 +166,16 @@ class Archive:
         )
 
 
-def open_archive(path: Path, *, record: Path | None = None) -> Archive:
-    """Return the zip or folder at `path`, its files known by basename.
+def open_archive(path: Path, *, by_path: bool = False, record: Path | None = None) -> Archive:
+    """Return the zip or folder at `path`, its files known by basename, or by their path inside.
 
     A basename that occurs twice with equal content counts once (Kaggle's `sample` holds its tree
-    twice). Hidden files are passed over. `record` spares reading all of a folder another time, see
+    twice). Hidden files are passed over; DICOM files are known by path alone. `record` spares reading all of a folder another time, see
     `raw.checksums`. Raises `InputError` for a missing path, a broken zip, or two different images
     of one name.
     """
     if path.is_dir():
-        opened, found = None, _in_folder(path, record=record)
+        opened, found = None, _in_folder(path, record=record, dicom=by_path)
     elif path.is_file():
         opened = _open_zip(path)
         found = _in_zip(opened)
@@ -165,10 +191,10 @@ def open_archive(path: Path, *, record: Path | None = None) -> Archive:
         inside = PurePosixPath(member.path.replace("\\", "/"))  # as some Windows tools write it
         if _is_hidden(inside):
             continue
-        if not _belongs(inside.name):
+        if not _belongs(inside.name, dicom=by_path):
             others.append(member.path)
             continue
-        name = spell(inside.name)
+        name = spell(str(inside) if by_path else inside.name)
         first = members.setdefault(name, member)
         if (first.size, first.crc) != (member.size, member.crc):
             ambiguous[name] = (
@@ -205,9 +231,9 @@ def _in_zip(archive: zipfile.ZipFile) -> Iterator[Member]:
             yield Member(path=info.filename, size=info.file_size, crc=info.CRC)
 
 
-def _in_folder(path: Path, *, record: Path | None) -> Iterator[Member]:
+def _in_folder(path: Path, *, record: Path | None, dicom: bool) -> Iterator[Member]:
     files = {file.relative_to(path).as_posix(): file for file in list_files(path)}
-    ours = {inside: file for inside, file in files.items() if _belongs(file.name)}
+    ours = {inside: file for inside, file in files.items() if _belongs(file.name, dicom=dicom)}
     sums = sum_files(ours, record=record)
     for inside, file in files.items():
         yield Member(path=inside, size=file.stat().st_size, crc=sums.get(inside))
@@ -217,6 +243,10 @@ def _is_hidden(inside: PurePosixPath) -> bool:
     return any(part.startswith(".") and part != ".." for part in inside.parts)
 
 
-def _belongs(name: str) -> bool:
+def _belongs(name: str, *, dicom: bool) -> bool:
     # NIH's own download leaves tar files of many GB and PDFs beside the images.
-    return is_image(name) or name.lower().endswith((".csv", ".txt"))
+    return is_image(name) or _is_table(name) or (dicom and ends_as_dicom(name))
+
+
+def _is_table(name: str) -> bool:
+    return name.lower().endswith((".csv", ".txt"))

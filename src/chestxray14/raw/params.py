@@ -6,16 +6,27 @@ from pydantic import Field, TypeAdapter, model_validator
 
 from chestxray14.base.findings import FINDINGS
 from chestxray14.base.params import FileName, Limits, Pixels, Record, Seed, Share
+from chestxray14.raw.reading import Reading
 
 
 class _Dataset(Record):
-    labels: Annotated[str, Field(pattern=r"^[^/]+\.csv$")]
     packed_px: Pixels
     max_rejected: Annotated[float, Field(ge=0, le=1)]
     limits: Limits
 
 
-class Phantom(_Dataset):
+class _NIH(_Dataset):
+    """A dataset in NIH's form, with the name of its label file."""
+
+    labels: Annotated[str, Field(pattern=r"^[^/]+\.csv$")]
+
+    @property
+    def reading(self) -> Any:
+        """What decides how its labels are read."""
+        return self.labels
+
+
+class Phantom(_NIH):
     """A drawn cohort: what `phantom.draw_cohort` needs to know."""
 
     source: Literal["phantom"]
@@ -40,21 +51,34 @@ class Phantom(_Dataset):
         return self.model_dump(exclude={"source", "labels", *_Dataset.model_fields})
 
 
-class KaggleDataset(_Dataset):
+class KaggleDataset(_NIH):
     """A dataset on Kaggle, pinned to a version: `owner/name/version`."""
 
     source: Literal["kaggle"]
     slug: Annotated[str, Field(pattern=r"^[\w-]+/[\w-]+/\d+$")]
 
 
-class Folder(_Dataset):
+class Folder(_NIH):
     """A tree (or zip) in the Kaggle layout that is already on disk."""
 
     source: Literal["folder"]
     path: FileName
 
 
-AnyDataset = Phantom | KaggleDataset | Folder
+class Table(_Dataset, Reading):
+    """Anybody's images, a folder or a zip, and a table of what they show."""
+
+    source: Literal["table"]
+    images: FileName
+
+    @property
+    def reading(self) -> Any:
+        """What decides how its table is read, wherever that lies."""
+        how = self.model_dump(mode="json", include=set(Reading.model_fields) - {"table", "join"})
+        return how | {"parts": list(self.parts), "by": self.join.by if self.join else None}
+
+
+AnyDataset = Phantom | KaggleDataset | Folder | Table
 
 Dataset = Annotated[AnyDataset, Field(discriminator="source")]
 

@@ -5,13 +5,13 @@ import json
 import os
 from pathlib import Path
 
-from chestxray14.raw.params import Folder, KaggleDataset, Phantom
+from chestxray14.raw.params import AnyDataset, Folder, KaggleDataset, Phantom, Table
 
 RAW_VARIABLE = "CHESTXRAY14_RAW"
 """Environment variable that names another folder for raw data, shared between checkouts."""
 
 
-def locate(name: str, dataset: Phantom | KaggleDataset | Folder) -> Path:
+def locate(name: str, dataset: AnyDataset) -> Path:
     """Return the folder or zip that holds the raw dataset `name`.
 
     Each cohort and each version of a Kaggle dataset has a place of its own, so that experiments
@@ -26,6 +26,13 @@ def locate(name: str, dataset: Phantom | KaggleDataset | Folder) -> Path:
             return folder / f"{dataset.slug.replace('/', '-')}.zip"
         case Folder():
             return _checkout() / dataset.path
+        case Table():
+            return _checkout() / dataset.images
+
+
+def locate_table(name: str) -> Path:
+    """Return where a table lies that params.yaml names, if not among the images."""
+    return _checkout() / name
 
 
 def locate_record(path: Path) -> Path:

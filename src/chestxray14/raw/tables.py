@@ -20,9 +20,12 @@ _LIKE = re.compile(r"bbox|list|entry|label|train|val|test")
 
 @dataclass(frozen=True)
 class Tables:
-    """The names of a dataset's tables; boxes and the official lists may be absent."""
+    """The names of a dataset's tables; boxes and the official lists may be absent.
 
-    labels: str
+    `labels` is None where they are in a table of somebody's own.
+    """
+
+    labels: str | None
     boxes: str | None
     train_val: str | None
     test: str | None
@@ -34,7 +37,7 @@ class Tables:
         return [name for name in found if name is not None]
 
 
-def find_tables(archive: Archive, *, labels: str) -> Tables:
+def find_tables(archive: Archive, *, labels: str | None) -> Tables:
     """Return which files are read as what; `labels` is the label file's name.
 
     Of several that have a table's name the shortest is read, NIH's own. Raises `InputError` where
@@ -44,7 +47,7 @@ def find_tables(archive: Archive, *, labels: str) -> Tables:
         raise InputError(
             f"{archive.path} holds no PNG or JPEG; found {archive.describe_content()}"
         )
-    if labels not in archive:
+    if labels is not None and labels not in archive:
         raise InputError(
             f"{archive.path} holds no label file named {labels}; found "
             f"{archive.describe_content()}; say which in params.yaml, `labels` of the dataset"

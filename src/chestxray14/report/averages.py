@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-from chestxray14.base.findings import FINDINGS
 from chestxray14.files.metrics import Prepared
 from chestxray14.report.published import MICRO, Family, System
 from chestxray14.report.results import ELSEWHERE, Run, name_runs
@@ -45,13 +44,13 @@ def tabulate_headline(
     prepared: Prepared, runs: Sequence[Run], published: Mapping[str, System]
 ) -> Table:
     """Return each run's averages, those of its source, and differences where there may be one."""
-    counts = [len(run.scored) for run in runs]
+    counts = [(len(run.scored), len(run.labelled)) for run in runs]
     columns = [
         text_column("Recipe", [run.label for run in runs]),
         text_column("Split", [run.split_label for run in runs]),
         text_column(
             "Findings",
-            [f"{n} of {len(FINDINGS)}" if n < len(FINDINGS) else f"{n}" for n in counts],
+            [f"{n} of {most}" if n < most else f"{n}" for n, most in counts],
         ),
     ]
     theirs: list[Filled] = []

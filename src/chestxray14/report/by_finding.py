@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from chestxray14.base.findings import FINDINGS, NO_FINDING
+from chestxray14.base.findings import NO_FINDING
 from chestxray14.files.metrics import Prepared
 from chestxray14.report.published import System
 from chestxray14.report.ranking import estimate_mean
@@ -80,8 +80,8 @@ def tabulate_side_by_side(
 
 
 def _list_lines(runs: Sequence[Run], mean_of: Sequence[str]) -> list[Line]:
-    lines: list[Line] = [*FINDINGS, "macro"]
-    if 0 < len(mean_of) < len(FINDINGS):
+    lines: list[Line] = [*runs[0].labelled, "macro"]
+    if 0 < len(mean_of) < len(runs[0].labelled):
         lines.append(tuple(mean_of))
     if any(NO_FINDING in run.evaluation.findings for run in runs):
         lines.append(NO_FINDING)
@@ -96,7 +96,7 @@ def _name_lines(runs: Sequence[Run], lines: Sequence[Line], *, mean: str) -> lis
         for line in lines
     ]
     test = runs[0].split.test
-    positives: dict[Line, int] = {finding: test.positives(finding) for finding in FINDINGS}
+    positives: dict[Line, int] = {finding: test.positives(finding) for finding in test.findings}
     for run in runs:
         if scores := run.evaluation.findings.get(NO_FINDING):
             positives[NO_FINDING] = scores.positives
@@ -141,5 +141,5 @@ def _of_floor(floor: Floor, line: Line) -> Estimate | None:
 
 def _of_system(system: System, line: Line) -> float | None:
     if isinstance(line, tuple):
-        return mean_auroc(system.auroc, line)
+        return mean_auroc(system.auroc, line) if set(line) <= set(system.auroc) else None
     return system.mean if line == "macro" else system.auroc.get(line)

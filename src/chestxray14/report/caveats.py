@@ -67,8 +67,31 @@ def list_caveats(comparison: Comparison) -> tuple[str, ...]:
         for run in comparison.runs
         if run.evaluation.doubts
     ]
+    points += _dataset_caveats(comparison)
     points += _training_caveats(comparison)
     return tuple(points)
+
+
+def _dataset_caveats(comparison: Comparison) -> list[str]:
+    """Return what did not run on this dataset, and what it does not say of its images."""
+    points = [
+        f"Not run. {name} was skipped: {reason}." for name, reason in comparison.skipped.items()
+    ]
+    if comparison.prepared.own_patients:
+        points.append(
+            "Patients. The dataset names none, and every image counts as its own patient. Where "
+            "somebody has several images, they may stand on both sides of a split, and every "
+            "interval is too narrow."
+        )
+    tests = {group.splits: group.test for group in comparison.groups}
+    points += [
+        f"Unknown labels. On {splits} they are left out of every number: "
+        + ", ".join(f"{finding} {count:,}" for finding, count in test.unknown.items())
+        + f" of {test.images:,} test images."
+        for splits, test in tests.items()
+        if test.unknown
+    ]
+    return points
 
 
 def _flat_caveats(prepared: Prepared) -> list[str]:
@@ -127,13 +150,16 @@ def _training_caveats(comparison: Comparison) -> list[str]:
 
 def list_citations(comparison: Comparison) -> tuple[str, ...]:
     """Return how to cite the dataset, ending with the words that lead on to the systems."""
-    real = (
-        "These radiographs are drawn and need no citation; the dataset they imitate does."
-        if comparison.prepared.source == "phantom"
-        else "The radiographs and labels are NIH ChestX-ray14."
-    )
+    source = comparison.prepared.source
+    origins = {
+        "phantom": "These radiographs are drawn and need no citation; the dataset they imitate does.",
+        "table": (
+            f"Cite the dataset {comparison.prepared.dataset} as its owners ask; the recipes and "
+            "published numbers are of NIH ChestX-ray14."
+        ),
+    }
     return (
-        real,
+        origins.get(source, "The radiographs and labels are NIH ChestX-ray14."),
         (
             "X. Wang, Y. Peng, L. Lu, Z. Lu, M. Bagheri, R. M. Summers: ChestX-ray8: "
             "Hospital-scale Chest X-ray Database and Benchmarks on Weakly-Supervised "

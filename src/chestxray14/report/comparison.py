@@ -1,10 +1,9 @@
 """All runs beside all published numbers, as tables that keep the protocols apart."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chestxray14.base.errors import InputError
-from chestxray14.base.findings import FINDINGS
 from chestxray14.files.metrics import Part, Prepared
 from chestxray14.report.averages import (
     explain_no_difference,
@@ -15,7 +14,7 @@ from chestxray14.report.by_finding import tabulate_leader, tabulate_side_by_side
 from chestxray14.report.published import FAMILIES, Family, PublishedDecisions, System
 from chestxray14.report.published_localization import PublishedTable
 from chestxray14.report.ranking import tabulate_ranking
-from chestxray14.report.results import Floor, Run, mean_auroc
+from chestxray14.report.results import Floor, Run, Transfer, mean_auroc
 from chestxray14.report.sources import REFERENCES, why_finding_apart
 from chestxray14.report.tables import Table
 
@@ -73,7 +72,8 @@ class Comparison:
 
     `groups` stand in the order of the runs, those that leak last. `floors` are the metadata
     baselines by split, `decisions` what sources say of their decisions and `localization` of the
-    boxes they find, by title.
+    boxes they find, by title; `skipped` are the recipes that did not run, with the reason, and
+    `transfers` the runs on other datasets.
     """
 
     prepared: Prepared
@@ -86,6 +86,8 @@ class Comparison:
     floors: Mapping[str, Floor]
     decisions: Mapping[str, PublishedDecisions]
     localization: Mapping[str, PublishedTable]
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    transfers: tuple[Transfer, ...] = ()
 
     @property
     def honest(self) -> tuple[Group, ...]:
@@ -101,6 +103,8 @@ def compare(
     floors: Mapping[str, Floor],
     decisions: Mapping[str, PublishedDecisions],
     localization: Mapping[str, PublishedTable],
+    skipped: Mapping[str, str] | None = None,
+    transfers: Sequence[Transfer] = (),
 ) -> Comparison:
     """Return the runs beside the published systems.
 
@@ -133,6 +137,8 @@ def compare(
         floors=floors,
         decisions=decisions,
         localization=localization,
+        skipped=skipped or {},
+        transfers=tuple(transfers),
     )
 
 
@@ -149,7 +155,7 @@ def _group(
     *,
     floors: Mapping[str, Floor],
 ) -> Group:
-    shared = tuple(f for f in FINDINGS if all(f in run.scored for run in runs))
+    shared = tuple(f for f in runs[0].labelled if all(f in run.scored for run in runs))
     runs = sorted(
         runs,
         key=lambda run: (run.training is None, -mean_auroc(run.auroc, shared or run.scored)),

@@ -5,7 +5,6 @@ from statistics import fmean
 
 from markupsafe import Markup
 
-from chestxray14.base.findings import FINDINGS
 from chestxray14.report.comparison import Comparison, Group
 from chestxray14.report.curve_figures import Kind, draw_curves
 from chestxray14.report.sections import Section
@@ -54,7 +53,7 @@ def describe_curves(comparison: Comparison) -> list[Section]:
             draw_curves(
                 {run.label: getattr(run.curves, kind) for run in group.runs},
                 kind=kind,
-                findings=FINDINGS,
+                findings=group.test.findings,
                 names=names,
                 prevalence=prevalence,
                 title=title,
@@ -101,7 +100,7 @@ def _prevalence(group: Group) -> dict[str, float]:
         for run in group.runs
         for finding in run.scored
     }
-    return {finding: found[finding] for finding in FINDINGS if finding in found}
+    return {finding: found[finding] for finding in group.test.findings if finding in found}
 
 
 def _tabulate_average_precision(group: Group, prevalence: Mapping[str, float]) -> Table:

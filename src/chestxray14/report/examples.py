@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from chestxray14.base.draws import generator
-from chestxray14.base.findings import FINDINGS
 from chestxray14.data.images import pack
+from chestxray14.files.packed import list_findings
 
 LARGEST_PX = 256
 """Side in pixels above which a radiograph is reduced before it stands in a page."""
@@ -37,11 +37,10 @@ def choose_examples(labels: pd.DataFrame, *, count: int, seed: int) -> list[str]
     """Return the names of `count` images drawn by `seed`, a quarter of them without any finding.
 
     The quarter is rounded down; where one kind has too few images, all of them are taken and no
-    other kind fills up. `labels` is indexed by image name and has the 14 findings as zeros and
-    ones. The draw depends on the set of names and their labels, not on the order of rows; the
+    other kind fills up. `labels` is indexed by image name and has the findings as zeros and ones. The draw depends on the set of names and their labels, not on the order of rows; the
     names come in the order drawn.
     """
-    shows = labels[list(FINDINGS)].any(axis=1)
+    shows = (labels[list(list_findings(labels))] == 1).any(axis=1)
     left = {True: count - count // 4, False: count // 4}
     chosen = []
     for name in generator("examples", seed).permutation(sorted(labels.index)).tolist():
@@ -58,8 +57,8 @@ def show_example(
     """Return an image with its labels and predictions; the same input gives the same bytes.
 
     `pixels` is the (P, P) packed image, reduced with antialiasing where P is above `LARGEST_PX`.
-    `labels` and `probabilities` are indexed by image name and have findings as columns, all 14
-    and those that the network predicts. Equal probabilities stand in the order of `FINDINGS`.
+    `labels` and `probabilities` are indexed by image name and have findings as columns, all
+    and those that the network predicts. Equal probabilities stand in the order of the labels.
 
     The name that NIH gives the image is kept, so that it can be looked up; age, sex and the like
     are not, and the PNG carries pixels alone.
@@ -67,13 +66,14 @@ def show_example(
     picture = io.BytesIO()
     small = pack(Image.fromarray(pixels), px=min(len(pixels), LARGEST_PX))
     Image.fromarray(small).save(picture, format="PNG", optimize=True)
-    findings = [finding for finding in FINDINGS if finding in probabilities]
+    labelled = list_findings(labels)
+    findings = [finding for finding in labelled if finding in probabilities]
     predicted = zip(
         findings, probabilities.loc[[image], findings].to_numpy()[0].tolist(), strict=True
     )
     return Example(
         image=image,
         picture=picture.getvalue(),
-        truth=tuple(finding for finding in FINDINGS if labels.at[image, finding]),
+        truth=tuple(finding for finding in labelled if labels.at[image, finding] == 1),
         predictions=tuple(sorted(predicted, key=lambda each: -each[1])[:MOST_PREDICTIONS]),
     )

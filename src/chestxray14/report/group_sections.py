@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from chestxray14.base.findings import FINDINGS
 from chestxray14.report.comparison import Comparison, Group
 from chestxray14.report.results import Run, name_runs
 from chestxray14.report.sections import Section
@@ -70,7 +69,7 @@ def describe_groups(comparison: Comparison) -> list[Section]:
     return sections
 
 
-def name_findings(findings: Sequence[str], *, among: Sequence[str] = FINDINGS) -> str:
+def name_findings(findings: Sequence[str], *, among: Sequence[str]) -> str:
     """Return findings by name, or those left out where these are fewer."""
     others = [finding for finding in among if finding not in findings]
     if not findings:
@@ -130,19 +129,25 @@ def _describe_attribute(group: Group, attribute: str) -> str:
     entries = [
         (run, entry) for run in group.runs if (entry := run.evaluation.subgroups.get(attribute))
     ]
+    if not _members(group, attribute):
+        return f"By {attribute}: not in this dataset."
     over: dict[tuple[str, ...], list[Run]] = {}
     for run, entry in entries:
         over.setdefault(entry.shared, []).append(run)
     told = []
     for shared, runs in over.items():
         of = f" ({name_runs(runs, among=group.runs)})" if len(over) > 1 else ""
-        told.append(name_findings(shared) + of)
+        told.append(name_findings(shared, among=group.test.findings) + of)
     sentences = [f"By {attribute} the macro is over {'; '.join(told)}."]
     if not any(over):
         sentences = [
             f"By {attribute} there is no macro: no finding has enough patients in every group."
         ]
-    scored = [finding for finding in FINDINGS if any(finding in run.scored for run in group.runs)]
+    scored = [
+        finding
+        for finding in group.test.findings
+        if any(finding in run.scored for run in group.runs)
+    ]
     if few := [
         f"{name}: {name_findings(missing, among=scored)}"
         for name in _members(group, attribute)
@@ -156,13 +161,14 @@ def _describe_attribute(group: Group, attribute: str) -> str:
 
 def _too_few(entries: Sequence[Attribute], name: str) -> list[str]:
     """Return the findings that some run scores but not in this group."""
-    found = {
-        finding
-        for entry in entries
-        if name in entry.groups
-        for finding in entry.groups[name].too_few
-    }
-    return [finding for finding in FINDINGS if finding in found]
+    return list(
+        dict.fromkeys(
+            finding
+            for entry in entries
+            if name in entry.groups
+            for finding in entry.groups[name].too_few
+        )
+    )
 
 
 def _describe_gaps(group: Group) -> Section:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from markupsafe import Markup
 
-from chestxray14.base.findings import FINDINGS, NO_FINDING
+from chestxray14.base.findings import NO_FINDING
 from chestxray14.report.caveats import NIH
 from chestxray14.report.comparison import Comparison, Group
 from chestxray14.report.examples import Example
@@ -26,7 +26,7 @@ SET_APART = (
 
 FEWER = (
     "A mean over other findings is another number. Only a ranking, over the same findings and the "
-    "same test images, puts a recipe of fewer than 14 beside the others."
+    "same test images, puts a recipe of fewer than {count} beside the others."
 )
 
 METADATA = (
@@ -36,7 +36,7 @@ METADATA = (
 )
 
 DERIVED = (
-    "No Finding is derived from the probabilities of a network that predicts all 14 findings, and "
+    "No Finding is derived from the probabilities of a network that predicts all {count} findings, and "
     "is in no mean."
 )
 
@@ -73,13 +73,13 @@ def _explain_result(comparison: Comparison) -> Iterator[str]:
         yield "The p values of a ranking are not adjusted for the number of pairs."
     for group in comparison.groups:
         test = group.test
-        if one_class := [f for f in FINDINGS if test.positives(f) in (0, test.images)]:
+        if one_class := [f for f in test.findings if test.positives(f) in (0, test.known(f))]:
             yield (
                 f"Not scored on {group.splits}: {', '.join(one_class)}. No test image shows it, or "
                 "all do, and ranking needs both."
             )
-    if any(len(run.scored) < len(FINDINGS) for run in comparison.runs):
-        yield FEWER
+    if any(len(run.scored) < len(run.labelled) for run in comparison.runs):
+        yield FEWER.format(count=len(comparison.runs[0].labelled))
     yield from comparison.no_difference
     tables = [comparison.headline, *(t for group in comparison.groups for t in group.by_finding)]
     if any(cell.apart for table in tables for row in table.rows for cell in row.cells):
@@ -159,20 +159,20 @@ def describe_findings(comparison: Comparison) -> list[Section]:
     """Return the AUROC of each finding, a figure and a table for each set of test images."""
     derived = any(NO_FINDING in run.evaluation.findings for run in comparison.runs)
     dash = " A dash: not predicted, or not scored (see Result)."
-    fewer = any(len(run.scored) < len(FINDINGS) for run in comparison.runs)
+    fewer = any(len(run.scored) < len(run.labelled) for run in comparison.runs)
     sections = [
         Section(
             "findings",
             "Finding by finding",
             text=(
                 (
-                    "AUROC of each of the 14 findings: the chance that a random image with the "
+                    f"AUROC of each of the {len(comparison.runs[0].labelled)} findings: the chance that a random image with the "
                     "finding is ranked above a random one without it. 0.5 is chance, 1 is perfect. "
                     "The fewer positives, the wider the 95 % interval, which stands with each value "
                     f"of ours.{dash if fewer else ''}"
                 ),
                 *([METADATA] if comparison.floors else []),
-                *([DERIVED] if derived else []),
+                *([DERIVED.format(count=len(comparison.runs[0].labelled))] if derived else []),
             ),
         )
     ]
@@ -180,11 +180,11 @@ def describe_findings(comparison: Comparison) -> list[Section]:
         svg = draw_auroc(
             {run.label: {f: run.auroc[f] for f in run.scored} for run in group.runs},
             {title: system.auroc for title, system in group.references.items()},
-            findings=FINDINGS,
+            findings=group.test.findings,
             names=[run.label for run in comparison.runs],
             title=_title_auroc(group),
         )
-        few = group.ranking and len(group.shared) < len(FINDINGS)
+        few = group.ranking and len(group.shared) < len(group.test.findings)
         shared = [f"Scored by all: {', '.join(group.shared)}."] if few else []
         sections.append(
             Section(
@@ -248,7 +248,11 @@ def describe_examples(comparison: Comparison, examples: Sequence[Example]) -> li
     )
     real = f"Radiographs: NIH Clinical Center, {NIH}"
     drawn = "These radiographs are drawn, not taken."
-    origin = drawn if comparison.prepared.source == "phantom" else real
+    origins = {
+        "phantom": drawn,
+        "table": f"Radiographs of the dataset {comparison.prepared.dataset}.",
+    }
+    origin = origins.get(comparison.prepared.source, real)
     shown = tuple(examples)
     return [Section("examples", "Example radiographs", text=(text, origin), examples=shown)]
 

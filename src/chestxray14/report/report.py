@@ -25,6 +25,7 @@ from chestxray14.report.overview import (
     describe_result,
 )
 from chestxray14.report.sections import Section
+from chestxray14.report.transfers import describe_transfers
 from chestxray14.report.what_ran import describe_training, describe_what_ran
 
 TITLE = "Chest X-ray classifiers, compared"
@@ -66,6 +67,7 @@ def write_report(
             *describe_decisions(comparison),
             *describe_calibration(comparison),
             *describe_groups(comparison),
+            *describe_transfers(comparison),
             *describe_localization(comparison, overlays),
             *describe_examples(comparison, examples),
             describe_training(comparison),

@@ -9,17 +9,18 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Tag
 
-from chestxray14.base.findings import FINDINGS
 from chestxray14.files.metrics import Count, Share, SplitFacts, Trained
 from chestxray14.localization.record import Localization
 from chestxray14.model.recipe import NAME_OR_FILE, WeightsFile, WholeRecipe, name_weights
 from chestxray14.scoring.evaluation import Estimate, Evaluation
+from chestxray14.scoring.transfer import Drift
 
 LABEL_VERSIONS = {
     "original": "the original labels of 2017",
     "v2020": "the v2020 labels",
     "undetermined": "undetermined, as the label file is not the full one",
     "phantom": "phantom, as drawn",
+    "table": "as in the dataset's own table",
 }
 """What `Prepared.label_version` says, in words."""
 
@@ -89,8 +90,8 @@ class Floor:
 
     @property
     def scored(self) -> tuple[str, ...]:
-        """The findings that have an AUROC, in the order of `FINDINGS`."""
-        return tuple(finding for finding in FINDINGS if finding in self.estimates)
+        """The findings that have an AUROC, in the dataset's order."""
+        return tuple(name for name in self.estimates if name != "macro")
 
     @property
     def auroc(self) -> dict[str, float]:
@@ -139,8 +140,13 @@ class Run:
 
     @property
     def scored(self) -> tuple[str, ...]:
-        """The findings that have an AUROC, in the order of `FINDINGS`."""
-        return tuple(finding for finding in FINDINGS if finding in self.evaluation.findings)
+        """The findings that have an AUROC, in the dataset's order."""
+        return tuple(name for name in self.labelled if name in self.evaluation.findings)
+
+    @property
+    def labelled(self) -> tuple[str, ...]:
+        """The findings of the dataset."""
+        return self.split.test.findings
 
     @property
     def auroc(self) -> dict[str, float]:
@@ -152,6 +158,20 @@ class Run:
     def draw_mean(self, findings: Sequence[str]) -> NDArray[np.float64]:
         """Return the mean AUROC over some of the scored findings in each draw."""
         return _draw_mean(self.draws, scored=self.scored, findings=findings)
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """One run on all images of another dataset, which params.yaml calls `name`.
+
+    `draws` are as of `Run`, of the patients there, and `drift` is that of its probabilities.
+    """
+
+    name: str
+    run: Run
+    evaluation: Evaluation
+    draws: NDArray[np.float64]
+    drift: Drift
 
 
 def mean_auroc(auroc: Mapping[str, float], findings: Sequence[str]) -> float:

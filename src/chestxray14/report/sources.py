@@ -25,6 +25,8 @@ def why_finding_apart(prepared: Prepared, run: Run, system: System) -> str | Non
     """Return why a run's findings cannot be compared with published ones, None where they can."""
     if run.training is None:
         return "it was pretrained elsewhere"
+    if prepared.source == "table":
+        return "the labels here are not NIH's"
     return why_apart(
         system,
         drawn=prepared.source == "phantom",

@@ -30,6 +30,7 @@ KINDS = {
     "official": "NIH's official lists, whole patients",
     "image": "negative control, single images drawn at random",
     "lists": "published lists of images",
+    "own": "the parts in which the dataset's table comes",
 }
 """The kinds of split, in words."""
 

@@ -72,13 +72,13 @@ def bootstrap_auroc(
 ) -> NDArray[np.float64]:
     """Return the AUROC of every draw, (draws,), NaN where it has one class only.
 
-    `labels` are zeros and ones and `scores` grow with the finding, both (n,), or (n, k) for the
-    AUROC of all k findings pooled. A pair of equal scores counts half. All draws are NaN for fewer
+    `labels` are zeros and ones, anything else where unknown, and `scores` grow with the finding,
+    both (n,), or (n, k) for the AUROC of all k findings pooled. A pair of equal scores counts half. All draws are NaN for fewer
     than `FEWEST_PATIENTS` patients, or fewer than `FEWEST_OF_A_CLASS` with either class.
     """
     truth, given = np.asarray(labels), np.asarray(scores)
-    present = (truth == 1).reshape(len(truth), -1)
-    if not resamples.suffice(present.any(axis=1), ~present.all(axis=1)):
+    classes = [(truth == value).reshape(len(truth), -1).any(axis=1) for value in (1, 0)]
+    if not resamples.suffice(*classes):
         return np.full(resamples.counts.shape[1], np.nan)
     return _draw([_prepare(truth, given)], resamples.counts)[:, 0]
 
@@ -92,8 +92,8 @@ def bootstrap_findings(
     """
     truth, given = np.asarray(labels), np.asarray(scores)
     auroc = np.full((resamples.counts.shape[1], truth.shape[1]), np.nan)
-    present = truth == 1
-    known = [i for i in range(truth.shape[1]) if resamples.suffice(present[:, i], ~present[:, i])]
+    present, absent = truth == 1, truth == 0
+    known = [i for i in range(truth.shape[1]) if resamples.suffice(present[:, i], absent[:, i])]
     auroc[:, known] = _draw([_prepare(truth[:, i], given[:, i]) for i in known], resamples.counts)
     return auroc
 
@@ -168,17 +168,17 @@ def _prepare(labels: NDArray[np.generic], scores: NDArray[np.generic]) -> Proble
     (m + 1, n) has half of a negative in the first row whose score is not below its own, the other
     half in the first above: summed from the top, all below each score and half of those that tie.
     """
-    present = labels == 1
+    present, missing = labels == 1, labels == 0
     images = np.indices(labels.shape)[0]
     distinct, ties = np.unique(scores[present], return_inverse=True)
-    absent = scores[~present]
+    absent = scores[missing]
     halves = np.concatenate(
         [np.searchsorted(distinct, absent, side) for side in ("left", "right")]
     )
     shape = len(distinct), len(labels)
     positives = csr_array((np.ones(len(ties)), (ties, images[present])), shape=shape)
     negatives = csr_array(
-        (np.full(len(halves), 0.5), (halves, np.tile(images[~present], 2))),
+        (np.full(len(halves), 0.5), (halves, np.tile(images[missing], 2))),
         shape=(shape[0] + 1, shape[1]),
     )
     return positives, negatives

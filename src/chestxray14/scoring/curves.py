@@ -55,8 +55,11 @@ def reliability_table(
     and after Platt. Columns `calibration`, `predicted`, `observed` and `labels`, their number.
     """
     truth = np.ravel(labels)
+    known = ~np.isnan(truth)
     tables = {
-        name: bin_reliability(truth, np.ravel(given), bins=bins, by="mass").round(DIGITS)
+        name: bin_reliability(truth[known], np.ravel(given)[known], bins=bins, by="mass").round(
+            DIGITS
+        )
         for name, given in calibrations.items()
     }
     return pd.concat(tables, names=["calibration"]).reset_index(0).reset_index(drop=True)
@@ -70,12 +73,13 @@ def _tabulate(
     curve: Curve,
     columns: tuple[str, str],
 ) -> pd.DataFrame:
-    truth, given = np.asarray(labels) == 1, np.asarray(probabilities, np.float64)
+    truth, given = np.asarray(labels), np.asarray(probabilities, np.float64)
     tables = []
     for place, finding in enumerate(findings):
-        present = truth[:, place]
+        known = ~np.isnan(truth[:, place])
+        present = truth[known, place] == 1
         if present.any() and not present.all():
-            points = _thin(np.column_stack(curve(present, given[:, place]))).round(4)
+            points = _thin(np.column_stack(curve(present, given[known, place]))).round(4)
             table = pd.DataFrame(points, columns=list(columns))
             table.insert(0, "finding", finding)
             tables.append(table)

@@ -46,12 +46,13 @@ def score_decisions(
 ) -> dict[str, Decision]:
     """Return precision, recall and F1 of each finding, then of `AVERAGES`.
 
-    Both are zeros and ones (n, len(findings)), also for a single finding, of which scikit-learn's
+    Both are zeros and ones (n, len(findings)), a label NaN where unknown, which counts nowhere; also for a single finding, of which scikit-learn's
     report would have two classes and no averages. Otherwise equal to its `classification_report`
     with `zero_division=0`: micro pools all decisions, macro is the mean over the findings, weighted
     that by positives, samples the mean over the images.
     """
-    truth, called = np.asarray(labels) == 1, np.asarray(decisions) == 1
+    truth = np.asarray(labels) == 1
+    called = (np.asarray(decisions) == 1) & (truth | (np.asarray(labels) == 0))
     right = truth & called
     single = _rates(right.sum(axis=0), called.sum(axis=0), truth.sum(axis=0))
     by_image = _rates(right.sum(axis=1), called.sum(axis=1), truth.sum(axis=1))

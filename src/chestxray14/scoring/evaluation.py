@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from chestxray14.base.findings import FINDINGS, NO_FINDING
+from chestxray14.base.findings import NO_FINDING
 from chestxray14.files.metrics import Count, Share
 
 Rule = Literal["half", "youden", "max_f1", "sensitivity"]
@@ -100,11 +100,13 @@ class FindingScores(_Evaluated):
     `lift` is average precision over prevalence, which is what chance reaches. `ece_width` and
     `ece_mass` are expected calibration errors over bins of equal width and of equally many images.
     `label_accuracy` is the share of right labels at 0.5, `all_negative` that of calling nobody.
+    Images whose label is not known are left out of all, and counted in `unknown` where there are any.
     `calibrated` is None where the validation part has one class only, or is absent;
     `val_positives` are its images with the finding.
     """
 
     positives: Count
+    unknown: Count | None = None
     val_positives: Count | None = None
     prevalence: Share
     auroc: Estimate
@@ -174,7 +176,7 @@ class LookAlikes(_Evaluated):
 
 
 class Evaluation(_Evaluated):
-    """Everything `evaluate` says of one network; `findings` in the order of Wang et al. 2017.
+    """Everything `evaluate` says of one network; `findings` in the dataset's order.
 
     `auroc` has macro, micro and weighted (by positives), `average_precision` macro and micro.
     `one_class` names predicted findings that no test image shows, or all do. Without a validation
@@ -201,6 +203,11 @@ class Evaluation(_Evaluated):
     doubts: tuple[str, ...] = ()
 
     @property
+    def scored(self) -> tuple[str, ...]:
+        """The findings that are scored, without the derived No Finding."""
+        return tuple(name for name in self.findings if name != NO_FINDING)
+
+    @property
     def youden(self) -> dict[str, float]:
         """The thresholds of Youden's rule, by finding; none without a validation part."""
         point = self.operating_points.get("youden")
@@ -212,6 +219,4 @@ class Evaluation(_Evaluated):
             raise ValueError(
                 f"auroc must have macro, micro and weighted, not {sorted(self.auroc)}"
             )
-        if unknown := set(self.findings) - {*FINDINGS, NO_FINDING}:
-            raise ValueError(f"findings must be of the 14 or {NO_FINDING}, not {sorted(unknown)}")
         return self

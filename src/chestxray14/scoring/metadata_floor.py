@@ -8,7 +8,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import model_validator
 
-from chestxray14.base.findings import FINDINGS
 from chestxray14.files.metrics import _Metrics
 from chestxray14.scoring.evaluation import Estimate
 
@@ -17,13 +16,14 @@ SETTINGS: dict[str, Any] = {"learning_rate": 0.05, "max_iter": 100, "max_leaf_no
 
 
 def predict_from_metadata(
-    train: pd.DataFrame, test: pd.DataFrame, *, seed: int, findings: Sequence[str] = FINDINGS
+    train: pd.DataFrame, test: pd.DataFrame, *, seed: int, findings: Sequence[str]
 ) -> pd.DataFrame:
     """Return the probability of each finding of the `test` rows, without a look at a pixel.
 
     Both tables are as of `labels.read_labels`; the result has `test`'s index and a column a
-    finding. One boosted ensemble of trees a finding is fitted on `train`; an unknown age is a
-    value of its own. A finding that all or none of `train` show gets that share, 1 or 0.
+    finding. One boosted ensemble of trees a finding is fitted on the rows of `train` whose label
+    is known; an unknown age is a value of its own. A finding that all or none of them show, or of
+    whose patients nothing is known, gets its share.
     """
     # Imported here: who reads the scores alone need not wait for it.
     from sklearn.ensemble import HistGradientBoostingClassifier
@@ -32,17 +32,27 @@ def predict_from_metadata(
     known, asked = _encode(train), _encode(test)
     probabilities = pd.DataFrame(index=test.index)
     for finding in findings:
-        labels = train[finding].to_numpy()
-        if labels.min() == labels.max():
-            probabilities[finding] = float(labels[0])
+        labelled = train[finding].notna().to_numpy()
+        labels = train[finding].to_numpy()[labelled]
+        # scikit-learn takes no column of which nothing is known.
+        told = ~np.isnan(known[labelled]).all(axis=0)
+        if len(np.unique(labels)) < 2 or not told.any():
+            probabilities[finding] = float(labels.mean()) if len(labels) else 0.0
             continue
         # Early stopping would draw its validation rows by image, across patients.
         model = HistGradientBoostingClassifier(**SETTINGS, early_stopping=False, random_state=seed)
         # Threads that wait for one another take longer than four columns do, much longer beside
         # other work.
         with threadpool_limits(1):
-            probabilities[finding] = model.fit(known, labels).predict_proba(asked)[:, 1]
+            probabilities[finding] = model.fit(known[labelled][:, told], labels).predict_proba(
+                asked[:, told]
+            )[:, 1]
     return probabilities
+
+
+def is_known(table: pd.DataFrame) -> bool:
+    """Say whether anything but pixels is known of some image."""
+    return not np.isnan(_encode(table)).all()
 
 
 def _encode(table: pd.DataFrame) -> NDArray[np.float64]:
@@ -66,10 +76,13 @@ class FloorScores(_Metrics):
     split_sha256: str
     label_version: str
 
+    @property
+    def scored(self) -> tuple[str, ...]:
+        """The findings that are scored, in the dataset's order."""
+        return tuple(name for name in self.estimates if name != "macro")
+
     @model_validator(mode="after")
     def _known_names(self) -> "FloorScores":
         if "macro" not in self.estimates:
             raise ValueError("estimates must have macro")
-        if unknown := set(self.estimates) - {"macro", *FINDINGS}:
-            raise ValueError(f"estimates must be of macro or the 14, not {sorted(unknown)}")
         return self

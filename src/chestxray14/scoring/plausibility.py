@@ -5,6 +5,7 @@ The faults looked for are those that leave no other trace: a score is printed, a
 
 from collections.abc import Iterator, Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,12 +13,12 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from chestxray14.base.errors import InputError
-from chestxray14.base.findings import FINDINGS, NO_FINDING
+from chestxray14.base.findings import NO_FINDING
 from chestxray14.files.predictions import Predicted
 from chestxray14.scoring.bootstrap import FEWEST_OF_A_CLASS
 
 Floats = NDArray[np.float64]
-Labels = NDArray[np.uint8]
+Labels = NDArray[Any]
 
 SIGMOID_TWICE = 0.5, 0.7311
 """What a sigmoid makes of probabilities: 1 / (1 + exp(-p)) for p from 0 to 1."""
@@ -41,9 +42,8 @@ Patients who are ill show several findings, and what is hard to see may rank the
 def refuse_labels(predicted: Predicted, *, name: str) -> None:
     """Raise `InputError` for a column of the file `name` that repeats its labels in every image."""
     for finding in predicted.columns:
-        if finding != NO_FINDING and np.array_equal(
-            predicted.scores([finding]), predicted.labels([finding])
-        ):
+        labels, scores = predicted.labels([finding]), predicted.scores([finding])
+        if finding != NO_FINDING and ((scores == labels) | np.isnan(labels)).all():
             raise InputError(
                 f"{name}: the column {finding} repeats the label {finding} in all "
                 f"{len(predicted.known):,} images; expected predictions, found labels"
@@ -74,7 +74,8 @@ def list_doubts(predicted: Predicted, *, listed: Sequence[str]) -> tuple[str, ..
 def rank(labels: Labels, scores: Floats) -> tuple[Floats, Floats]:
     """Return the AUROC of scores (n,) for k findings, and what each image adds to its error.
 
-    `labels` are zeros and ones of both classes, (n, k). Summed over the images of a patient and
+    `labels` are zeros and ones of both classes, (n, k), NaN where unknown: such an image counts
+    nowhere, and adds nothing. Summed over the images of a patient and
     squared, the second, (n, k), adds up to the variance of the AUROC (DeLong et al. 1988, for
     patients with several images Obuchowski 1997); sums of two AUROCs are subtracted before.
     """
@@ -83,16 +84,25 @@ def rank(labels: Labels, scores: Floats) -> tuple[Floats, Floats]:
     first = np.flatnonzero(np.diff(ordered, prepend=-np.inf))
     bounds = np.append(first, len(scores))
     group = np.repeat(np.arange(len(first)), np.diff(bounds))
-    summed = np.zeros((len(scores) + 1, labels.shape[1]))
-    np.cumsum(labels[order], axis=0, out=summed[1:])
-    # Equal scores count half.
-    positives = ((summed[bounds[:-1]] + summed[bounds[1:]]) / 2)[group]
-    negatives = ((bounds[:-1] + bounds[1:]) / 2)[group, None] - positives
-    present, absent = summed[-1], len(scores) - summed[-1]
+    shown, known = labels == 1, ~np.isnan(labels)
+
+    def below(counted: NDArray[np.bool_]) -> Floats:
+        """Return how many of the images counted score lower than each, equal scores as half."""
+        summed = np.zeros((len(scores) + 1, labels.shape[1]))
+        np.cumsum(counted[order], axis=0, out=summed[1:])
+        halves: Floats = (summed[bounds[:-1]] + summed[bounds[1:]]) / 2
+        return halves[group]
+
+    positives = below(shown)
+    # Without a second sum where all are known.
+    every = ((bounds[:-1] + bounds[1:]) / 2)[group, None]
+    negatives = (every if known.all() else below(known)) - positives
+    present = shown.sum(axis=0)
+    absent = known.sum(axis=0) - present
     share = np.empty(labels.shape)
-    share[order] = np.where(labels[order] == 1, negatives / absent, 1 - positives / present)
-    auroc: Floats = (share * labels).sum(axis=0) / present
-    return auroc, (share - auroc) / np.where(labels == 1, present, absent)
+    share[order] = np.where(shown[order], negatives / absent, 1 - positives / present)
+    auroc: Floats = np.where(shown, share, 0).sum(axis=0) / present
+    return auroc, np.where(known, (share - auroc) / np.where(shown, present, absent), 0)
 
 
 def _doubt_values(predicted: Predicted) -> Iterator[str]:
@@ -162,8 +172,8 @@ def _doubt_names(predicted: Predicted, findings: list[str], sums: csr_array) -> 
     Findings go together, and a hard one's column may rank an easy one better; but then the easy
     one's own column does it best.
     """
-    enough = _count_patients(sums, predicted.labels(FINDINGS)) >= FEWEST
-    known = [name for name, counted in zip(FINDINGS, enough, strict=True) if counted]
+    enough = _count_patients(sums, predicted.labels(predicted.labelled)) >= FEWEST
+    known = [n for n, counted in zip(predicted.labelled, enough, strict=True) if counted]
     labels = predicted.labels(known)
     ranked = {
         name: (known.index(name), *rank(labels, predicted.scores([name])[:, 0]))
@@ -203,7 +213,7 @@ def _sum_patients(patients: "pd.Series[int]") -> csr_array:
 
 def _count_patients(sums: csr_array, labels: Labels) -> NDArray[np.int64]:
     """Return of each finding (n, k) the patients with an image of the rarer class, (k,)."""
-    counts = [np.count_nonzero(sums @ classes, axis=0) for classes in (labels, 1 - labels)]
+    counts = [np.count_nonzero(sums @ classes, axis=0) for classes in (labels == 1, labels == 0)]
     fewest: NDArray[np.int64] = np.min(counts, axis=0)
     return fewest
 

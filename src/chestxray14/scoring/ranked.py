@@ -3,10 +3,20 @@
 As scikit-learn has them, whose import takes longer than all the scores of a small test part.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
+
+
+def drop_unknown(labels: NDArray[Any], scores: Floats) -> tuple[NDArray[Any], Floats]:
+    """Return the labels (n,) that are known, as bytes, and their scores."""
+    if labels.dtype == np.uint8:
+        return labels, scores
+    known = ~np.isnan(labels)
+    return labels[known].astype(np.uint8), scores[known]
 
 
 def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:

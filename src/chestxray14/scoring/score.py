@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from chestxray14.base.errors import InputError
-from chestxray14.base.findings import FINDINGS, NO_FINDING
-from chestxray14.base.scores import DIGITS, auroc, rank_auroc, round_record
+from chestxray14.base.findings import NO_FINDING
+from chestxray14.base.scores import DIGITS, rank_auroc, round_record
 from chestxray14.files.names import hash_names
 from chestxray14.files.predictions import Predicted
 from chestxray14.scoring.bootstrap import (
@@ -29,23 +29,23 @@ from chestxray14.scoring.evaluation import (
     Estimate,
     Evaluation,
     FindingScores,
-    LookAlikes,
     OperatingPoint,
     Rule,
 )
+from chestxray14.scoring.look_alikes import find_look_alikes
 from chestxray14.scoring.params import Evaluate
-from chestxray14.scoring.ranked import average_precision, brier_score
+from chestxray14.scoring.ranked import average_precision, brier_score, drop_unknown
 from chestxray14.scoring.subgroups import compare_groups
 
 Matrix = NDArray[np.float64]
-Labels = NDArray[np.uint8]
+Labels = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Scoring:
     """What is written: the record, the AUROC of each bootstrap draw, and three tables of curves.
 
-    `draws` is (draws, findings), the findings that are scored in the order of Wang et al. 2017, NaN
+    `draws` is (draws, findings), the findings that are scored in the dataset's order, NaN
     as of `bootstrap_auroc`.
     """
 
@@ -98,9 +98,16 @@ def score(
         ),
         average_precision={
             "macro": float(
-                np.mean([average_precision(labels[:, i], scores[:, i]) for i in range(n)])
+                np.mean(
+                    [
+                        average_precision(*drop_unknown(labels[:, i], scores[:, i]))
+                        for i in range(n)
+                    ]
+                )
             ),
-            "micro": average_precision(labels[:, :n].ravel(), scores[:, :n].ravel()),
+            "micro": average_precision(
+                *drop_unknown(labels[:, :n].ravel(), scores[:, :n].ravel())
+            ),
         },
         findings={
             name: _score_finding(
@@ -108,7 +115,9 @@ def score(
                 scores[:, i],
                 draws=draws[:, i],
                 val_positives=(
-                    int(val.labels([name]).sum()) if val and name in val.probabilities else None
+                    int((val.labels([name]) == 1).sum())
+                    if val and name in val.probabilities
+                    else None
                 ),
                 calibrated=calibrated.get(name),
                 platt=platt.get(name),
@@ -127,7 +136,7 @@ def score(
             thresholds=points["youden"].thresholds if "youden" in points else None,
             at_least=params.at_least,
         ),
-        look_alikes=_find_look_alikes(test, train, findings=findings),
+        look_alikes=find_look_alikes(test, train, findings=findings),
         doubts=tuple(doubts),
     )
     series = {"as predicted": scores[:, :n]}
@@ -148,7 +157,7 @@ def summarise_evaluation(evaluation: Evaluation) -> dict[str, Any]:
     Brier score and ECE (bins of equally many images) are means over the findings, and F1 is that of
     the rules that decide on all of them: a mean over fewer is another number.
     """
-    scored = [evaluation.findings[name] for name in FINDINGS if name in evaluation.findings]
+    scored = [evaluation.findings[name] for name in evaluation.scored]
     macro = evaluation.auroc["macro"]
     metrics: dict[str, Any] = {
         "auroc": {name: estimate.value for name, estimate in evaluation.auroc.items()}
@@ -180,7 +189,11 @@ def summarise_evaluation(evaluation: Evaluation) -> dict[str, Any]:
 def _fit_platt(val: Predicted, columns: Sequence[str]) -> dict[str, tuple[float, float]]:
     """Return slope and intercept of what validation shows both present and absent."""
     fitted = [name for name in columns if name in val.columns]
-    return {name: fit_platt(val.labels([name])[:, 0], val.scores([name])[:, 0]) for name in fitted}
+    return {name: fit_platt(*_known_pairs(val, name)) for name in fitted}
+
+
+def _known_pairs(predicted: Predicted, name: str) -> tuple[Labels, Matrix]:
+    return drop_unknown(predicted.labels([name])[:, 0], predicted.scores([name])[:, 0])
 
 
 def _average_auroc(
@@ -188,8 +201,8 @@ def _average_auroc(
 ) -> dict[str, Estimate]:
     """Return macro, micro and weighted AUROC; a draw counts where it scores every finding."""
     single = [rank_auroc(labels[:, i], scores[:, i]) for i in range(labels.shape[1])]
-    positives = labels.sum(axis=0, dtype=np.int64)
-    weights = resamples.counts.T.astype(np.float32) @ labels.astype(np.float32)
+    positives = np.count_nonzero(labels == 1, axis=0)
+    weights = resamples.counts.T.astype(np.float32) @ (labels == 1).astype(np.float32)
     return {
         "macro": estimate(float(np.mean(single)), draws.mean(axis=1)),
         "micro": estimate(
@@ -213,6 +226,10 @@ def _score_finding(
     platt: tuple[float, float] | None,
     bins: int,
 ) -> FindingScores:
+    images = len(labels)
+    if calibrated is not None:
+        _, calibrated = drop_unknown(labels, calibrated)
+    labels, scores = drop_unknown(labels, scores)
     prevalence = float(labels.mean())
     precision = average_precision(labels, scores)
     fitted = None
@@ -223,6 +240,7 @@ def _score_finding(
         )
     return FindingScores(
         positives=int(labels.sum()),
+        unknown=images - len(labels) or None,
         val_positives=val_positives,
         prevalence=prevalence,
         auroc=estimate(rank_auroc(labels, scores), draws),
@@ -255,8 +273,7 @@ def _decide(
             chosen = [name for name in chosen if val is not None and name in val.columns]
             thresholds = {
                 name: choose_threshold(
-                    val.labels([name])[:, 0],
-                    val.scores([name])[:, 0],
+                    *_known_pairs(val, name),
                     rule=rule,
                     sensitivity=sensitivity,
                 )
@@ -270,30 +287,6 @@ def _decide(
                 decisions=score_decisions(test.labels(chosen), decisions, findings=chosen),
             )
     return points
-
-
-def _find_look_alikes(
-    test: Predicted, train: Predicted | None, *, findings: Sequence[str]
-) -> LookAlikes:
-    """Return what is mistaken for a macro AUROC, over all that is predicted."""
-    labels = test.labels(test.findings)
-    pooled = (*test.findings, NO_FINDING)
-    on_training = {}
-    if train is not None:
-        on_training = auroc(
-            train.labels(findings), train.scores(findings), findings=tuple(findings)
-        )
-    return LookAlikes(
-        label_accuracy=float(((test.scores(test.findings) >= 0.5) == labels).mean()),
-        all_negative=float(1 - labels.mean()),
-        micro_15=(
-            rank_auroc(test.labels(pooled).ravel(), test.scores(pooled).ravel())
-            if NO_FINDING in test.probabilities
-            else None
-        ),
-        # Over the same findings or not at all: a mean over others is another number.
-        training_images=on_training.get("macro") if set(findings) <= set(on_training) else None,
-    )
 
 
 def _mean(values: Sequence[float]) -> float:

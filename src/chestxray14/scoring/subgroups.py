@@ -37,6 +37,7 @@ def group_images(table: pd.DataFrame) -> "dict[str, pd.Series[Any]]":
     """
     years = [0, 20, 40, 60, 80, np.inf]
     study = pd.Series(np.where(table["follow_up"] == 0, *STUDIES), index=table.index)
+    study = study.where(table["follow_up"].notna())
     return {
         "sex": _order(table["sex"].map(SEXES), tuple(SEXES.values())),
         "age": pd.cut(table["age"], years, right=False, labels=list(AGES)),
@@ -50,7 +51,7 @@ class _Member:
     """One group: its rows of the table, and what there is of them."""
 
     rows: NDArray[np.intp]
-    labels: NDArray[np.uint8]
+    labels: NDArray[Any]
     probabilities: NDArray[np.float64]
     resamples: Resamples
 
@@ -73,7 +74,7 @@ def compare_groups(
     patients with an image that shows it; the gap is the rate less the other, or less the median
     where more than two groups have a rate. Groups without an image are left out.
     """
-    truth: NDArray[np.uint8] = np.asarray(labels).astype(np.uint8)
+    truth = np.asarray(labels)
     given = np.asarray(probabilities, dtype=np.float64)
     compared = {}
     for attribute, names in group_images(table).items():
@@ -120,11 +121,10 @@ def _score(
     member: _Member, *, findings: Sequence[str], at_least: int
 ) -> tuple[dict[str, float], dict[str, NDArray[np.float64]]]:
     """Return the AUROC of each finding with enough patients, and that of each draw."""
-    present = (member.labels == 1).T
     enough = [
         i
-        for i, shown in enumerate(present)
-        if min(map(member.resamples.count_patients, (shown, ~shown))) >= at_least
+        for i, known in enumerate(member.labels.T)
+        if min(map(member.resamples.count_patients, (known == 1, known == 0))) >= at_least
     ]
     scored = tuple(findings[i] for i in enough)
     labels, probabilities = member.labels[:, enough], member.probabilities[:, enough]
@@ -175,6 +175,6 @@ def _tpr_gaps(
             compared = [rates[other] for other in rates if other != name or len(rates) > 2]
             gap = rate - np.median(compared, axis=0)
             low, high = interval(gap[1:]) or (None, None)
-            positives = int(np.count_nonzero(members[name].labels[:, i]))
+            positives = int(np.count_nonzero(members[name].labels[:, i] == 1))
             gaps[name][finding] = Gap(value=float(gap[0]), low=low, high=high, positives=positives)
     return gaps

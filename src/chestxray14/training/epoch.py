@@ -36,7 +36,8 @@ class Training:
 
     `average` is the network whose weights are averaged over the steps: it is validated and kept.
     Where none are averaged it is `network` itself. `scaler` does something in fp16 alone. A batch
-    is computed in pieces of `images_at_once`, in one where that is None.
+    is computed in pieces of `images_at_once`, in one where that is None. `unknown` says that some
+    labels are.
     """
 
     network: nn.Module
@@ -48,6 +49,7 @@ class Training:
     device: torch.device
     precision: str
     images_at_once: int | None = None
+    unknown: bool = False
 
 
 def build_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -164,12 +166,16 @@ def _descend(
         share = distributed.own_share(whole)
         inputs = normalize(augment(images, training.recipe, rng, whole=whole, share=share))
     total = torch.zeros((), device=training.device)
+    known = distributed.total((~labels.isnan()).sum().float()) if training.unknown else None
     parts = zip(inputs.tensor_split(pieces), labels.tensor_split(pieces), strict=True)
     for piece, (seen, wanted) in enumerate(parts, start=1):
+        weight: float | Tensor = len(seen) / whole
+        if known is not None:
+            weight = (~wanted.isnan()).sum() / known.clamp(min=1)
         with distributed.leave_to_last(training.network, last=piece == pieces):
             with autocast(training.device, training.precision):
                 logits = training.network(seen)
-            value = len(seen) / whole * training.loss(logits.float(), wanted)
+            value = weight * training.loss(logits.float(), wanted)
             # DistributedDataParallel takes the mean of the processes' gradients; wanted is the sum.
             training.scaler.scale(value * distributed.count()).backward()  # type: ignore[no-untyped-call]
         total += value.detach()

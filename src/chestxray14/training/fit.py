@@ -91,16 +91,18 @@ def train(
         if distributed.is_first():
             tell(progress.history)
     compile_on_gpu({network, average}, device)
+    unknown = any(bool(part.labels.isnan().any()) for part in (train, val))
     training = Training(
         network=distributed.share_gradients(network),
         average=average,
         optimizer=optimizer,
         scaler=scaler,
         recipe=recipe,
-        loss=build_loss(recipe.loss, train.labels.to(device)),
+        loss=build_loss(recipe.loss, train.labels.to(device), unknown=unknown),
         device=device,
         precision=precision,
         images_at_once=images_at_once,
+        unknown=unknown,
     )
     epochs, done = max(1, recipe.epochs), len(progress.history)
     began = time.monotonic()
@@ -244,15 +246,15 @@ def _check_findings(train: Part, val: Part, recipe: Recipe) -> None:
     }
     lacking = {}
     for name, (part, consequence) in told.items():
-        positives = part.labels.sum(dim=0).tolist()
-        for lack, count in (("with", 0), ("without", len(part))):
-            found = [f for f, n in zip(recipe.findings, positives, strict=True) if n == count]
+        counts = [(part.labels == value).sum(dim=0).tolist() for value in (1, 0)]
+        for lack, missing in zip(("with", "without"), counts, strict=True):
+            found = [f for f, n in zip(recipe.findings, missing, strict=True) if not n]
             if found:
                 log.warning(
                     "the %s part has no image %s %s: %s",
                     *(name, lack, " or ".join(found), consequence),
                 )
-        lacking[name] = all(n in (0, len(part)) for n in positives)
+        lacking[name] = not any(map(min, *counts))
     if lacking["training"] and recipe.trainable != "none":
         raise InputError(
             "no finding is both present and absent in the training part: there is nothing to learn"

@@ -2,7 +2,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from chestxray14.base.errors import InputError
-from chestxray14.inference.dicom_words import check_words
+from chestxray14.data.dicom_words import check_words
 
 
 def make(**elements: object) -> Dataset:

@@ -13,8 +13,8 @@ from PIL import Image
 from scipy.special import expit
 
 from chestxray14.base.errors import InputError, shorten
+from chestxray14.data.dicom_words import check_words
 from chestxray14.data.images import LARGEST, reduce_colours, spread
-from chestxray14.inference.dicom_words import check_words
 
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 

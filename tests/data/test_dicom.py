@@ -17,7 +17,7 @@ from pydicom.pixels.processing import apply_voi, apply_windowing
 from pydicom.uid import MPEG2MPML, DeflatedExplicitVRLittleEndian
 
 from chestxray14.base.errors import InputError
-from chestxray14.inference.dicom import decode_dicom, is_dicom
+from chestxray14.data.dicom import decode_dicom, is_dicom
 
 TWELVE_BITS = np.random.default_rng(0).integers(100, 4000, (32, 40), dtype=np.uint16)
 EIGHT_BITS = np.random.default_rng(1).integers(20, 200, (32, 40), dtype=np.uint8)

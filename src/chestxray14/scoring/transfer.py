@@ -1,0 +1,98 @@
+"""Whether what a network reaches holds elsewhere: on another dataset, and so on other patients."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chestxray14.files.predictions import Predicted
+from chestxray14.scoring.bootstrap import (
+    Resamples,
+    draw_patients,
+    estimate,
+    estimate_difference,
+)
+from chestxray14.scoring.calibration import apply_platt
+from chestxray14.scoring.evaluation import Difference, Estimate, Evaluation, _Evaluated
+
+Floats = NDArray[np.float64]
+Scores = tuple[Evaluation, Floats]
+"""A network's evaluation and the AUROC of its draws, (draws, scored findings)."""
+
+
+class Drift(_Evaluated):
+    """How far probabilities are from what is observed: their mean less the share that is ill.
+
+    Above 0 they promise more disease than there is. By finding, and as `macro` in the mean of them;
+    `after_platt` by the correction that was fitted on the recipe's own validation part.
+    """
+
+    as_predicted: dict[str, Difference]
+    after_platt: dict[str, Difference]
+
+
+def measure_drift(predicted: Predicted, evaluation: Evaluation, *, seed: int) -> Drift:
+    """Return the drift of a network on the images that `evaluation` is of, with 95 % intervals."""
+    patients = predicted.known["patient"]
+    resamples = draw_patients(patients, draws=evaluation.draws, seed=seed)
+    raw, corrected = {}, {}
+    for finding in evaluation.scored:
+        labels = predicted.labels([finding])[:, 0].astype(np.float64)
+        given = predicted.scores([finding])[:, 0]
+        raw[finding] = given - labels
+        if fit := evaluation.findings[finding].calibrated:
+            fitted = apply_platt(given, slope=fit.slope, intercept=fit.intercept)
+            corrected[finding] = fitted - labels
+    return Drift(as_predicted=_average(raw, resamples), after_platt=_average(corrected, resamples))
+
+
+def compare_sets(own: Scores, there: Scores) -> dict[str, tuple[Estimate, Estimate, Difference]]:
+    """Return what a network reaches on its own test part, what there, and there less own.
+
+    By finding that both score, after `macro`, their mean; nothing where there is none. The patients
+    are others, so a draw of one set says nothing of the same draw of the other.
+    """
+    shared = [name for name in own[0].scored if name in there[0].scored]
+    if not shared:
+        return {}
+    values, draws = [], []
+    for evaluation, all_draws in (own, there):
+        columns = [evaluation.scored.index(name) for name in shared]
+        values.append(np.array([evaluation.findings[name].auroc.value for name in shared]))
+        draws.append(all_draws[:, columns])
+
+    def compare(place: int | slice) -> tuple[Estimate, Estimate, Difference]:
+        ours, theirs = (float(np.mean(each[place])) for each in values)
+        drawn = [each[:, place].reshape(len(each), -1).mean(axis=1) for each in draws]
+        return (
+            estimate(ours, drawn[0]),
+            estimate(theirs, drawn[1]),
+            estimate_difference(theirs - ours, drawn[1] - drawn[0]),
+        )
+
+    return {"macro": compare(slice(None))} | {
+        name: compare(place) for place, name in enumerate(shared)
+    }
+
+
+def _average(distances: Mapping[str, Floats], resamples: Resamples) -> dict[str, Difference]:
+    """Return the mean distance (n,) of each finding over its known labels, after that of all."""
+    values, draws = [], []
+    counts = resamples.counts.T.astype(np.float32)
+    for distance in distances.values():
+        known = ~np.isnan(distance)
+        weights = counts @ known.astype(np.float32)
+        with np.errstate(invalid="ignore"):
+            drawn: Floats = counts @ np.where(known, distance, 0) / weights
+        values.append(float(distance[known].mean()))
+        draws.append(drawn if resamples.suffice(known) else np.full(len(drawn), np.nan))
+    if not values:
+        return {}
+    means = {
+        "macro": estimate_difference(
+            float(np.mean(values)), np.mean(draws, axis=0, dtype=np.float64)
+        )
+    }
+    for finding, value, drawn in zip(distances, values, draws, strict=True):
+        means[finding] = estimate_difference(value, drawn)
+    return means
