@@ -31,6 +31,7 @@ from chestxray14.files.metrics import Manifest
 from chestxray14.files.outputs import write_json, write_text
 from chestxray14.files.packed import INDEX_COLUMNS, count_patients, list_findings
 from chestxray14.files.records import read_record
+from chestxray14.raw.archive import Archive
 from chestxray14.raw.chestmnist import ChestMnist
 from chestxray14.raw.manifest import Raw, describe_dataset, open_dataset, read_tables
 from chestxray14.raw.nih_box import Tarballs, find_archive, name_archive
@@ -72,17 +73,17 @@ def main() -> None:
         else:
             listing = str(tables.labels)
             labels = read_labels(archive.read(listing), name=listing)
-        for part, name in (("train_val", tables.train_val), ("test", tables.test)):
+        for role, name in (("train_val", tables.train_val), ("test", tables.test)):
             if name:
-                lists[part] = read_list(archive.read(name), name=name)
+                lists[role] = read_list(archive.read(name), name=name)
         if tables.boxes:
             boxes = read_boxes(archive.read(tables.boxes), name=tables.boxes)
     version = _name_version(dataset, labels)
     if isinstance(dataset, Folder | NihBox) and dataset.archives:
         labels, lists = _keep_archives(labels, lists, dataset.archives, name=source)
-    if not isinstance(archive, ChestMnist):
+    if not isinstance(raw, ChestMnist) and not isinstance(archive, ChestMnist):
         # What is absent is known before hours of decoding.
-        absent = [(name, f"not in {raw.path}") for name in labels["image"] if name not in raw]
+        absent = [(name, _say_absent(name, raw)) for name in labels["image"] if name not in raw]
         if len(absent) == len(labels):
             raise InputError(
                 f"{raw.path} holds none of the {len(labels):,} images that {listing} lists, "
@@ -145,6 +146,12 @@ def main() -> None:
     if isinstance(dataset, NihBox) and dataset.delete and isinstance(raw, Tarballs):
         raw.delete()
         log.info("%s: deleted the archives, as datasets.%s.delete says", raw.path, source)
+
+
+def _say_absent(name: str, raw: Archive | Tarballs) -> str:
+    if isinstance(raw, Tarballs):
+        return f"not in {raw.path}, which lacks {name_archive(find_archive(name))}"
+    return f"not in {raw.path}"
 
 
 def _keep_archives(
