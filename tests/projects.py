@@ -38,7 +38,15 @@ BUSY = 255
 RECIPE = "resnet50_frozen"
 SPLIT = "patient"
 _COPIED = (
-    *("src", "data/published", ".dvc/config", ".dvc/plots", ".dvcignore", ".gitignore"),
+    *(
+        "src",
+        "data/mappings",
+        "data/published",
+        ".dvc/config",
+        ".dvc/plots",
+        ".dvcignore",
+        ".gitignore",
+    ),
     "dvc.yaml",
 )
 

@@ -6,7 +6,8 @@ Reads   params.yaml: dataset, datasets.<dataset>
 Writes  data/raw/<dataset>.json, a manifest that is the same on every machine
 
 The raw data itself is no DVC output (see raw/place.py): what is already there is verified, not brought
-again. A phantom is drawn, a folder is only looked at.
+again. A phantom is drawn, a folder is only looked at. Of radiologists' readings (`experts`) what has a
+plain address is fetched; of the others it is said where they are published.
 """
 
 import logging
@@ -18,6 +19,7 @@ from chestxray14.base.stage import count_processors, run
 from chestxray14.files.outputs import write_json
 from chestxray14.phantom.cohort import draw_cohort
 from chestxray14.raw.archive import open_archive
+from chestxray14.raw.experts import bring_experts
 from chestxray14.raw.kaggle_dataset import download_dataset
 from chestxray14.raw.params import DATASET, KaggleDataset, Phantom
 from chestxray14.raw.place import locate
@@ -37,6 +39,8 @@ def main() -> None:
     elif isinstance(dataset, Phantom):
         draw_cohort(dataset, path, workers=count_processors())
 
+    if dataset.experts:
+        bring_experts(dataset.experts)
     archive = open_archive(path)
     if dataset.labels not in archive:
         raise InputError(f"{path} holds no label file named {dataset.labels}")

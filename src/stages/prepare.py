@@ -7,6 +7,8 @@ Writes  data/packed/<dataset>/images.npy    (N, P, P) uint8
         data/packed/<dataset>/index.csv     what each row shows, with the CRC-32 of its pixels
         data/packed/<dataset>/lists.csv     NIH's official lists, where the dataset has them
         data/packed/<dataset>/boxes.csv     the radiologists' boxes, where the dataset has them
+        data/packed/<dataset>/{experts,readers,outlines}.csv   what radiologists say and drew, in
+                                            the sets that the dataset has
         data/packed/<dataset>/rejected.csv  images that could not be read, and why
         metrics/prepare.json
 """
@@ -22,15 +24,20 @@ from chestxray14.base.params import load_block
 from chestxray14.base.progress import track
 from chestxray14.base.stage import count_processors, run
 from chestxray14.data.boxes import BOX_COLUMNS, read_boxes
+from chestxray14.data.chestx_det import OUTLINE_COLUMNS
+from chestxray14.data.expert_files import read_outlines
+from chestxray14.data.experts import PANEL, match_images, read_experts
 from chestxray14.data.labels import detect_label_version, read_labels, read_list
 from chestxray14.data.packing import pack_images
+from chestxray14.files.experts import ExpertSet, describe_set, write_sets
 from chestxray14.files.metrics import Manifest
 from chestxray14.files.names import is_image
 from chestxray14.files.outputs import write_json, write_text
 from chestxray14.files.packed import INDEX_COLUMNS
 from chestxray14.files.records import read_record
 from chestxray14.raw.archive import Archive, open_archive
-from chestxray14.raw.params import DATASET, AnyDataset, Phantom
+from chestxray14.raw.experts import read_expert_file
+from chestxray14.raw.params import DATASET, AnyDataset, ExpertFile, Phantom
 from chestxray14.raw.place import RAW_VARIABLE, locate
 
 LISTS = {"train_val": "train_val_list.txt", "test": "test_list.txt"}
@@ -56,6 +63,10 @@ def main() -> None:
         if BOXES in archive
         else pd.DataFrame(columns=BOX_COLUMNS)
     )
+    experts, outlines = _read_experts(dataset, archive)
+    listed_in = {image: part for part, images in lists.items() for image in images}
+    experts = [match_images(each, labels, lists=listed_in) for each in experts]
+
     # What is absent is known before hours of decoding.
     absent = [(name, f"not in {archive.path}") for name in labels["image"] if name not in archive]
     _check_rejected(absent, of=len(labels), most=dataset.max_rejected)
@@ -88,11 +99,22 @@ def main() -> None:
         [(image, part) for part, images in lists.items() for image in images],
         columns=["image", "list"],
     )
-    tables = {"index": index, "rejected": left_out, "lists": listed, "boxes": boxes}
+    experts = [each.restrict(index["image"]) for each in experts]
+    outlines = outlines[outlines["image"].isin(index["image"])]
+    tables = {
+        "index": index,
+        "rejected": left_out,
+        "lists": listed,
+        "boxes": boxes,
+        "outlines": outlines,
+    }
     for name, rows in tables.items():
         write_text(folder / f"{name}.csv", rows.to_csv(index=False, lineterminator="\n"))
+    write_sets(folder, experts)
     write_json(
-        Path("metrics/prepare.json"), _describe(source, dataset, labels=labels, index=index)
+        Path("metrics/prepare.json"),
+        _describe(source, dataset, labels=labels, index=index)
+        | {"experts": {each.name: describe_set(each) for each in experts}},
     )
     log.info("%s: %s images packed, %s rejected", folder, f"{len(index):,}", len(left_out))
 
@@ -113,6 +135,30 @@ def _open_verified(name: str, dataset: AnyDataset) -> Archive:
             "`dvc repro --force --single-item download`"
         )
     return archive
+
+
+def _read_experts(dataset: AnyDataset, archive: Archive) -> tuple[list[ExpertSet], pd.DataFrame]:
+    """Return the sets of radiologists' readings that a dataset has, and their outlines."""
+    sets, outlines = [], pd.DataFrame(columns=OUTLINE_COLUMNS)
+    if isinstance(dataset, Phantom):
+        labels, readers = ((name, archive.read(name)) for name in PANEL)
+        sets.append(read_experts("panel", [labels], readers))
+    chosen = dataset.experts
+    if chosen and chosen.all_findings:
+        labels, readers = map(_read, (chosen.all_findings.labels, chosen.all_findings.readers))
+        sets.append(read_experts("all_findings", [labels], readers))
+    if chosen and (four := chosen.four_findings):
+        read = _read(four.readers) if four.readers else None
+        sets.append(read_experts("four_findings", list(map(_read, four.labels)), read))
+    if chosen and chosen.chestx_det:
+        found, outlines, unnamed = read_outlines(list(map(_read, chosen.chestx_det.outlines)))
+        log.info("chestx_det: %d images have no name at NIH and are left out", unnamed)
+        sets.append(found)
+    return sets, outlines
+
+
+def _read(file: ExpertFile) -> tuple[str, bytes]:
+    return file.path, read_expert_file(file)
 
 
 def _check_rejected(rejected: list[tuple[str, str]], *, of: int, most: float) -> None:

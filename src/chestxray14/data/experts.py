@@ -157,7 +157,7 @@ def _read_readers(content: bytes, *, form: _Format, name: str) -> pd.DataFrame:
     raw = read_cells(content, name=name)
     table = _head(raw, image="Image ID", name=name)
     table["reader"] = _column(raw, "Reader ID", name=name)
-    bad = ~table["reader"].str.fullmatch(r"[0-9]{1,12}")
+    bad = ~table["reader"].str.fullmatch(r"[1-9][0-9]{0,11}")
     _refuse(bad, table["reader"], name=name, what="is no Reader ID")
     table["reference"] = table["reader"].isin(form.reference or table["reader"]).astype("int64")
     for finding, column in form.readers.items():
