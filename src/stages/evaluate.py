@@ -3,18 +3,21 @@
     python src/stages/evaluate.py densenet121_step
     python src/stages/evaluate.py --predictions P.csv --labels Data_Entry_2017.csv --output DIR
 
-Reads   predictions/<recipe>/{train,val,test}.csv, data/packed/<dataset>/index.csv
+Reads   predictions/<recipe>/{train,val,test}.csv
+        data/packed/<dataset>/{index,experts,readers}.csv
         metrics/split/<split>.json
         params.yaml: dataset, evaluate, the recipe's split
 Writes  metrics/<recipe>/test.json                                      what fits in a diff
         evaluations/<recipe>/{detail.json,draws.npy}                    everything else
+        evaluations/<recipe>/experts.{json,csv}                         against radiologists
         plots/<recipe>/{roc,precision_recall,reliability}.csv           curves
 
 A prediction file has the column `Image Index` and one column a finding, in any order, with or
 without the prefix `prob_`. Of anybody's file all goes to DIR, and more is said with
 --validation V.csv (predictions for other images, that thresholds and calibration are chosen on),
---images LIST.txt (what should have been predicted) and --against Q.csv (difference.json: P less Q,
-paired).
+--images LIST.txt (what should have been predicted), --against Q.csv (difference.json: P less Q,
+paired) and --experts all_findings=test_labels.csv --readers test_individual_readers.csv
+(experts.json: against radiologists; docs/radiologists.md has the sets).
 """
 
 import argparse
@@ -29,7 +32,9 @@ from chestxray14.base.errors import InputError, name_some
 from chestxray14.base.findings import FINDINGS, NO_FINDING
 from chestxray14.base.params import list_names, load_block
 from chestxray14.base.stage import run
+from chestxray14.data.expert_files import read_expert_files
 from chestxray14.data.labels import detect_label_version, read_labels, read_list
+from chestxray14.files.experts import ExpertSet, read_sets
 from chestxray14.files.metrics import SplitFacts
 from chestxray14.files.names import hash_names
 from chestxray14.files.outputs import write_bytes, write_json, write_text
@@ -38,6 +43,8 @@ from chestxray14.files.predictions import Predicted, match, read_predictions
 from chestxray14.files.records import read_record
 from chestxray14.scoring.difference import subtract
 from chestxray14.scoring.evaluation import Difference
+from chestxray14.scoring.expert_scores import ExpertEvaluation
+from chestxray14.scoring.experts import score_experts
 from chestxray14.scoring.params import Evaluate
 from chestxray14.scoring.plausibility import list_doubts, refuse_labels
 from chestxray14.scoring.score import Scoring, score, summarise_evaluation
@@ -99,12 +106,20 @@ def _evaluate(name: str, params: Evaluate) -> None:
         detail=Path(f"evaluations/{name}"),
         plots=Path(f"plots/{name}"),
     )
+    _write_experts(
+        Path(f"evaluations/{name}"),
+        read_sets(Path(f"data/packed/{dataset}")),
+        test=predicted["test"],
+        val=predicted["val"],
+        params=params,
+    )
 
 
 def _evaluate_foreign(arguments: argparse.Namespace, params: Evaluate) -> None:
     """Score anybody's file; say what it lacks and what it has too much of."""
     labels = read_labels(_read_bytes(arguments.labels), name=str(arguments.labels))
     version = detect_label_version(labels)
+    experts = read_expert_files(arguments.experts, arguments.readers, known=labels)
     test = _read_foreign(arguments.predictions, labels, expected=arguments.images)
     doubts = _look(arguments.predictions, test, labels)
     val = other = None
@@ -130,6 +145,12 @@ def _evaluate_foreign(arguments: argparse.Namespace, params: Evaluate) -> None:
             _describe(told.differences["macro"]),
         )
     _write(scoring, metrics=output, detail=output, plots=output)
+    if experts:
+        log.warning(
+            "%s: whether its network was trained on the experts' images cannot be known here",
+            arguments.predictions,
+        )
+        _write_experts(output, experts, test=test, val=val, params=params)
 
 
 def _read_foreign(path: Path, known: pd.DataFrame, *, expected: Path | None = None) -> Predicted:
@@ -218,6 +239,34 @@ def _write(scoring: Scoring, *, metrics: Path, detail: Path, plots: Path) -> Non
     log.info("%s: AUROC macro %.4f%s, micro %.4f", path, macro.value, bounds, micro.value)
 
 
+def _write_experts(
+    output: Path,
+    experts: list[ExpertSet],
+    *,
+    test: Predicted,
+    val: Predicted | None,
+    params: Evaluate,
+) -> None:
+    """Score against each set of radiologists, say what is not scored, write."""
+    scores, curves = {}, [pd.DataFrame(columns=["set"])]
+    for each in experts:
+        found, curve = score_experts(test, each, val=val, params=params)
+        if not found:
+            log.warning("experts %s: shares no image with the predictions", each.name)
+            continue
+        scores[each.name] = found
+        curves.append(curve.assign(set=each.name))
+        if rare := [finding for finding, score in found.items() if score.auroc is None]:
+            log.warning("experts %s: too few patients, not scored: %s", each.name, ", ".join(rare))
+        log.info("experts %s: %s images", each.name, f"{next(iter(found.values())).images:,}")
+    evaluation = ExpertEvaluation(scores)
+    write_text(
+        output / "experts.json", evaluation.model_dump_json(indent=1, exclude_none=True) + "\n"
+    )
+    table = pd.concat(curves, ignore_index=True).to_csv(index=False, lineterminator="\n")
+    write_text(output / "experts.csv", table)
+
+
 def _both(first: Predicted, second: Predicted) -> tuple[Predicted, Predicted]:
     """Return two networks' predictions for the images that both predict; say how many are not."""
     names = [set(each.known["image"]) for each in (first, second)]
@@ -247,9 +296,15 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--validation", type=Path, help="the same network's, of other images")
     parser.add_argument("--images", type=Path, help="list of the images to score, one a line")
     parser.add_argument("--against", type=Path, help="another network's prediction file")
+    named = {"metavar": "NAME=FILE", "action": "append", "default": []}
+    parser.add_argument("--experts", help="radiologists' labels, a set's name first", **named)
+    parser.add_argument("--readers", help="single readers' readings of that set", **named)
     arguments = parser.parse_args()
     needed = (arguments.predictions, arguments.labels, arguments.output)
-    more = (arguments.validation, arguments.images, arguments.against)
+    more = (
+        *(arguments.validation, arguments.images, arguments.against),
+        *(arguments.experts, arguments.readers),
+    )
     if any((*needed, *more)) if arguments.recipe else not all(needed):
         parser.error("give a recipe, or all of --predictions, --labels and --output")
     return arguments
