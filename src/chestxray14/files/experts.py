@@ -57,7 +57,7 @@ def read_sets(folder: Path) -> list[ExpertSet]:
     """Return the sets that `write_sets` wrote, none of a dataset without experts."""
     labels = read_table(folder / "experts.csv", by="prepare", columns=("set", *LABEL_COLUMNS))
     readers = read_table(folder / "readers.csv", by="prepare", columns=("set", *READER_COLUMNS))
-    labels["part"] = labels["part"].fillna("").astype(str)
+    labels["part"] = labels["part"].astype(object).fillna("")
     readers["reader"] = readers["reader"].astype(str)
     sets = []
     for name, rows in labels.groupby("set", sort=False):
