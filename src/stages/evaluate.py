@@ -35,6 +35,7 @@ from chestxray14.base.stage import run
 from chestxray14.data.expert_files import read_expert_files
 from chestxray14.data.labels import detect_label_version, read_labels, read_list
 from chestxray14.files.experts import ExpertSet, read_sets
+from chestxray14.files.foreign import read_foreign
 from chestxray14.files.metrics import SplitFacts
 from chestxray14.files.names import hash_names
 from chestxray14.files.outputs import write_bytes, write_json, write_text
@@ -43,8 +44,7 @@ from chestxray14.files.predictions import Predicted, match, read_predictions
 from chestxray14.files.records import read_record
 from chestxray14.scoring.difference import subtract
 from chestxray14.scoring.evaluation import Difference
-from chestxray14.scoring.expert_scores import ExpertEvaluation
-from chestxray14.scoring.experts import score_experts
+from chestxray14.scoring.experts import ExpertScoring, score_experts, write_experts
 from chestxray14.scoring.params import Evaluate
 from chestxray14.scoring.plausibility import list_doubts, refuse_labels
 from chestxray14.scoring.score import Scoring, score, summarise_evaluation
@@ -100,24 +100,22 @@ def _evaluate(name: str, params: Evaluate) -> None:
         label_version=split.label_version,
         doubts=doubts,
     )
+    detail = Path(f"evaluations/{name}")
+    sets = read_sets(Path(f"data/packed/{dataset}"))
+    test, val = predicted["test"], predicted["val"]
+    means = _score_experts(detail, sets, test=test, val=val, params=params)
     _write(
         scoring,
+        means=means,
         metrics=Path(f"metrics/{name}"),
-        detail=Path(f"evaluations/{name}"),
+        detail=detail,
         plots=Path(f"plots/{name}"),
-    )
-    _write_experts(
-        Path(f"evaluations/{name}"),
-        read_sets(Path(f"data/packed/{dataset}")),
-        test=predicted["test"],
-        val=predicted["val"],
-        params=params,
     )
 
 
 def _evaluate_foreign(arguments: argparse.Namespace, params: Evaluate) -> None:
     """Score anybody's file; say what it lacks and what it has too much of."""
-    labels = read_labels(_read_bytes(arguments.labels), name=str(arguments.labels))
+    labels = read_labels(read_foreign(arguments.labels), name=str(arguments.labels))
     version = detect_label_version(labels)
     experts = read_expert_files(arguments.experts, arguments.readers, known=labels)
     test = _read_foreign(arguments.predictions, labels, expected=arguments.images)
@@ -144,13 +142,14 @@ def _evaluate_foreign(arguments: argparse.Namespace, params: Evaluate) -> None:
             *(arguments.predictions, arguments.against, told.findings),
             _describe(told.differences["macro"]),
         )
-    _write(scoring, metrics=output, detail=output, plots=output)
+    means: dict[str, object] = {}
     if experts:
         log.warning(
             "%s: whether its network was trained on the experts' images cannot be known here",
             arguments.predictions,
         )
-        _write_experts(output, experts, test=test, val=val, params=params)
+        means = _score_experts(output, experts, test=test, val=val, params=params)
+    _write(scoring, means=means, metrics=output, detail=output, plots=output)
 
 
 def _read_foreign(path: Path, known: pd.DataFrame, *, expected: Path | None = None) -> Predicted:
@@ -167,7 +166,7 @@ def _read_foreign(path: Path, known: pd.DataFrame, *, expected: Path | None = No
     if missing := [finding for finding in FINDINGS if finding not in table]:
         log.warning("%s: not predicted, not scored: %s", path, ", ".join(missing))
     if expected:
-        names = read_list(_read_bytes(expected), name=str(expected))
+        names = read_list(read_foreign(expected), name=str(expected))
         if absent := sorted(set(names) - set(table.index)):
             log.warning(
                 "%s lacks %d of the %d images of %s, scored without them: %s",
@@ -219,7 +218,9 @@ def _describe(difference: Difference) -> str:
     return f"{difference.value:+.4f} ({bounds}), p {difference.p:.3f}"
 
 
-def _write(scoring: Scoring, *, metrics: Path, detail: Path, plots: Path) -> None:
+def _write(
+    scoring: Scoring, *, means: dict[str, object], metrics: Path, detail: Path, plots: Path
+) -> None:
     evaluation = scoring.evaluation
     draws = io.BytesIO()
     np.save(draws, scoring.draws, allow_pickle=False)
@@ -230,7 +231,8 @@ def _write(scoring: Scoring, *, metrics: Path, detail: Path, plots: Path) -> Non
     for name in ("roc", "precision_recall", "reliability"):
         table: pd.DataFrame = getattr(scoring, name)
         write_text(plots / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
-    write_json(metrics / "test.json", summarise_evaluation(evaluation))
+    summary = summarise_evaluation(evaluation) | ({"experts": means} if means else {})
+    write_json(metrics / "test.json", summary)
     if evaluation.one_class:
         log.warning("not scored, of one class only: %s", ", ".join(evaluation.one_class))
     macro, micro = evaluation.auroc["macro"], evaluation.auroc["micro"]
@@ -239,32 +241,35 @@ def _write(scoring: Scoring, *, metrics: Path, detail: Path, plots: Path) -> Non
     log.info("%s: AUROC macro %.4f%s, micro %.4f", path, macro.value, bounds, micro.value)
 
 
-def _write_experts(
+def _score_experts(
     output: Path,
     experts: list[ExpertSet],
     *,
     test: Predicted,
     val: Predicted | None,
     params: Evaluate,
-) -> None:
-    """Score against each set of radiologists, say what is not scored, write."""
-    scores, curves = {}, [pd.DataFrame(columns=["set"])]
+) -> dict[str, object]:
+    """Score against each set of radiologists, write; say what is not scored, return the means."""
+    scored: dict[str, ExpertScoring] = {}
     for each in experts:
-        found, curve = score_experts(test, each, val=val, params=params)
-        if not found:
+        found = score_experts(test, each, val=val, params=params)
+        if not found.scores:
             log.warning("experts %s: shares no image with the predictions", each.name)
             continue
-        scores[each.name] = found
-        curves.append(curve.assign(set=each.name))
-        if rare := [finding for finding, score in found.items() if score.auroc is None]:
+        scored[each.name] = found
+        if rare := [finding for finding, one in found.scores.items() if one.auroc is None]:
             log.warning("experts %s: too few patients, not scored: %s", each.name, ", ".join(rare))
-        log.info("experts %s: %s images", each.name, f"{next(iter(found.values())).images:,}")
-    evaluation = ExpertEvaluation(scores)
-    write_text(
-        output / "experts.json", evaluation.model_dump_json(indent=1, exclude_none=True) + "\n"
-    )
-    table = pd.concat(curves, ignore_index=True).to_csv(index=False, lineterminator="\n")
-    write_text(output / "experts.csv", table)
+        if found.means:
+            log.info(
+                "experts %s: AUROC against radiologists less against the labels, %d findings: %s",
+                *(each.name, len(found.means.findings), _describe(found.means.difference)),
+            )
+    write_experts(output, scored)
+    return {
+        name: found.means.model_dump(exclude_none=True)
+        for name, found in scored.items()
+        if found.means
+    }
 
 
 def _both(first: Predicted, second: Predicted) -> tuple[Predicted, Predicted]:
@@ -276,13 +281,6 @@ def _both(first: Predicted, second: Predicted) -> tuple[Predicted, Predicted]:
     if not common:
         raise InputError("--predictions and --against have no image in common")
     return first.restrict(common), second.restrict(common)
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
 
 
 def _parse_arguments() -> argparse.Namespace:

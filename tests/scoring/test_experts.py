@@ -68,7 +68,8 @@ TEST = predicted(60)
 EXPERTS = make_experts(TEST)
 TABLE = align(TEST, EXPERTS)
 DRAWS = draw(TABLE, draws=PARAMS.draws, seed=PARAMS.seed)
-SCORES, CURVES = score_experts(TEST, EXPERTS, val=predicted(30, seed=5), params=PARAMS)
+SCORING = score_experts(TEST, EXPERTS, val=predicted(30, seed=5), params=PARAMS)
+SCORES, CURVES = SCORING.scores, SCORING.curves
 
 
 def bounds(values: list[float]) -> list[float]:
@@ -148,7 +149,7 @@ def test_thresholds_come_from_nihs_labels_of_the_validation_part() -> None:
 
 
 def test_without_validation_there_is_no_threshold() -> None:
-    scores, _ = score_experts(TEST, EXPERTS, val=None, params=PARAMS)
+    scores = score_experts(TEST, EXPERTS, val=None, params=PARAMS).scores
     assert not scores["Mass"].thresholds
     assert not scores["Mass"].decisions
     assert scores["Mass"].auroc == SCORES["Mass"].auroc
@@ -163,10 +164,8 @@ def score_positives(patients: int, images_each: int = 1) -> ExpertScores:
     test = match(table, known, path=Path("p.csv"))
     readers = labels[["image", "Mass"]].assign(reader="1", reference=0)
     readers = readers[["image", "reader", "reference", "Mass"]]
-    scores, _ = score_experts(
-        test, ExpertSet("s", labels, readers), val=predicted(30), params=PARAMS
-    )
-    return scores["Mass"]
+    found = score_experts(test, ExpertSet("s", labels, readers), val=predicted(30), params=PARAMS)
+    return found.scores["Mass"]
 
 
 @pytest.mark.parametrize(
@@ -195,13 +194,36 @@ def test_composites_are_scored_where_all_of_their_parts_are_predicted() -> None:
     }
 
 
+def test_labels_alone_are_enough() -> None:
+    alone = ExpertSet("alone", EXPERTS.labels, NO_READERS)
+    found = score_experts(TEST, alone, val=None, params=PARAMS).scores["Mass"]
+    assert found.readers == {}
+    assert found.auroc == SCORES["Mass"].auroc
+
+
 def test_a_set_of_other_images_has_no_scores() -> None:
     labels = EXPERTS.labels.assign(image=[f"o{i}.png" for i in range(len(EXPERTS.labels))])
-    scores, curves = score_experts(
-        TEST, ExpertSet("o", labels, NO_READERS), val=None, params=PARAMS
-    )
-    assert scores == {}
-    assert curves.empty
+    found = score_experts(TEST, ExpertSet("o", labels, NO_READERS), val=None, params=PARAMS)
+    assert (found.scores, found.means) == ({}, None)
+    assert found.curves.empty
+
+
+def test_means_are_over_findings_in_the_same_draws_of_patients() -> None:
+    means = SCORING.means
+    gaps = [
+        np.mean(
+            [
+                roc_auc_score(t[f], t[f"score {f}"])
+                - roc_auc_score(t[f"nih {f}"], t[f"score {f}"])
+                for f in OF_THREE
+            ]
+        )
+        for t in (TABLE, *DRAWS)
+    ]
+    assert means is not None
+    assert means.findings == OF_THREE
+    assert means.difference.value == pytest.approx(gaps[0], abs=2e-5)
+    assert [means.difference.low, means.difference.high] == bounds(gaps[1:])
 
 
 def test_the_curve_is_against_radiologists() -> None:

@@ -50,5 +50,14 @@ class ExpertScores(Evaluated):
     readers: dict[str, Reader]
 
 
+class ExpertMeans(Evaluated):
+    """Means over the `findings` that have an interval against radiologists and against NIH's labels."""
+
+    findings: tuple[str, ...]
+    auroc: Estimate
+    auroc_nih: Estimate
+    difference: Difference
+
+
 class ExpertEvaluation(RootModel[dict[str, dict[str, ExpertScores]]]):
     """The scores by set, then by finding; a set of which no image was predicted is absent."""

@@ -4,7 +4,9 @@ The same images are scored against NIH's labels too, paired by patient, and each
 did not make the radiologists' labels is a point beside the network's ROC curve.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 
 from chestxray14.base.scores import rank_auroc, round_record
 from chestxray14.files.experts import ExpertSet
+from chestxray14.files.outputs import write_text
 from chestxray14.files.predictions import Predicted
 from chestxray14.scoring.bootstrap import (
     Resamples,
@@ -25,7 +28,13 @@ from chestxray14.scoring.bootstrap import (
 from chestxray14.scoring.curves import roc_table
 from chestxray14.scoring.decisions import choose_threshold
 from chestxray14.scoring.evaluation import Difference, Estimate, Rule
-from chestxray14.scoring.expert_scores import Decided, ExpertScores, Reader
+from chestxray14.scoring.expert_scores import (
+    Decided,
+    ExpertEvaluation,
+    ExpertMeans,
+    ExpertScores,
+    Reader,
+)
 from chestxray14.scoring.params import Evaluate
 from chestxray14.scoring.readers import compare_reader
 
@@ -48,20 +57,30 @@ CHOSEN: tuple[Rule, ...] = ("youden", "max_f1", "sensitivity")
 """The rules whose thresholds come from the validation part."""
 
 
+@dataclass(frozen=True)
+class ExpertScoring:
+    """A set's scores by finding, their means where there are any, and ROC curves (see `roc_table`)."""
+
+    scores: dict[str, ExpertScores]
+    means: ExpertMeans | None
+    curves: pd.DataFrame
+
+
 def score_experts(
     test: Predicted, experts: ExpertSet, *, val: Predicted | None, params: Evaluate
-) -> tuple[dict[str, ExpertScores], pd.DataFrame]:
-    """Return the scores by finding, and ROC curves against the radiologists (see `roc_table`).
+) -> ExpertScoring:
+    """Return how a network agrees with a set of radiologists.
 
     Findings are those of the set that the network predicts, or all that they consist of. `val`, where
-    there is one, gives thresholds. Both are empty for a set without an image of `test`.
+    there is one, gives thresholds. Nothing is scored of a set without an image of `test`.
     """
     experts = experts.restrict(test.known["image"])
     test = test.restrict(experts.labels["image"])
     labels = experts.labels.set_index("image").reindex(test.known["image"])
     members = find_members(experts.findings, predicted=test.findings) if len(labels) else {}
     resamples = draw_patients(test.known["patient"], draws=params.draws, seed=params.seed)
-    scores, curves = {}, [roc_table(np.empty((0, 0)), np.empty((0, 0)), findings=())]
+    scores, draws = {}, {}
+    curves = [roc_table(np.empty((0, 0)), np.empty((0, 0)), findings=())]
     for finding, parts in members.items():
         present, nih = labels[finding].to_numpy() == 1, _label(test, parts)
         given = _combine(test, parts)
@@ -69,10 +88,11 @@ def score_experts(
         readers: dict[str, Reader] = {}
         against: dict[str, Any] = {}
         if _suffice(present, resamples, FEWEST_SCORED):
-            against = _compare_labels(present, nih, given, resamples)
+            against, draws[finding] = _compare_labels(present, nih, given, resamples)
             thresholds = _choose(val, parts, params.sensitivity) if val else {}
             read = experts.readers.loc[experts.readers["reference"] == 0]
-            read = read[["image", "reader", finding]].dropna()
+            # Where nobody's readings are there, no column of the finding is either.
+            read = read.reindex(columns=["image", "reader", finding]).dropna()
             readers = dict(_compare_readers(read, test.known["image"], present, given, resamples))
             curves.append(roc_table(present[:, None], given[:, None], findings=(finding,)))
         scores[finding] = round_record(
@@ -92,7 +112,19 @@ def score_experts(
                 readers=readers,
             )
         )
-    return scores, pd.concat(curves, ignore_index=True)
+    means = _average(scores, draws)
+    return ExpertScoring(scores, means, pd.concat(curves, ignore_index=True))
+
+
+def write_experts(folder: Path, sets: Mapping[str, ExpertScoring]) -> None:
+    """Write experts.json, the scores by set and finding, and experts.csv, the curves."""
+    evaluation = ExpertEvaluation({name: found.scores for name, found in sets.items()})
+    content = evaluation.model_dump_json(indent=1, exclude_none=True)
+    write_text(folder / "experts.json", f"{content}\n")
+    curves = [pd.DataFrame(columns=["set"])]
+    curves += [found.curves.assign(set=name) for name, found in sets.items()]
+    table = pd.concat(curves, ignore_index=True)
+    write_text(folder / "experts.csv", table.to_csv(index=False, lineterminator="\n"))
 
 
 def find_members(
@@ -118,10 +150,39 @@ def _suffice(present: Truth, resamples: Resamples, fewest: int) -> bool:
     return min(map(resamples.count_patients, (present, ~present))) >= fewest
 
 
+def _average(
+    scores: Mapping[str, ExpertScores], draws: Mapping[str, Mapping[str, Floats]]
+) -> ExpertMeans | None:
+    bounded = [
+        finding
+        for finding, found in scores.items()
+        if found.auroc and found.difference and found.difference.low is not None
+    ]
+    if not bounded:
+        return None
+    values = {
+        name: np.mean([getattr(scores[finding], name).value for finding in bounded])
+        for name in ("auroc", "auroc_nih")
+    }
+    means = {
+        name: np.mean([draws[finding][name] for finding in bounded], axis=0) for name in values
+    }
+    return round_record(
+        ExpertMeans(
+            findings=tuple(bounded),
+            auroc=estimate(float(values["auroc"]), means["auroc"]),
+            auroc_nih=estimate(float(values["auroc_nih"]), means["auroc_nih"]),
+            difference=estimate_difference(
+                float(values["auroc"] - values["auroc_nih"]), means["auroc"] - means["auroc_nih"]
+            ),
+        )
+    )
+
+
 def _compare_labels(
     present: Truth, nih: Truth, given: Floats, resamples: Resamples
-) -> dict[str, Estimate | Difference]:
-    """Return AUROC against radiologists, and where NIH's labels suffice theirs and the difference."""
+) -> tuple[dict[str, Estimate | Difference], dict[str, Floats]]:
+    """Return AUROC against radiologists, where NIH's labels suffice theirs and the difference; draws."""
     values, draws = {}, {}
     for name, truth in (("auroc", present), ("auroc_nih", nih)):
         if _suffice(truth, resamples, FEWEST_SCORED):
@@ -135,7 +196,7 @@ def _compare_labels(
     if len(values) == 2:
         gap = values["auroc"] - values["auroc_nih"]
         told["difference"] = estimate_difference(gap, draws["auroc"] - draws["auroc_nih"])
-    return told
+    return told, draws
 
 
 def _choose(val: Predicted, parts: Sequence[str], sensitivity: float) -> dict[Rule, float]:
