@@ -294,9 +294,11 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--validation", type=Path, help="the same network's, of other images")
     parser.add_argument("--images", type=Path, help="list of the images to score, one a line")
     parser.add_argument("--against", type=Path, help="another network's prediction file")
-    named = {"metavar": "NAME=FILE", "action": "append", "default": []}
-    parser.add_argument("--experts", help="radiologists' labels, a set's name first", **named)
-    parser.add_argument("--readers", help="single readers' readings of that set", **named)
+    for name, what in (("experts", "labels"), ("readers", "single readings of a set")):
+        told = f"radiologists' {what}, its name first"
+        parser.add_argument(
+            f"--{name}", metavar="NAME=FILE", action="append", default=[], help=told
+        )
     arguments = parser.parse_args()
     needed = (arguments.predictions, arguments.labels, arguments.output)
     more = (

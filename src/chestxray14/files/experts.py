@@ -29,8 +29,8 @@ class ExpertSet:
 
     @property
     def findings(self) -> tuple[str, ...]:
-        """The findings of the set, in its own order."""
-        return tuple(column for column in self.labels if column not in LABEL_COLUMNS)
+        """The findings of the set, in the order of its columns."""
+        return tuple(str(column) for column in self.labels if column not in LABEL_COLUMNS)
 
     def restrict(self, images: Iterable[str]) -> "ExpertSet":
         """Return the readings of these images alone."""

@@ -141,7 +141,7 @@ def _combine(predicted: Predicted, parts: Sequence[str]) -> Floats:
 
 
 def _label(predicted: Predicted, parts: Sequence[str]) -> Truth:
-    shown: Truth = predicted.labels(parts).any(axis=1)
+    shown: Truth = predicted.labels(parts).max(axis=1) == 1
     return shown
 
 
