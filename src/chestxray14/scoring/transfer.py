@@ -13,7 +13,7 @@ from chestxray14.scoring.bootstrap import (
     estimate_difference,
 )
 from chestxray14.scoring.calibration import apply_platt
-from chestxray14.scoring.evaluation import Difference, Estimate, Evaluation, Evaluated
+from chestxray14.scoring.evaluation import Difference, Estimate, Evaluated, Evaluation
 
 Floats = NDArray[np.float64]
 Scores = tuple[Evaluation, Floats]
@@ -85,8 +85,10 @@ def _average(distances: Mapping[str, Floats], resamples: Resamples) -> dict[str,
         with np.errstate(invalid="ignore"):
             drawn = counts @ np.where(known, distance, 0) / weights
         values.append(float(distance[known].mean()))
-        few = not resamples.suffice(known)
-        draws.append(np.full(len(drawn), np.nan) if few else drawn.astype(np.float64))
+        column: Floats = np.full(len(drawn), np.nan)
+        if resamples.suffice(known):
+            column[:] = drawn
+        draws.append(column)
     if not values:
         return {}
     means = {
