@@ -203,7 +203,7 @@ def leave_to_last(network: nn.Module, *, last: bool) -> AbstractContextManager[N
     """Return the context of one piece of a batch: gradients are exchanged with the last alone."""
     if last or not isinstance(network, nn.parallel.DistributedDataParallel):
         return nullcontext()
-    context: AbstractContextManager[None] = network.no_sync()  # type: ignore[no-untyped-call]
+    context: AbstractContextManager[None] = network.no_sync()
     return context
 
 
