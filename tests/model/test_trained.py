@@ -58,5 +58,5 @@ def test_tensors_become_arrays_and_writable_tensors_again() -> None:
 
 def test_a_recipe_that_was_skipped_has_no_network(tmp_path: Path) -> None:
     write_skipped("the dataset lacks Mass", tmp_path / "model.safetensors")
-    with pytest.raises(InputError, match="holds no network.*skipped: the dataset lacks Mass"):
+    with pytest.raises(InputError, match=r"holds no network.*skipped: the dataset lacks Mass"):
         read_model(tmp_path / "model.safetensors")
