@@ -26,7 +26,7 @@ from chestxray14.base.stage import count_processors, run
 from chestxray14.data.boxes import BOX_COLUMNS, read_boxes
 from chestxray14.data.chestx_det import OUTLINE_COLUMNS
 from chestxray14.data.expert_files import read_outlines
-from chestxray14.data.experts import PANEL, match_images, read_experts
+from chestxray14.data.experts import PANEL, check_counts, match_images, read_experts
 from chestxray14.data.labels import detect_label_version, read_labels, read_list
 from chestxray14.data.packing import pack_images
 from chestxray14.files.experts import ExpertSet, describe_set, write_sets
@@ -65,6 +65,8 @@ def main() -> None:
     )
     experts, outlines = _read_experts(dataset, archive)
     listed_in = {image: part for part, images in lists.items() for image in images}
+    for each in experts:
+        check_counts(each)
     experts = [match_images(each, labels, lists=listed_in) for each in experts]
 
     # What is absent is known before hours of decoding.
@@ -111,6 +113,8 @@ def main() -> None:
     for name, rows in tables.items():
         write_text(folder / f"{name}.csv", rows.to_csv(index=False, lineterminator="\n"))
     write_sets(folder, experts)
+    for each in experts:
+        log.info("experts %s: %s of the images are read", each.name, f"{len(each.labels):,}")
     write_json(
         Path("metrics/prepare.json"),
         _describe(source, dataset, labels=labels, index=index)
