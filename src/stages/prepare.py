@@ -25,7 +25,7 @@ from chestxray14.base.stage import choose_dataset, count_processors, run
 from chestxray14.data.boxes import BOX_COLUMNS, read_boxes
 from chestxray14.data.chestx_det import OUTLINE_COLUMNS
 from chestxray14.data.expert_files import read_outlines
-from chestxray14.data.experts import PANEL, match_images, read_experts
+from chestxray14.data.experts import PANEL, check_counts, match_images, read_experts
 from chestxray14.data.labels import detect_label_version, read_labels, read_list
 from chestxray14.data.packing import pack_images
 from chestxray14.data.splits import OWN as OWN_LIST
@@ -75,6 +75,8 @@ def main() -> None:
     )
     experts, outlines = _read_experts(dataset, archive)
     listed_in = {image: part for part, images in lists.items() for image in images}
+    for each in experts:
+        check_counts(each)
     experts = [match_images(each, labels, lists=listed_in) for each in experts]
 
     # What is absent is known before hours of decoding.
@@ -135,6 +137,8 @@ def main() -> None:
     flat = [each.name for each in packed if each.flat]
     if flat:
         log.warning("flat, and kept: %s", name_some(flat, most=10))
+    for each in experts:
+        log.info("experts %s: %s of the images are read", each.name, f"{len(each.labels):,}")
     write_json(
         Path("metrics/prepare.json" if active else f"metrics/prepare/{source}.json"),
         _describe(source, dataset, labels=labels, index=index, flat=flat)

@@ -11,7 +11,7 @@ import pytest
 
 from chestxray14.base.errors import InputError
 from chestxray14.data.expert_files import read_expert_files
-from chestxray14.data.experts import match_images, read_experts
+from chestxray14.data.experts import check_counts, match_images, read_experts
 from chestxray14.data.labels import read_labels, read_list
 from chestxray14.files.foreign import read_foreign
 
@@ -180,6 +180,11 @@ def test_images_of_another_patient_or_list_are_refused() -> None:
         match_images(experts, KNOWN, lists={"b.png": "train_val"})
 
 
+def test_a_part_of_a_published_file_is_not_prepared() -> None:
+    with pytest.raises(InputError, match="all_findings: found 2 images of test, expected 810"):
+        check_counts(read_experts("all_findings", [("l.csv", LABELS)]))
+
+
 @pytest.mark.parametrize(
     ("experts", "readers", "message"),
     [
@@ -236,6 +241,7 @@ def test_the_real_all_findings_have_the_published_counts(
     labels = published("google_all_findings_test_labels.csv")
     readers = published("google_all_findings_test_individual_readers.csv")
     experts = read_experts("all_findings", [labels], readers)
+    check_counts(experts)
     known = read_labels(nih_metadata["Data_Entry_2017_v2020.csv"], name="labels")
     lists = dict.fromkeys(read_list(nih_metadata["test_list.txt"], name="list"), "test")
     lists |= dict.fromkeys(read_list(nih_metadata["train_val_list.txt"], name="l"), "train_val")
@@ -260,6 +266,7 @@ def test_the_real_four_findings_have_the_published_counts(
     ]
     readers = published("google_four_findings_individual_readers.csv")
     experts = read_experts("four_findings", files, readers)
+    check_counts(experts)
     known = read_labels(nih_metadata["Data_Entry_2017_v2020.csv"], name="labels")
     lists = dict.fromkeys(read_list(nih_metadata["test_list.txt"], name="list"), "test")
     lists |= dict.fromkeys(read_list(nih_metadata["train_val_list.txt"], name="l"), "train_val")

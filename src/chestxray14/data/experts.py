@@ -114,6 +114,23 @@ def read_experts(
     return ExpertSet(name, table, readings.drop(columns="patient"))
 
 
+PUBLISHED = {
+    "all_findings": {"test": 810},
+    "four_findings": {"test": 1962, "train_val": 2414},
+}
+"""Images of each set, by part."""
+
+
+def check_counts(experts: ExpertSet) -> None:
+    """Raise `InputError` where a part of a set has not as many images as were published."""
+    for part, found in experts.labels["part"].value_counts().items():
+        expected = PUBLISHED.get(experts.name, {}).get(str(part), found)
+        if found != expected:
+            raise InputError(
+                f"experts {experts.name}: found {found:,} images of {part}, expected {expected:,}"
+            )
+
+
 def match_images(
     experts: ExpertSet, known: pd.DataFrame, *, lists: Mapping[str, str] | None = None
 ) -> ExpertSet:

@@ -55,7 +55,7 @@ def tabulate(experts: ExpertSet, known: pd.DataFrame) -> Iterator[str]:
     for _, row in table.iterrows():
         counts = [_text(row[column], ".0f") for column in ("radiologists", "nih", "both")]
         shares = [
-            _text(row[c], ".2f") for c in ("ppv", "sensitivity", "kappa_nih", "kappa_readers")
+            _text(row[c], ".3f") for c in ("ppv", "sensitivity", "kappa_nih", "kappa_readers")
         ]
         points = [
             "/".join(_text(rate, ".3f") for rate in row["readers"].get(name, ())) for name in names
