@@ -54,6 +54,7 @@ def main() -> None:
     listed = pd.concat([index.astype({"patient": "str"}), rejected], ignore_index=True)
     listed = listed.assign(patient=as_ids(listed["patient"]))
     kind = prepared.protocol or protocol.kind
+    facts: dict[str, object] = {"label_version": prepared.label_version}
     match protocol:
         case _ if prepared.protocol == "given":
             lists = read_table(packed / "lists.csv", by="prepare", columns=("image", "list"))
@@ -76,6 +77,7 @@ def main() -> None:
             lists = read_table(packed / "lists.csv", by="prepare", columns=("image", "list"))
             parts = split_by_table(listed, lists=lists)
             if mixed := count_mixed(lists):
+                facts["of_official_test"] = mixed
                 log.warning(
                     "LEAK between protocols: %s images of the table's train and val parts are in "
                     "NIH's test list; score nothing there that was trained or chosen on %s",
@@ -87,7 +89,7 @@ def main() -> None:
     shared = check_parts(index, parts, leaky=kind == "image")
     metrics = describe_split(index, parts, kind=kind) | {
         "shared_patients": shared,
-        "label_version": prepared.label_version,
+        **facts,
     }
     for part in PARTS:
         if unknown := metrics[part].get("unknown"):

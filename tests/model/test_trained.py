@@ -6,6 +6,7 @@ import torch
 from tiny import tiny_recipe
 
 from chestxray14.base.errors import InputError
+from chestxray14.files.skipped import write_skipped
 from chestxray14.files.tensors import read_tensors, write_tensors
 from chestxray14.model.backbones import build_network
 from chestxray14.model.recipe import Recipe
@@ -53,3 +54,9 @@ def test_tensors_become_arrays_and_writable_tensors_again() -> None:
         assert torch.equal(again[name], tensor)
         again[name].zero_()
         np.testing.assert_array_equal(arrays[name], tensor.detach().numpy())
+
+
+def test_a_recipe_that_was_skipped_has_no_network(tmp_path: Path) -> None:
+    write_skipped("the dataset lacks Mass", tmp_path / "model.safetensors")
+    with pytest.raises(InputError, match=r"holds no network.*skipped: the dataset lacks Mass"):
+        read_model(tmp_path / "model.safetensors")

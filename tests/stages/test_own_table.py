@@ -122,7 +122,7 @@ def test_scores_are_of_known_labels(project: Path) -> None:
         if truth.nunique() == 2:
             expected = roc_auc_score(truth, probabilities.loc[known, finding])
             assert scored[finding] == pytest.approx(expected, abs=1e-5)
-    assert set(scored) <= {*FINDINGS, "macro", "micro", "No Finding"}
+    assert set(scored) <= {*FINDINGS, "macro", "micro", "weighted", "No Finding"}
 
 
 def test_the_report_has_every_name_and_says_what_did_not_run(project: Path) -> None:

@@ -80,7 +80,10 @@ class Part(_Metrics):
 
 
 class SplitFacts(_Metrics):
-    """metrics/split/<protocol>.json."""
+    """metrics/split/<protocol>.json.
+
+    `of_official_test` images are trained or chosen on here and tested on by NIH's lists.
+    """
 
     kind: Literal["patient", "official", "image", "lists", "given", "own"]
     train: Part
@@ -88,6 +91,7 @@ class SplitFacts(_Metrics):
     test: Part
     shared_patients: Count
     label_version: str
+    of_official_test: Count = 0
 
     @model_validator(mode="after")
     def _same_findings(self) -> "SplitFacts":

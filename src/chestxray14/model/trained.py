@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from chestxray14.base.errors import InputError
+from chestxray14.files.skipped import read_skipped
 from chestxray14.files.tensors import read_tensors, write_tensors
 from chestxray14.model.backbones import build_network
 from chestxray14.model.recipe import Recipe
@@ -40,6 +41,8 @@ def read_model(path: Path) -> tuple[nn.Module, Recipe]:
     """
     if not path.exists():
         raise InputError(f"{path} not found; run the train stage")
+    if reason := read_skipped(path):
+        raise InputError(f"{path} holds no network, the recipe was skipped: {reason}")
     try:
         arrays, record = read_tensors(path)
     except InputError as error:

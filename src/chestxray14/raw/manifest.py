@@ -7,7 +7,7 @@ from chestxray14.base.errors import InputError
 from chestxray14.raw.archive import Archive, open_archive
 from chestxray14.raw.chestmnist import ChestMnist, open_chestmnist
 from chestxray14.raw.nih_box import NUMBERS, PAGE, Tarballs, open_tarballs
-from chestxray14.raw.params import AnyDataset, ChestMnistDataset, Folder, NihBox, Table
+from chestxray14.raw.params import AnyDataset, ChestMnistDataset, Folder, NihBox, Phantom, Table
 from chestxray14.raw.place import locate_record, locate_table
 from chestxray14.raw.tables import Tables, find_tables
 
@@ -62,7 +62,11 @@ def describe_dataset(raw: Raw, tables: Tables, dataset: AnyDataset) -> dict[str,
     described = {"source": dataset.source, "labels": dataset.reading}
     if isinstance(raw, ChestMnist):
         return described | raw.describe()
-    described |= raw.describe(tables=tables.names)
+    # A drawn cohort has its panel's readings beside them.
+    read = (
+        raw.tables if isinstance(dataset, Phantom) and isinstance(raw, Archive) else tables.names
+    )
+    described |= raw.describe(tables=read)
     if isinstance(dataset, Table) and isinstance(raw, Archive):
         contents = read_tables(raw, dataset).values()
         described["hashes"] = [hashlib.sha256(content).hexdigest() for content in contents]

@@ -93,6 +93,13 @@ def _dataset_caveats(comparison: Comparison) -> list[str]:
             "somebody has several images, they may stand on both sides of a split, and every "
             "interval is too narrow."
         )
+    mixed = {run.protocol: run.split.of_official_test for run in comparison.runs}
+    points += [
+        f"Leak between protocols. The train and val parts of split {protocol} hold {count:,} images of "
+        "NIH's official test list: what was trained or chosen on them must not be scored there."
+        for protocol, count in mixed.items()
+        if count
+    ]
     tests = {group.splits: group.test for group in comparison.groups}
     points += [
         f"Unknown labels. On {splits} they are left out of every number: "
