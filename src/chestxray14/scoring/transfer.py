@@ -83,7 +83,7 @@ def _average(distances: Mapping[str, Floats], resamples: Resamples) -> dict[str,
         known = ~np.isnan(distance)
         weights = counts @ known.astype(np.float32)
         with np.errstate(invalid="ignore"):
-            drawn = np.asarray(counts @ np.where(known, distance, 0) / weights, np.float64)
+            drawn = counts @ np.where(known, distance, 0) / weights
         values.append(float(distance[known].mean()))
         draws.append(drawn if resamples.suffice(known) else np.full(len(drawn), np.nan))
     if not values:
