@@ -37,6 +37,15 @@ def nih_metadata() -> dict[str, bytes]:
     return {file.stem: gzip.decompress(file.read_bytes()) for file in folder.glob("*.gz")}
 
 
+@pytest.fixture(scope="session")
+def experts_folder() -> Path:
+    """Return the folder of the real, gzipped files of radiologists' readings."""
+    folder = SHARED / "experts"
+    if not folder.is_dir():
+        pytest.skip("the real expert files (../shared/experts) are not here")
+    return folder
+
+
 def make_index(patients: int, *, studies: int = 3, seed: int = 0) -> pd.DataFrame:
     """Return the index of a made-up dataset, `studies` images for each patient."""
     rng = np.random.default_rng(seed)

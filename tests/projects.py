@@ -38,7 +38,7 @@ BUSY = 255
 RECIPE = "resnet50_frozen"
 SPLIT = "patient"
 _COPIED = (
-    *("src", "data/published", ".dvc/config", ".dvc/plots", "dvc.yaml"),
+    *("src", "data/mappings", "data/published", ".dvc/config", ".dvc/plots", "dvc.yaml"),
     *(".dvcignore", ".gitattributes", ".gitignore"),
 )
 

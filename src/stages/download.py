@@ -9,7 +9,9 @@ Writes  data/raw/<dataset>.json         a manifest of its content, the same on e
 The raw data itself is no DVC output (see raw/place.py): what is already there is looked at, not
 brought again, and of a folder only what has another length or time than last time is read. So a
 second look takes seconds, and where the content is the same nothing behind it runs. Raw data that
-was removed after packing counts as unchanged; remove the manifest too to have it brought again.
+was removed after packing counts as unchanged; remove the manifest too to have it brought again. Of
+radiologists' readings (`experts`) what has a plain address is fetched; of the others it is said
+where they are published.
 """
 
 import json
@@ -23,6 +25,7 @@ from chestxray14.files.metrics import Manifest
 from chestxray14.files.outputs import write_json
 from chestxray14.files.records import read_record
 from chestxray14.phantom.cohort import describe_cohort, draw_cohort
+from chestxray14.raw.experts import bring_experts
 from chestxray14.raw.kaggle_dataset import download_dataset
 from chestxray14.raw.manifest import describe_dataset, open_dataset
 from chestxray14.raw.params import DATASET, AnyDataset, KaggleDataset, Phantom, Table
@@ -48,6 +51,8 @@ def main() -> None:
     elif isinstance(dataset, Phantom):
         draw_cohort(dataset, path, workers=count_processors())
 
+    if dataset.experts:
+        bring_experts(dataset.experts)
     archive, tables = open_dataset(path, dataset)
     described = describe_dataset(archive, tables, dataset)
     write_json(manifest, described)

@@ -3,18 +3,21 @@
     python src/stages/evaluate.py densenet121_step
     python src/stages/evaluate.py --predictions P.csv --labels Data_Entry_2017.csv --output DIR
 
-Reads   predictions/<recipe>/{train,val,test}.csv, data/packed/<dataset>/index.csv
+Reads   predictions/<recipe>/{train,val,test}.csv
+        data/packed/<dataset>/{index,experts,readers}.csv
         metrics/split/<split>.json
         params.yaml: dataset, evaluate, the recipe's split
 Writes  metrics/<recipe>/test.json                                      what fits in a diff
         evaluations/<recipe>/{detail.json,draws.npy}                    everything else
+        evaluations/<recipe>/experts.{json,csv}                         against radiologists
         plots/<recipe>/{roc,precision_recall,reliability}.csv           curves
 
 A prediction file has the column `Image Index` and one column a finding, in any order, with or
 without the prefix `prob_`. Of anybody's file all goes to DIR, and more is said with
 --validation V.csv (predictions for other images, that thresholds and calibration are chosen on),
---images LIST.txt (what should have been predicted) and --against Q.csv (difference.json: P less Q,
-paired).
+--images LIST.txt (what should have been predicted), --against Q.csv (difference.json: P less Q,
+paired) and --experts all_findings=test_labels.csv --readers test_individual_readers.csv
+(experts.json: against radiologists; docs/radiologists.md has the sets).
 """
 
 import argparse
@@ -29,7 +32,10 @@ from chestxray14.base.errors import InputError, name_some
 from chestxray14.base.findings import NO_FINDING
 from chestxray14.base.params import list_names, load_block
 from chestxray14.base.stage import run
+from chestxray14.data.expert_files import read_expert_files
 from chestxray14.data.labels import detect_label_version, read_labels, read_list
+from chestxray14.files.experts import ExpertSet, read_sets
+from chestxray14.files.foreign import read_foreign
 from chestxray14.files.metrics import SplitFacts
 from chestxray14.files.names import hash_names
 from chestxray14.files.outputs import write_bytes, write_json, write_text
@@ -39,6 +45,7 @@ from chestxray14.files.records import read_record
 from chestxray14.files.skipped import read_skipped, write_skipped
 from chestxray14.scoring.difference import subtract
 from chestxray14.scoring.evaluation import Difference
+from chestxray14.scoring.experts import ExpertScoring, score_experts, write_experts
 from chestxray14.scoring.params import Evaluate
 from chestxray14.scoring.plausibility import list_doubts, refuse_labels
 from chestxray14.scoring.score import Scoring, score, summarise_evaluation
@@ -109,18 +116,24 @@ def _evaluate(name: str, params: Evaluate) -> None:
         label_version=split.label_version,
         doubts=doubts,
     )
+    detail = Path(f"evaluations/{name}")
+    sets = read_sets(Path(f"data/packed/{dataset}"))
+    test, val = predicted["test"], predicted["val"]
+    means = _score_experts(detail, sets, test=test, val=val, params=params)
     _write(
         scoring,
+        means=means,
         metrics=Path(f"metrics/{name}"),
-        detail=Path(f"evaluations/{name}"),
+        detail=detail,
         plots=Path(f"plots/{name}"),
     )
 
 
 def _evaluate_foreign(arguments: argparse.Namespace, params: Evaluate) -> None:
     """Score anybody's file; say what it lacks and what it has too much of."""
-    labels = read_labels(_read_bytes(arguments.labels), name=str(arguments.labels))
+    labels = read_labels(read_foreign(arguments.labels), name=str(arguments.labels))
     version = detect_label_version(labels)
+    experts = read_expert_files(arguments.experts, arguments.readers, known=labels)
     test = _read_foreign(arguments.predictions, labels, expected=arguments.images)
     doubts = _look(arguments.predictions, test, labels)
     val = other = None
@@ -145,7 +158,14 @@ def _evaluate_foreign(arguments: argparse.Namespace, params: Evaluate) -> None:
             *(arguments.predictions, arguments.against, told.findings),
             _describe(told.differences["macro"]),
         )
-    _write(scoring, metrics=output, detail=output, plots=output)
+    means: dict[str, object] = {}
+    if experts:
+        log.warning(
+            "%s: whether its network was trained on the experts' images cannot be known here",
+            arguments.predictions,
+        )
+        means = _score_experts(output, experts, test=test, val=val, params=params)
+    _write(scoring, means=means, metrics=output, detail=output, plots=output)
 
 
 def _read_foreign(path: Path, known: pd.DataFrame, *, expected: Path | None = None) -> Predicted:
@@ -163,7 +183,7 @@ def _read_foreign(path: Path, known: pd.DataFrame, *, expected: Path | None = No
     if missing := [finding for finding in findings if finding not in table]:
         log.warning("%s: not predicted, not scored: %s", path, ", ".join(missing))
     if expected:
-        names = read_list(_read_bytes(expected), name=str(expected))
+        names = read_list(read_foreign(expected), name=str(expected))
         if absent := sorted(set(names) - set(table.index)):
             log.warning(
                 "%s lacks %d of the %d images of %s, scored without them: %s",
@@ -215,7 +235,9 @@ def _describe(difference: Difference) -> str:
     return f"{difference.value:+.4f} ({bounds}), p {difference.p:.3f}"
 
 
-def _write(scoring: Scoring, *, metrics: Path, detail: Path, plots: Path) -> None:
+def _write(
+    scoring: Scoring, *, means: dict[str, object], metrics: Path, detail: Path, plots: Path
+) -> None:
     evaluation = scoring.evaluation
     draws = io.BytesIO()
     np.save(draws, scoring.draws, allow_pickle=False)
@@ -226,13 +248,45 @@ def _write(scoring: Scoring, *, metrics: Path, detail: Path, plots: Path) -> Non
     for name in CURVES:
         table: pd.DataFrame = getattr(scoring, name)
         write_text(plots / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
-    write_json(metrics / "test.json", summarise_evaluation(evaluation))
+    summary = summarise_evaluation(evaluation) | ({"experts": means} if means else {})
+    write_json(metrics / "test.json", summary)
     if evaluation.one_class:
         log.warning("not scored, of one class only: %s", ", ".join(evaluation.one_class))
     macro, micro = evaluation.auroc["macro"], evaluation.auroc["micro"]
     bounds = "" if macro.low is None else f" ({macro.low:.4f} to {macro.high:.4f})"
     path = metrics / "test.json"
     log.info("%s: AUROC macro %.4f%s, micro %.4f", path, macro.value, bounds, micro.value)
+
+
+def _score_experts(
+    output: Path,
+    experts: list[ExpertSet],
+    *,
+    test: Predicted,
+    val: Predicted | None,
+    params: Evaluate,
+) -> dict[str, object]:
+    """Score against each set of radiologists, write; say what is not scored, return the means."""
+    scored: dict[str, ExpertScoring] = {}
+    for each in experts:
+        found = score_experts(test, each, val=val, params=params)
+        if not found.scores:
+            log.warning("experts %s: shares no image with the predictions", each.name)
+            continue
+        scored[each.name] = found
+        if rare := [finding for finding, one in found.scores.items() if one.auroc is None]:
+            log.warning("experts %s: too few patients, not scored: %s", each.name, ", ".join(rare))
+        if found.means:
+            log.info(
+                "experts %s: AUROC against radiologists less against the labels, %d findings: %s",
+                *(each.name, len(found.means.findings), _describe(found.means.difference)),
+            )
+    write_experts(output, scored)
+    return {
+        name: found.means.model_dump(exclude_none=True)
+        for name, found in scored.items()
+        if found.means
+    }
 
 
 def _both(first: Predicted, second: Predicted) -> tuple[Predicted, Predicted]:
@@ -246,13 +300,6 @@ def _both(first: Predicted, second: Predicted) -> tuple[Predicted, Predicted]:
     return first.restrict(common), second.restrict(common)
 
 
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
-
-
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -264,9 +311,17 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--validation", type=Path, help="the same network's, of other images")
     parser.add_argument("--images", type=Path, help="list of the images to score, one a line")
     parser.add_argument("--against", type=Path, help="another network's prediction file")
+    for name, what in (("experts", "labels"), ("readers", "single readings of a set")):
+        told = f"radiologists' {what}, its name first"
+        parser.add_argument(
+            f"--{name}", metavar="NAME=FILE", action="append", default=[], help=told
+        )
     arguments = parser.parse_args()
     needed = (arguments.predictions, arguments.labels, arguments.output)
-    more = (arguments.validation, arguments.images, arguments.against)
+    more = (
+        *(arguments.validation, arguments.images, arguments.against),
+        *(arguments.experts, arguments.readers),
+    )
     if any((*needed, *more)) if arguments.recipe else not all(needed):
         parser.error("give a recipe, or all of --predictions, --labels and --output")
     return arguments

@@ -3,10 +3,12 @@
     python src/stages/localize.py densenet121_step
 
 Reads   predictions/<recipe>/{heatmaps.safetensors,test.csv}, evaluations/<recipe>/detail.json
-        data/packed/<dataset>/{images.npy,index.csv,boxes.csv}, data/splits/<dataset>/<split>.csv
+        data/packed/<dataset>/{images.npy,index.csv,boxes.csv,outlines.csv,experts.csv}
+        data/splits/<dataset>/<split>.csv
         params.yaml: dataset, evaluate.seed, localize.shown, the recipe's split
 Writes  metrics/<recipe>/localization.json         what fits in a diff
         localizations/<recipe>/localization.json   everything else
+        localizations/<recipe>/chestx_det.json     the same against ChestX-Det, where it is here
         localizations/<recipe>/overlays/*.jpg      a few hits and misses of each finding
         plots/<recipe>/localization.csv            accuracy by the overlap that is asked for
 
@@ -15,9 +17,12 @@ Boxes on training or validation images, or on none of the split's, are counted a
 
 import logging
 import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
@@ -26,13 +31,17 @@ from chestxray14.base.findings import BOXED_FINDINGS
 from chestxray14.base.params import load_block
 from chestxray14.base.stage import choose, run
 from chestxray14.data.boxes import BOX_COLUMNS, check_boxes, choose_boxes
+from chestxray14.data.chestx_det import DRAWN, OUTLINE_COLUMNS
+from chestxray14.data.chestx_det import NAME as CHESTX_DET
+from chestxray14.files.experts import read_sets
 from chestxray14.files.heatmaps import Heatmaps, lay_out, read_heatmaps
 from chestxray14.files.outputs import read_table, write_bytes, write_json, write_text
 from chestxray14.files.packed import IMAGE_PX, list_findings, open_images, read_index
 from chestxray14.files.predictions import read_predictions
 from chestxray14.files.records import read_record
 from chestxray14.files.skipped import read_skipped, write_skipped
-from chestxray14.localization.cases import make_cases
+from chestxray14.localization.cases import Case, make_cases
+from chestxray14.localization.outlines import measure_heat
 from chestxray14.localization.overlays import draw_overlay, encode
 from chestxray14.localization.params import Shown
 from chestxray14.localization.pictures import caption, choose_shown
@@ -40,9 +49,12 @@ from chestxray14.localization.record import (
     HEADLINES,
     MEAN,
     Localization,
+    Outlined,
     summarise_localization,
+    summarise_outlined,
     tabulate_overlaps,
 )
+from chestxray14.localization.record import Shown as ShownCase
 from chestxray14.localization.score import score_cases
 from chestxray14.scoring.evaluation import Evaluation
 
@@ -53,73 +65,28 @@ log = logging.getLogger("localize")
 
 
 def main() -> None:
-    """Choose the boxes that count, lay out their heatmaps, score, write."""
+    """Score heatmaps against NIH's boxes, and where the dataset has them ChestX-Det's; write."""
     name = choose(of="recipes", doc=__doc__)
-    dataset = load_block("dataset", str)
-    protocol = load_block(f"recipes.{name}.split", str)
-    seed = load_block("evaluate.seed", int)
     if reason := read_skipped(Path(f"predictions/{name}/views.json")):
         folders = (f"metrics/{name}", f"localizations/{name}")
         written = [Path(folder) / "localization.json" for folder in folders]
         write_skipped(reason, *written, Path(f"plots/{name}/localization.csv"))
         log.warning("%s is skipped: %s", name, reason)
         return
-    heatmaps = read_heatmaps(Path(f"predictions/{name}/heatmaps.safetensors"))
-    details = Path(f"evaluations/{name}/detail.json")
-    evaluation = read_record(details, Evaluation, by="evaluate")
-
-    packed = Path(f"data/packed/{dataset}")
-    images, index = open_images(packed / "images.npy"), read_index(packed / "index.csv")
+    packed = Path("data/packed") / load_block("dataset", str)
+    recipe = _read_recipe(name, packed)
     boxes_file = packed / "boxes.csv"
     listed = read_table(boxes_file, by="prepare", columns=BOX_COLUMNS)
     listed = check_boxes(listed, name=str(boxes_file))
-    split_file = Path(f"data/splits/{dataset}/{protocol}.csv")
-    split = read_table(split_file, by="split", columns=("image", "part"))
-    part_of = dict(zip(split["image"], split["part"], strict=True))
-    boxes, left_out = choose_boxes(listed, part_of=part_of, findings=heatmaps.findings)
-
-    findings = [finding for finding in BOXED_FINDINGS if finding in heatmaps.findings]
-    boxed = index[index["image"].isin(boxes["image"])].set_index("image")
-    names = boxed.index.tolist()
-    probabilities, _ = read_predictions(
-        Path(f"predictions/{name}/test.csv"), findings=list_findings(index)
+    boxes, left_out = choose_boxes(
+        listed, part_of=recipe.part_of, findings=recipe.heatmaps.findings
     )
-    maps = _lay_out(heatmaps, names, findings=findings)
-    cases = make_cases(
-        maps,
-        images=names,
-        findings=findings,
-        boxes=boxes,
-        probabilities=probabilities.loc[names, findings].to_numpy(),
-        thresholds=[evaluation.youden.get(finding) for finding in findings],
-        labelled=boxed[findings].to_numpy() > 0,
-    )
+    annotated = _annotate(recipe, boxes, images=boxes["image"], findings=BOXED_FINDINGS)
     shown_each = load_block("localize.shown", TypeAdapter[int](Shown))
-    chosen = choose_shown(cases, each=shown_each, seed=seed)
-    localization = score_cases(
-        cases,
-        method=heatmaps.geometry.method,
-        label_version=evaluation.label_version,
-        split_sha256=evaluation.split_sha256,
-        grid_px=IMAGE_PX * heatmaps.geometry.stride / heatmaps.geometry.resize_px,
-        resolution=CELLS,
-        left_out=left_out,
-        seed=seed,
-        shown=[shown for _, shown in chosen],
-    )
-    overlays = Path(f"localizations/{name}/overlays")
-    shutil.rmtree(overlays, ignore_errors=True)
-    overlays.mkdir(parents=True)
-    for case, shown in chosen:
-        picture = draw_overlay(
-            images[boxed["row"][case.image]],
-            maps[names.index(case.image), findings.index(case.finding)],
-            captions=caption(shown, recipe=name, drawn=evaluation.label_version == "phantom"),
-            truth=case.truth,
-            found=case.found,
-        )
-        write_bytes(overlays / shown.file, encode(picture, kind="JPEG"))
-    write_json(Path(f"metrics/{name}/localization.json"), summarise_localization(localization))
+    chosen = choose_shown(annotated.cases, each=shown_each, seed=recipe.seed)
+    localization = _score(recipe, annotated, left_out, shown=[shown for _, shown in chosen])
+    _draw_overlays(recipe, annotated, chosen, packed=packed)
+    summary = summarise_localization(localization)
     write_json(Path(f"localizations/{name}/localization.json"), localization.model_dump())
     table = tabulate_overlaps(localization).to_csv(index=False, lineterminator="\n")
     write_text(Path(f"plots/{name}/localization.csv"), table)
@@ -129,6 +96,142 @@ def main() -> None:
                 "%d images boxed for %s lack this label: %s", len(odd), finding, name_some(odd)
             )
     log.info("%s", _tell(localization))
+    if outlined := _outline(recipe, packed=packed):
+        write_json(Path(f"localizations/{name}/{CHESTX_DET}.json"), outlined.model_dump())
+        summary |= {CHESTX_DET: summarise_outlined(outlined)}
+        log.info("%s: %s", CHESTX_DET, _tell(outlined.localization))
+    write_json(Path(f"metrics/{name}/localization.json"), summary)
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """A recipe's heatmaps and predictions, and what is known of its images."""
+
+    name: str
+    seed: int
+    heatmaps: Heatmaps
+    probabilities: pd.DataFrame
+    evaluation: Evaluation
+    index: pd.DataFrame
+    part_of: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Annotated:
+    """Annotated test images with the maps (n, k, CELLS, CELLS) of k findings, and their cases."""
+
+    images: list[str]
+    findings: list[str]
+    maps: NDArray[np.float32]
+    cases: list[Case]
+
+
+def _read_recipe(name: str, packed: Path) -> _Recipe:
+    protocol = load_block(f"recipes.{name}.split", str)
+    split_file = Path(f"data/splits/{packed.name}/{protocol}.csv")
+    split = read_table(split_file, by="split", columns=("image", "part"))
+    details = Path(f"evaluations/{name}/detail.json")
+    index = read_index(packed / "index.csv")
+    predicted = Path(f"predictions/{name}/test.csv")
+    return _Recipe(
+        name=name,
+        seed=load_block("evaluate.seed", int),
+        heatmaps=read_heatmaps(Path(f"predictions/{name}/heatmaps.safetensors")),
+        probabilities=read_predictions(predicted, findings=list_findings(index))[0],
+        evaluation=read_record(details, Evaluation, by="evaluate"),
+        index=index,
+        part_of=dict(zip(split["image"], split["part"], strict=True)),
+    )
+
+
+def _annotate(
+    recipe: _Recipe, boxes: pd.DataFrame, *, images: Iterable[str], findings: Iterable[str]
+) -> _Annotated:
+    """Lay out the maps of annotated images and hold them against their boxes."""
+    known = recipe.index[recipe.index["image"].isin(images)].set_index("image")
+    names = known.index.tolist()
+    mapped = [finding for finding in findings if finding in recipe.heatmaps.findings]
+    maps = _lay_out(recipe.heatmaps, names, findings=mapped)
+    cases = make_cases(
+        maps,
+        images=names,
+        findings=mapped,
+        boxes=boxes,
+        probabilities=recipe.probabilities.loc[names, mapped].to_numpy(),
+        thresholds=[recipe.evaluation.youden.get(finding) for finding in mapped],
+        labelled=known[mapped].to_numpy() > 0,
+    )
+    return _Annotated(names, mapped, maps, cases)
+
+
+def _score(
+    recipe: _Recipe, annotated: _Annotated, left_out: dict[str, int], *, shown: list[ShownCase]
+) -> Localization:
+    geometry = recipe.heatmaps.geometry
+    return score_cases(
+        annotated.cases,
+        method=geometry.method,
+        label_version=recipe.evaluation.label_version,
+        split_sha256=recipe.evaluation.split_sha256,
+        grid_px=IMAGE_PX * geometry.stride / geometry.resize_px,
+        resolution=CELLS,
+        left_out=left_out,
+        seed=recipe.seed,
+        shown=shown,
+    )
+
+
+def _outline(recipe: _Recipe, *, packed: Path) -> Outlined | None:
+    """Return the scores against ChestX-Det on its test images, boxed or not; None without any."""
+    outlines = read_table(packed / "outlines.csv", by="prepare", columns=OUTLINE_COLUMNS)
+    images = [
+        image
+        for experts in read_sets(packed)
+        if experts.name == CHESTX_DET
+        for image in experts.labels["image"]
+        if recipe.part_of.get(image) == "test"
+    ]
+    if not images:
+        return None
+    boxes, left_out = choose_boxes(
+        outlines, part_of=recipe.part_of, findings=recipe.heatmaps.findings
+    )
+    annotated = _annotate(recipe, boxes, images=images, findings=DRAWN)
+    return Outlined(
+        localization=_score(recipe, annotated, left_out, shown=[]),
+        heat=measure_heat(
+            annotated.maps,
+            images=annotated.images,
+            findings=annotated.findings,
+            outlines=boxes,
+        ),
+    )
+
+
+def _draw_overlays(
+    recipe: _Recipe,
+    annotated: _Annotated,
+    chosen: list[tuple[Case, ShownCase]],
+    *,
+    packed: Path,
+) -> None:
+    images = open_images(packed / "images.npy")
+    rows = recipe.index.set_index("image")["row"]
+    overlays = Path(f"localizations/{recipe.name}/overlays")
+    shutil.rmtree(overlays, ignore_errors=True)
+    overlays.mkdir(parents=True)
+    for case, shown in chosen:
+        drawn = recipe.evaluation.label_version == "phantom"
+        picture = draw_overlay(
+            images[rows[case.image]],
+            annotated.maps[
+                annotated.images.index(case.image), annotated.findings.index(case.finding)
+            ],
+            captions=caption(shown, recipe=recipe.name, drawn=drawn),
+            truth=case.truth,
+            found=case.found,
+        )
+        write_bytes(overlays / shown.file, encode(picture, kind="JPEG"))
 
 
 def _lay_out(heatmaps: Heatmaps, names: list[str], *, findings: list[str]) -> NDArray[np.float32]:

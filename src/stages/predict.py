@@ -3,13 +3,14 @@
 Of the training images as many as the test part has are predicted too: what a network says of
 images it learned is one of the numbers that are mistaken for its score. Where the recipe has
 several test-time views, an image's probabilities are their mean. Heatmaps are of the test images
-with a radiologist's box, the most confident mistakes and a few drawn by seed: no later stage runs
-the network.
+with a radiologist's box or of ChestX-Det, the most confident mistakes and a few drawn by seed: no
+later stage runs the network.
 
     python src/stages/predict.py densenet121_step
 
 Reads   models/<recipe>/model.safetensors
-        data/packed/<dataset>/{images.npy,index.csv,boxes.csv}, data/splits/<dataset>/<split>.csv
+        data/packed/<dataset>/{images.npy,index.csv,boxes.csv,experts.csv}
+        data/splits/<dataset>/<split>.csv
         params.yaml: dataset, datasets.<dataset>.limits, compute, recipes.<recipe>.views,
         localize.{method,cells}
 Writes  predictions/<recipe>/{train,val,test}.csv
@@ -108,11 +109,14 @@ def main() -> None:
     write_json(output / "views.json", {"views": views, "look": look})
 
     boxes = read_table(packed / "boxes.csv", by="prepare", columns=("image", "finding"))
-    boxed = boxes.loc[boxes["finding"].isin(recipe.findings), "image"]
+    boxed = boxes.loc[boxes["finding"].isin(recipe.findings), "image"].tolist()
+    experts = read_table(packed / "experts.csv", by="prepare", columns=("set", "image"))
+    # Also those on which nothing is drawn: a map may be wrong there.
+    boxed += experts.loc[experts["set"] == "chestx_det", "image"].tolist()
     chosen = choose_mapped(
         probabilities["test"],
         parts["test"].labels.numpy(),
-        boxed=np.isin(parts["test"].names, boxed.tolist()),
+        boxed=np.isin(parts["test"].names, boxed),
         seed=recipe.seed,
     )
     heatmaps = _draw(

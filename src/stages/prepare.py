@@ -7,6 +7,8 @@ Writes  data/packed/<dataset>/images.npy    (N, P, P) uint8
         data/packed/<dataset>/index.csv     what each row shows, with the CRC-32 of its pixels
         data/packed/<dataset>/lists.csv     NIH's official lists and the table's own, where it has them
         data/packed/<dataset>/boxes.csv     the radiologists' boxes, where the dataset has them
+        data/packed/<dataset>/{experts,readers,outlines}.csv   what radiologists say and drew, in
+                                            the sets that the dataset has
         data/packed/<dataset>/rejected.csv  images that could not be read, and why
         metrics/prepare.json, of a dataset that is not the active one metrics/prepare/<dataset>.json
 """
@@ -21,18 +23,23 @@ from chestxray14.base.params import load_block
 from chestxray14.base.progress import track
 from chestxray14.base.stage import choose_dataset, count_processors, run
 from chestxray14.data.boxes import BOX_COLUMNS, read_boxes
+from chestxray14.data.chestx_det import OUTLINE_COLUMNS
+from chestxray14.data.expert_files import read_outlines
+from chestxray14.data.experts import PANEL, check_counts, match_images, read_experts
 from chestxray14.data.labels import detect_label_version, read_labels, read_list
 from chestxray14.data.packing import pack_images
 from chestxray14.data.splits import OWN as OWN_LIST
 from chestxray14.data.splits import measure_prevalence
 from chestxray14.data.tables import translate_table
+from chestxray14.files.experts import ExpertSet, describe_set, write_sets
 from chestxray14.files.metrics import Manifest
 from chestxray14.files.outputs import write_json, write_text
 from chestxray14.files.packed import INDEX_COLUMNS, list_findings
 from chestxray14.files.records import read_record
 from chestxray14.raw.archive import Archive
+from chestxray14.raw.experts import read_expert_file
 from chestxray14.raw.manifest import describe_dataset, open_dataset, read_tables
-from chestxray14.raw.params import DATASET, AnyDataset, Phantom, Table
+from chestxray14.raw.params import DATASET, AnyDataset, ExpertFile, Phantom, Table
 from chestxray14.raw.place import RAW_VARIABLE, locate
 from chestxray14.raw.reading import OWN
 from chestxray14.raw.tables import Tables
@@ -66,6 +73,12 @@ def main() -> None:
         if tables.boxes
         else pd.DataFrame(columns=BOX_COLUMNS)
     )
+    experts, outlines = _read_experts(dataset, archive)
+    listed_in = {image: part for part, images in lists.items() for image in images}
+    for each in experts:
+        check_counts(each)
+    experts = [match_images(each, labels, lists=listed_in) for each in experts]
+
     # What is absent is known before hours of decoding.
     absent = [(name, f"not in {archive.path}") for name in labels["image"] if name not in archive]
     if len(absent) == len(labels):
@@ -109,15 +122,27 @@ def main() -> None:
         [(image, part) for part, images in lists.items() for image in images],
         columns=["image", "list"],
     )
-    written = {"index": index, "rejected": left_out, "lists": listed, "boxes": boxes}
+    experts = [each.restrict(index["image"]) for each in experts]
+    outlines = outlines[outlines["image"].isin(index["image"])]
+    written = {
+        "index": index,
+        "rejected": left_out,
+        "lists": listed,
+        "boxes": boxes,
+        "outlines": outlines,
+    }
     for name, rows in written.items():
         write_text(folder / f"{name}.csv", rows.to_csv(index=False, lineterminator="\n"))
+    write_sets(folder, experts)
     flat = [each.name for each in packed if each.flat]
     if flat:
         log.warning("flat, and kept: %s", name_some(flat, most=10))
+    for each in experts:
+        log.info("experts %s: %s of the images are read", each.name, f"{len(each.labels):,}")
     write_json(
         Path("metrics/prepare.json" if active else f"metrics/prepare/{source}.json"),
-        _describe(source, dataset, labels=labels, index=index, flat=flat),
+        _describe(source, dataset, labels=labels, index=index, flat=flat)
+        | {"experts": {each.name: describe_set(each) for each in experts}},
     )
     log.info("%s: %s images packed, %s rejected", folder, f"{len(index):,}", len(left_out))
 
@@ -135,6 +160,30 @@ def _open_verified(name: str, dataset: AnyDataset) -> tuple[Archive, Tables]:
     if describe_dataset(archive, tables, dataset) != manifest.model_dump(exclude_unset=True):
         raise InputError(f"{path} is not what data/raw/{name}.json describes: run `dvc repro`")
     return archive, tables
+
+
+def _read_experts(dataset: AnyDataset, archive: Archive) -> tuple[list[ExpertSet], pd.DataFrame]:
+    """Return the sets of radiologists' readings that a dataset has, and their outlines."""
+    sets, outlines = [], pd.DataFrame(columns=OUTLINE_COLUMNS)
+    if isinstance(dataset, Phantom):
+        labels, readers = ((name, archive.read(name)) for name in PANEL)
+        sets.append(read_experts("panel", [labels], readers))
+    chosen = dataset.experts
+    if chosen and chosen.all_findings:
+        labels, readers = map(_read, (chosen.all_findings.labels, chosen.all_findings.readers))
+        sets.append(read_experts("all_findings", [labels], readers))
+    if chosen and (four := chosen.four_findings):
+        read = _read(four.readers) if four.readers else None
+        sets.append(read_experts("four_findings", list(map(_read, four.labels)), read))
+    if chosen and chosen.chestx_det:
+        found, outlines, unnamed = read_outlines(list(map(_read, chosen.chestx_det.outlines)))
+        log.info("chestx_det: %d images have no name at NIH and are left out", unnamed)
+        sets.append(found)
+    return sets, outlines
+
+
+def _read(file: ExpertFile) -> tuple[str, bytes]:
+    return file.path, read_expert_file(file)
 
 
 def _check_rejected(rejected: list[tuple[str, str]], *, of: int, most: float) -> None:

@@ -154,7 +154,11 @@ def test_operating_points_in_a_local_file_calibrate_and_tell_untrained_outputs(
 
 
 def test_published_weights_that_lie_in_the_packages_folder_answer_as_the_package(
-    xrv: Any, network: nn.Module, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    xrv: Any,
+    network: nn.Module,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     folder = Path(xrv.utils.get_cache_dir())
@@ -162,6 +166,7 @@ def test_published_weights_that_lie_in_the_packages_folder_answer_as_the_package
     torch.save(network, folder / Path(xrv.models.model_urls[CHEX]["weights_url"]).name)
 
     loaded = load_external(CHEX, name="x")
+    assert "no hash in its name" in caplog.text
     assert loaded.outputs == tuple(xrv.models.model_urls[CHEX]["labels"])
     assert set(FINDINGS) - set(match_findings(loaded.outputs, FINDINGS)) == {
         *("Infiltration", "Emphysema", "Fibrosis", "Pleural_Thickening", "Nodule", "Mass"),

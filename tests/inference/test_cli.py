@@ -23,7 +23,10 @@ from chestxray14.base.findings import FINDINGS
 from chestxray14.base.notices import NOTICE
 from chestxray14.base.params import read_yaml
 from chestxray14.data.boxes import BOX_COLUMNS
+from chestxray14.data.chestx_det import OUTLINE_COLUMNS
+from chestxray14.data.experts import PANEL, read_experts
 from chestxray14.data.images import pack
+from chestxray14.files.experts import write_sets
 from chestxray14.files.heatmaps import read_heatmaps
 from chestxray14.files.likeness import find_look
 from chestxray14.files.outputs import write_json
@@ -33,6 +36,7 @@ from chestxray14.inference.cli import main
 from chestxray14.inference.single_image import DRAWN_NOTICE
 from chestxray14.model.backbones import build_network
 from chestxray14.model.trained import write_model
+from chestxray14.phantom.panel import write_panel
 
 PX = 48
 RECIPE = tiny_recipe(backbone="resnet50", resize_px=36, findings=["Mass", "Edema", "Hernia"])
@@ -79,6 +83,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     index.to_csv(dataset / "index.csv", index=False)
     boxes = [(BOXED, "Mass", 10.0, 20.0, 300.0, 400.0)]
     pd.DataFrame(boxes, columns=list(BOX_COLUMNS)).to_csv(dataset / "boxes.csv", index=False)
+    pd.DataFrame(columns=list(OUTLINE_COLUMNS)).to_csv(dataset / "outlines.csv", index=False)
+    drawn = index[list(FINDINGS)].to_numpy() == 1
+    write_panel(folder, index["image"].tolist(), index["patient"].tolist(), drawn, seed=0)
+    labels, readers = ((name, (folder / name).read_bytes()) for name in PANEL)
+    write_sets(dataset, [read_experts("panel", [labels], readers)])
     parts = ["train", "val", "test", "test", "test", "test"]
     (folder / "data/splits/phantom").mkdir(parents=True)
     index[["image"]].assign(part=parts).to_csv(
@@ -324,3 +333,30 @@ def test_help_names_both_commands(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert "predict" in text
     assert "export" in text
+
+
+def test_labels_are_a_table_of_the_prepared_dataset(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["labels"])
+    printed = capsys.readouterr().out
+    assert "panel: 6 images" in printed
+    lines = [line.split() for line in printed.splitlines()]
+    assert {"Mass", "Pleural_Thickening", "Hernia", "Abnormal"} <= {l[0] for l in lines if l}
+    (mass,) = (line for line in lines if line[:1] == ["Mass"])
+    index = pd.read_csv(project / "data/packed/phantom/index.csv")
+    experts = pd.read_csv(project / "data/packed/phantom/experts.csv")
+    assert [int(cell) for cell in mass[1:4]] == [
+        experts["Mass"].sum(),
+        index["Mass"].sum(),
+        (experts["Mass"] & index["Mass"]).sum(),
+    ]
+
+
+def test_labels_of_named_files_need_the_label_file(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "--labels" in str(fail("labels", "--experts", "panel=panel_labels.csv"))
+    (project / "data/packed/phantom/experts.csv").write_text("set,image,patient,part\n")
+    (project / "data/packed/phantom/readers.csv").write_text("set,image,reader,reference\n")
+    assert "docs/radiologists.md" in str(fail("labels"))

@@ -23,6 +23,7 @@ from chestxray14.base.errors import InputError
 from chestxray14.base.findings import FINDINGS, NO_FINDING, format_label
 from chestxray14.base.scores import DIGITS
 from chestxray14.files.predictions import Predicted, match
+from chestxray14.phantom.panel import write_panel
 from chestxray14.scoring.score import score, summarise_evaluation
 
 
@@ -378,3 +379,46 @@ def test_a_foreign_split_file_is_refused_in_one_line(
     Path("metrics/split/patient.json").write_text(text)
     with pytest.raises(InputError, match=r"patient\.json: .*; the split stage writes it"):
         run_stage(monkeypatch, "densenet121_step")
+
+
+def test_radiologists_are_asked_beside_the_labels(
+    known: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    drawn = known[list(FINDINGS)].to_numpy() == 1
+    write_panel(Path(), known["image"].tolist(), known["patient"].tolist(), drawn, seed=0)
+    test = write("p.csv", known[:100])
+    files = ("--experts", "panel=panel_labels.csv", "--readers", "panel_readers.csv")
+    run_stage(monkeypatch, "--predictions", test, *files)
+    written = json.loads(Path("out/experts.json").read_text())
+    assert set(written) == {"panel"}
+    assert set(written["panel"]) == {"Mass", "Edema"}
+    found = written["panel"]["Mass"]
+    assert (found["images"], found["patients"]) == (100, known["patient"][:100].nunique())
+    assert found["positives_nih"] == known["Mass"][:100].sum()
+    assert set(found["auroc"]) == set(found["auroc_nih"]) == {"value", "low", "high"}
+    assert set(found["readers"]) == {"4", "5"}
+    assert "cannot be known" in caplog.text
+    curves = pd.read_csv("out/experts.csv")
+    assert curves.columns.tolist() == [
+        *("set", "finding", "false_positive_rate", "true_positive_rate")
+    ]
+
+
+def test_a_set_without_a_predicted_image_is_one_line(
+    known: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    test = write("p.csv", known[:60])
+    rest = known[60:]
+    drawn = rest[list(FINDINGS)].to_numpy() == 1
+    write_panel(Path(), rest["image"].tolist(), rest["patient"].tolist(), drawn, seed=0)
+    run_stage(monkeypatch, "--predictions", test, "--experts", "panel=panel_labels.csv")
+    assert "experts panel: shares no image with the predictions" in caplog.text
+    assert json.loads(Path("out/experts.json").read_text()) == {}
+
+
+def test_a_recipes_experts_are_those_of_its_dataset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", "best", "--experts", "panel=x.csv"])
+    main: Callable[[], None] = runpy.run_path(str(ROOT / "src/stages/evaluate.py"))["main"]
+    with pytest.raises(SystemExit, match="2"):
+        main()

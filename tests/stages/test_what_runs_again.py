@@ -39,6 +39,9 @@ ROOMS = [name for name in ROOMS if name != "__pycache__"]
 KEYS: Mapping[str, Callable[[dict[str, Any]], None]] = {
     "datasets.*.seed": lambda p: p["datasets"]["phantom"].update(seed=9),
     "datasets.*.packed_px": lambda p: p["datasets"]["phantom"].update(packed_px=40),
+    "datasets.*.experts": lambda p: p["datasets"]["phantom"].update(
+        experts=dict.fromkeys(("all_findings", "four_findings", "chestx_det"))
+    ),
     "datasets.*.limits": lambda p: p["datasets"]["phantom"]["limits"].update(epochs=1),
     "splits": lambda p: p["splits"]["patient"].update(seed=9),
     "compute": lambda p: p["compute"].update(threads=2),

@@ -1,8 +1,9 @@
-"""Ask a trained model about radiographs of yours, or take it elsewhere.
+"""Ask a trained model about radiographs of yours, take it elsewhere, or look at the labels.
 
     python -m chestxray14 predict chest.png --recipe best
     python -m chestxray14 predict chest.dcm folder/ --recipe best --heatmap all --json > answers.json
     python -m chestxray14 export --recipe best --onnx best.onnx
+    python -m chestxray14 labels
 
 Run it in the root of the project, after `dvc repro`. Research software, not for diagnosis.
 """
@@ -23,6 +24,7 @@ from chestxray14.base.progress import track
 from chestxray14.base.stage import run
 from chestxray14.files.outputs import write_bytes
 from chestxray14.inference.asking import Told, ask, read
+from chestxray14.inference.label_table import print_labels
 from chestxray14.inference.onnx_export import export_onnx
 from chestxray14.inference.radiographs import list_radiographs, show_path
 from chestxray14.inference.single_image import DRAWN_NOTICE, as_record, tabulate_answers
@@ -89,6 +91,23 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     file.set_defaults(command=_export)
     file.add_argument("--onnx", metavar="OUT", type=Path, required=True, help="file to write")
+
+    table = commands.add_parser(
+        "labels",
+        help="say what NIH's labels say and what radiologists see",
+        description="Print, finding by finding, how NIH's labels agree with radiologists, on the "
+        "images of the prepared dataset that these read, or of the files that are named.",
+    )
+    table.set_defaults(command=print_labels)
+    table.add_argument("--labels", metavar="FILE", type=Path, help="such as Data_Entry_2017.csv")
+    for name, what in (("experts", "labels"), ("readers", "single readings")):
+        table.add_argument(
+            f"--{name}",
+            metavar="NAME=FILE",
+            action="append",
+            default=[],
+            help=f"radiologists' {what} (docs/radiologists.md)",
+        )
 
     for command in (one, file):
         command.add_argument(

@@ -68,6 +68,18 @@ class Pointing(_Localized):
     centre: dict[str, Share]
 
 
+class Heat(_Localized):
+    """The share of heatmaps inside radiologists' outlines, by finding and as `MEAN` over them.
+
+    `inside` is of the heat, `area` of the image, which a map that knows nothing reaches; both are
+    means over the `images` on which the finding is outlined.
+    """
+
+    inside: dict[str, Share]
+    area: dict[str, Share]
+    images: dict[str, Count]
+
+
 class Shown(_Localized):
     """One picture of a radiograph, its heatmap and the boxes of one finding, `file` by name.
 
@@ -112,6 +124,18 @@ class Localization(_Localized):
     def overlaps(self) -> dict[Kind, dict[str, Overlap]]:
         """The scores by kind of overlap, then by threshold."""
         return {"IoBB": self.iobb, "IoU": self.iou}
+
+
+class Outlined(_Localized):
+    """localizations/<recipe>/chestx_det.json: the same against ChestX-Det's boxes and outlines."""
+
+    localization: Localization
+    heat: Heat
+
+
+def summarise_outlined(outlined: Outlined) -> dict[str, Any]:
+    """Return what fits in a diff, as `summarise_localization` does."""
+    return summarise_localization(outlined.localization) | {"heat": _means(outlined.heat)}
 
 
 def summarise_localization(localization: Localization) -> dict[str, Any]:
@@ -166,5 +190,5 @@ def tabulate_overlaps(localization: Localization) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*head, *Overlap.model_fields])
 
 
-def _means(scores: Overlap | Pointing) -> dict[str, float]:
+def _means(scores: Overlap | Pointing | Heat) -> dict[str, float]:
     return {name: values[MEAN] for name, values in scores if MEAN in values}

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from chestxray14.base.findings import BOXED_FINDINGS
+from chestxray14.base.findings import FINDINGS
 from chestxray14.base.scores import DIGITS
 from chestxray14.files.packed import IMAGE_PX
 from chestxray14.localization.baselines import put_centre, put_noise
@@ -155,7 +155,7 @@ def _score_overlap(
 
 def _describe(cases: Sequence[Case], found: pd.DataFrame) -> dict[str, FindingBoxes]:
     described = {}
-    for finding in BOXED_FINDINGS:
+    for finding in FINDINGS:
         own = [case for case in cases if case.finding == finding]
         boxes = sum(len(case.truth) for case in own)
         area = found["area"][(found["finding"] == finding) & found["boxed"]]
@@ -176,7 +176,7 @@ def _describe(cases: Sequence[Case], found: pd.DataFrame) -> dict[str, FindingBo
 def _share(table: pd.DataFrame, hit: "pd.Series[bool]") -> "pd.Series[float]":
     """Return the share of a table's boxes that are hit, by finding in the order of Wang et al."""
     share = hit.astype(float).groupby(table["finding"]).mean()
-    return share.reindex([finding for finding in BOXED_FINDINGS if finding in share.index])
+    return share.reindex([finding for finding in FINDINGS if finding in share.index])
 
 
 def _average(values: "pd.Series[float]") -> dict[str, float]:

@@ -25,6 +25,7 @@ from chestxray14.base.progress import track
 from chestxray14.phantom.body import draw_body
 from chestxray14.phantom.film import draw_pose
 from chestxray14.phantom.lesions import Box, draw_study
+from chestxray14.phantom.panel import write_panel
 from chestxray14.phantom.sites import Lesion, draw_site
 from chestxray14.phantom.workers import map_patients
 from chestxray14.raw.params import Phantom
@@ -96,8 +97,9 @@ def draw_cohort(cohort: Phantom, folder: Path, *, workers: int) -> None:
     """Write the cohort to `folder` as the Kaggle zip of ChestX-ray14 has it, once.
 
     Writes the PNGs (`images_001/images/` and so on), `Data_Entry_2017.csv`,
-    `BBox_List_2017.csv` (boxes in 1024-pixel coordinates), `train_val_list.txt`, `test_list.txt`
-    and `PHANTOM.json`, which says from what it was drawn. Returns at once where `folder` already
+    `BBox_List_2017.csv` (boxes in 1024-pixel coordinates), `train_val_list.txt`, `test_list.txt`,
+    what a drawn panel reads (`panel_labels.csv`, `panel_readers.csv`) and `PHANTOM.json`, which
+    says from what it was drawn. Returns at once where `folder` already
     holds this cohort. `folder` appears whole or not at all; `workers` processes draw, and their
     number does not change a byte. Another process that wants the same folder waits.
 
@@ -144,6 +146,13 @@ def _draw(cohort: Phantom, folder: Path, *, record: Mapping[str, object], worker
     others = [study for study in studies if study.patient not in in_test]
     for name, part in (("train_val_list.txt", others), ("test_list.txt", tests)):
         (partial_folder / name).write_text("\n".join(study.name for study in part))
+    shown = np.array([[finding in study.lesions for finding in FINDINGS] for study in studies])
+    write_panel(
+        *(partial_folder, [study.name for study in studies]),
+        patients=[study.patient for study in studies],
+        drawn=shown,
+        seed=cohort.seed,
+    )
     (partial_folder / RECORD).write_text(json.dumps(record, indent=2) + "\n")
     shutil.rmtree(folder, ignore_errors=True)
     partial_folder.rename(folder)

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from chestxray14.raw.archive import Archive, open_archive
-from chestxray14.raw.params import AnyDataset, Table
+from chestxray14.raw.params import AnyDataset, Phantom, Table
 from chestxray14.raw.place import locate_record, locate_table
 from chestxray14.raw.tables import Tables, find_tables
 
@@ -32,7 +32,9 @@ def read_tables(archive: Archive, dataset: Table) -> dict[str, bytes]:
 
 def describe_dataset(archive: Archive, tables: Tables, dataset: AnyDataset) -> dict[str, object]:
     """Return what identifies a dataset and how its labels are read, the same on every machine."""
-    described = archive.describe(tables=tables.names)
+    # A drawn cohort has its panel's readings beside them.
+    read = archive.tables if isinstance(dataset, Phantom) else tables.names
+    described = archive.describe(tables=read)
     described = {"source": dataset.source, "labels": dataset.reading, **described}
     if isinstance(dataset, Table):
         contents = read_tables(archive, dataset).values()

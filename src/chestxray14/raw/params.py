@@ -5,14 +5,50 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, model_validator
 
 from chestxray14.base.findings import FINDINGS
-from chestxray14.base.params import FileName, Limits, Pixels, Record, Seed, Share
+from chestxray14.base.params import FileName, Limits, Pixels, Record, Seed, Sha256, Share
 from chestxray14.raw.reading import Reading
+
+
+class ExpertFile(Record):
+    """A file of radiologists' readings on disk, pinned by content."""
+
+    path: FileName
+    sha256: Sha256
+
+
+class AllFindings(Record):
+    """Google's labels of 810 test images by three radiologists, and all five readers'."""
+
+    labels: ExpertFile
+    readers: ExpertFile
+
+
+class FourFindings(Record):
+    """Google's labels of 4,376 images in one file or two, and the readers' if one has them."""
+
+    labels: Annotated[list[ExpertFile], Field(min_length=1)]
+    readers: ExpertFile | None
+
+
+class ChestXDet(Record):
+    """Deepwise's boxes and outlines: their training and test files."""
+
+    outlines: Annotated[list[ExpertFile], Field(min_length=1)]
+
+
+class Experts(Record):
+    """What radiologists say of a dataset's images; null where a set is not here."""
+
+    all_findings: AllFindings | None
+    four_findings: FourFindings | None
+    chestx_det: ChestXDet | None
 
 
 class _Dataset(Record):
     packed_px: Pixels
     max_rejected: Annotated[float, Field(ge=0, le=1)]
     limits: Limits
+    experts: Experts | None = None
 
 
 class _NIH(_Dataset):

@@ -21,11 +21,13 @@ AVERAGES = ("micro avg", "macro avg", "weighted avg", "samples avg")
 """The averages of scikit-learn's classification report, below its findings."""
 
 
-class _Evaluated(BaseModel):
+class Evaluated(BaseModel):
+    """A part of a record: strict, frozen, unknown keys refused."""
+
     model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False, extra="forbid")
 
 
-class Estimate(_Evaluated):
+class Estimate(Evaluated):
     """A score with its 95 % interval over the draws of patients that have both classes.
 
     Bounds are None where too few draws, or too few patients, have a score.
@@ -36,7 +38,7 @@ class Estimate(_Evaluated):
     high: Share | None = None
 
 
-class Difference(_Evaluated):
+class Difference(Evaluated):
     """One network less another in the same draws of patients, with the two-sided p value.
 
     The interval and p are over the draws that have both classes, and None where too few draws, or
@@ -54,7 +56,7 @@ class Difference(_Evaluated):
         return self.p is not None and self.p < 0.05
 
 
-class Differences(_Evaluated):
+class Differences(Evaluated):
     """difference.json: one network less another, over the `findings` that both score.
 
     `differences` has each of these and `macro`, their mean.
@@ -69,7 +71,7 @@ class Differences(_Evaluated):
     differences: dict[str, Difference]
 
 
-class Gap(_Evaluated):
+class Gap(Evaluated):
     """A group's sensitivity less that of others, with its 95 % interval.
 
     Bounds are None as in `Estimate`. `positives` are the group's images with the finding.
@@ -81,7 +83,7 @@ class Gap(_Evaluated):
     positives: Count
 
 
-class Calibrated(_Evaluated):
+class Calibrated(Evaluated):
     """The scores after Platt's sigmoid(slope * logit + intercept), fitted on the validation part.
 
     `slope` is never below 0, which would turn the order round: it is 0 where validation says so.
@@ -94,7 +96,7 @@ class Calibrated(_Evaluated):
     ece_mass: Share
 
 
-class FindingScores(_Evaluated):
+class FindingScores(Evaluated):
     """The scores of one finding, or of the derived No Finding, that is both present and absent.
 
     `lift` is average precision over prevalence, which is what chance reaches. `ece_width` and
@@ -120,7 +122,7 @@ class FindingScores(_Evaluated):
     calibrated: Calibrated | None = None
 
 
-class Decision(_Evaluated):
+class Decision(Evaluated):
     """Precision, recall and F1, 0 where they are 0 / 0, as scikit-learn's report has them."""
 
     precision: Share
@@ -129,14 +131,14 @@ class Decision(_Evaluated):
     positives: Count
 
 
-class OperatingPoint(_Evaluated):
+class OperatingPoint(Evaluated):
     """Thresholds by finding; decisions by finding and by `AVERAGES`."""
 
     thresholds: dict[str, Share]
     decisions: dict[str, Decision]
 
 
-class Subgroup(_Evaluated):
+class Subgroup(Evaluated):
     """One group of test images, say of women.
 
     `auroc` has each finding with enough patients with an image that shows it and enough with one
@@ -153,7 +155,7 @@ class Subgroup(_Evaluated):
     tpr_gap: dict[str, Gap]
 
 
-class Attribute(_Evaluated):
+class Attribute(Evaluated):
     """The groups by one attribute; `unknown` images have no value. `shared` as in `Subgroup`."""
 
     shared: tuple[str, ...]
@@ -161,7 +163,7 @@ class Attribute(_Evaluated):
     unknown: Count
 
 
-class LookAlikes(_Evaluated):
+class LookAlikes(Evaluated):
     """Numbers that are mistaken for a macro AUROC; None where they cannot be had.
 
     `label_accuracy` is the share of right labels at 0.5 over all findings, `all_negative` that of
@@ -175,7 +177,7 @@ class LookAlikes(_Evaluated):
     training_images: Share | None = None
 
 
-class Evaluation(_Evaluated):
+class Evaluation(Evaluated):
     """Everything `evaluate` says of one network; `findings` in the dataset's order.
 
     `auroc` has macro, micro and weighted (by positives), `average_precision` macro and micro.

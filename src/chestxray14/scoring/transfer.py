@@ -13,14 +13,14 @@ from chestxray14.scoring.bootstrap import (
     estimate_difference,
 )
 from chestxray14.scoring.calibration import apply_platt
-from chestxray14.scoring.evaluation import Difference, Estimate, Evaluation, _Evaluated
+from chestxray14.scoring.evaluation import Difference, Estimate, Evaluated, Evaluation
 
 Floats = NDArray[np.float64]
 Scores = tuple[Evaluation, Floats]
 """A network's evaluation and the AUROC of its draws, (draws, scored findings)."""
 
 
-class Drift(_Evaluated):
+class Drift(Evaluated):
     """How far probabilities are from what is observed: their mean less the share that is ill.
 
     Above 0 they promise more disease than there is. By finding, and as `macro` in the mean of them;
@@ -85,7 +85,10 @@ def _average(distances: Mapping[str, Floats], resamples: Resamples) -> dict[str,
         with np.errstate(invalid="ignore"):
             drawn = counts @ np.where(known, distance, 0) / weights
         values.append(float(distance[known].mean()))
-        draws.append(drawn if resamples.suffice(known) else np.full(len(drawn), np.nan))
+        column: Floats = np.full(len(drawn), np.nan)
+        if resamples.suffice(known):
+            column[:] = drawn
+        draws.append(column)
     if not values:
         return {}
     means = {

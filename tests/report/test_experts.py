@@ -1,0 +1,74 @@
+"""Tables and figures of networks against radiologists."""
+
+import numpy as np
+import pandas as pd
+
+from chestxray14.report.experts import (
+    draw_readers,
+    draw_scores,
+    tabulate_readers,
+    tabulate_scores,
+)
+from chestxray14.scoring.evaluation import Difference, Estimate
+from chestxray14.scoring.expert_scores import ExpertEvaluation, ExpertScores, Reader
+
+
+def scores(value: float | None, *, bounded: bool = True) -> ExpertScores:
+    margin = 0.05 if bounded else None
+    nothing = {"thresholds": {}, "decisions": {}, "readers": {}}
+    counts = {"images": 90, "patients": 80, "positives": 30, "positives_nih": 20}
+    if value is None:
+        return ExpertScores(**counts, **nothing)
+    low, high = (value - margin, value + margin) if margin else (None, None)
+    reader = Reader(
+        images=90, sensitivity=0.5, specificity=0.9, network=0.6, difference=Difference(value=0.1)
+    )
+    return ExpertScores(
+        **counts,
+        auroc=Estimate(value=value, low=low, high=high),
+        auroc_nih=None if not bounded else Estimate(value=0.7),
+        difference=None,
+        thresholds={},
+        decisions={},
+        readers={"8": reader},
+    )
+
+
+RUNS = {
+    "one": ExpertEvaluation(
+        {
+            "made": {
+                "Mass": scores(0.8),
+                "Edema": scores(0.6, bounded=False),
+                "Hernia": scores(None),
+            }
+        }
+    ),
+    "two": ExpertEvaluation({}),
+}
+
+
+def test_a_row_for_what_is_scored_with_nan_for_what_is_not_known() -> None:
+    table = tabulate_scores(RUNS)
+    assert table[["set", "run", "finding"]].to_numpy().tolist() == [
+        ["made", "one", "Mass"],
+        ["made", "one", "Edema"],
+    ]
+    np.testing.assert_allclose(table["auroc"], [0.8, 0.6])
+    np.testing.assert_allclose(table["auroc_low"], [0.75, np.nan])
+    np.testing.assert_allclose(table["auroc_nih"], [0.7, np.nan])
+    assert table["difference"].isna().all()
+
+
+def test_figures_have_a_row_or_panel_a_finding_and_their_readers_as_points() -> None:
+    table, readers = tabulate_scores(RUNS), tabulate_readers(RUNS)
+    axes = draw_scores(table).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["Mass", "Edema"]
+    curves = pd.DataFrame(
+        [("Mass", 0.0, 0.0), ("Mass", 1.0, 1.0)],
+        columns=["finding", "false_positive_rate", "true_positive_rate"],
+    )
+    figure = draw_readers(curves, readers, findings=["Mass", "Edema", "Mass"])
+    assert [panel.get_title(loc="left") for panel in figure.axes] == ["Mass", "Edema", "Mass"]
+    points = [line for line in figure.axes[0].lines if line.get_marker() not in ("None", None, "")]
+    np.testing.assert_allclose([point.get_xydata()[0] for point in points], [[0.1, 0.5]])
