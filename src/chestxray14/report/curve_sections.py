@@ -81,7 +81,7 @@ def _title_curves(group: Group) -> dict[Kind, str]:
         for finding in run.scored
     }
     auroc = {name: found.auroc.value for name, found in scores.items()}
-    precision = {name: found.average_precision for name, found in scores.items()}
+    precision = {name: found.average_precision.value for name, found in scores.items()}
     return {
         "roc": (
             f"ROC curves by finding, {group.splits}. Area under a curve: "
@@ -121,14 +121,16 @@ def _tabulate_average_precision(group: Group, prevalence: Mapping[str, float]) -
     for run in group.runs:
         scores = run.evaluation.findings
         texts = [
-            f"{share_text(scores[finding].average_precision)} (×{scores[finding].lift:.1f})"
+            f"{share_text(scores[finding].average_precision.value)} (×{scores[finding].average_precision.value / scores[finding].prevalence:.1f})"
             if finding in run.scored
             else NONE
             for finding in prevalence
         ]
-        texts.append(share_text(run.evaluation.average_precision["macro"]))
+        texts.append(share_text(run.evaluation.average_precision.value))
         if over_shared:
-            texts.append(share_text(fmean([scores[f].average_precision for f in group.shared])))
+            texts.append(
+                share_text(fmean([scores[f].average_precision.value for f in group.shared]))
+            )
         columns.append((Column(run.label), [Cell(text) for text in texts]))
     tones = ["" if name in prevalence else "total" for name in names]
     return join_columns("Average precision, and its lift over chance", columns, tones=tones)

@@ -9,7 +9,6 @@ from chestxray14.report.caveats import NIH
 from chestxray14.report.comparison import Comparison, Group
 from chestxray14.report.examples import Example
 from chestxray14.report.figures import draw_auroc
-from chestxray14.report.group_sections import name_findings
 from chestxray14.report.ranking import gap_text, measure_gap
 from chestxray14.report.regimens import list_limits
 from chestxray14.report.results import Floor, Run, mean_auroc, name_runs
@@ -284,3 +283,15 @@ def describe_published(comparison: Comparison) -> list[Section]:
         anchor = f"published-{family.replace(' ', '-')}"
         sections.append(Section(anchor, title, level=3, tables=(table,)))
     return sections
+
+
+def name_findings(findings: Sequence[str], *, among: Sequence[str] = FINDINGS) -> str:
+    """Return findings by name, or those left out where these are fewer."""
+    others = [finding for finding in among if finding not in findings]
+    if not findings:
+        return "no finding"
+    if not others:
+        return f"all {len(among)}"
+    if len(others) < len(findings):
+        return f"all but {', '.join(others)}"
+    return ", ".join(findings)

@@ -10,7 +10,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from chestxray14.base.errors import InputError
 from chestxray14.base.findings import FINDINGS
 from chestxray14.files.cells import read_cells
-from chestxray14.scoring.evaluation import AVERAGES
 
 Family = Literal["random patient split", "official split", "published lists", "other"]
 
@@ -121,6 +120,10 @@ def why_apart(system: System, *, drawn: bool, listed: int, left_out: int, kind: 
     if left_out > 0:
         return f"the split leaves out {left_out:,} images"
     return None
+
+
+AVERAGES = ("micro avg", "macro avg", "weighted avg", "samples avg")
+"""The averages of scikit-learn's classification report."""
 
 
 class _Row(BaseModel):

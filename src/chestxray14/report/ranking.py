@@ -16,7 +16,7 @@ from chestxray14.report.tables import (
     p_text,
     text_column,
 )
-from chestxray14.scoring.bootstrap import estimate, estimate_difference
+from chestxray14.scoring.claims import estimate, estimate_difference, suffice_for_mean
 from chestxray14.scoring.evaluation import Difference, Estimate
 
 
@@ -26,7 +26,18 @@ def measure_gap(upper: Run, lower: Run | Floor, findings: Sequence[str]) -> Diff
     Both are of the same test images and so share their draws.
     """
     value = mean_auroc(upper.auroc, findings) - mean_auroc(lower.auroc, findings)
-    return estimate_difference(value, upper.draw_mean(findings) - lower.draw_mean(findings))
+    return estimate_difference(
+        value,
+        upper.draw_mean(findings) - lower.draw_mean(findings),
+        enough=_suffice(upper, findings),
+    )
+
+
+def _suffice(run: Run | Floor, findings: Sequence[str]) -> bool:
+    if isinstance(run, Floor):
+        return True
+    patients = [run.evaluation.findings[finding].patients for finding in findings]
+    return suffice_for_mean(patients, in_all=run.evaluation.patients)
 
 
 def gap_text(upper: Run, lower: Run | Floor, findings: Sequence[str]) -> str:
@@ -37,7 +48,9 @@ def gap_text(upper: Run, lower: Run | Floor, findings: Sequence[str]) -> str:
 
 def estimate_mean(run: Run | Floor, findings: Sequence[str]) -> Estimate:
     """Return a mean AUROC over some of the scored findings with its interval."""
-    return estimate(mean_auroc(run.auroc, findings), run.draw_mean(findings))
+    return estimate(
+        mean_auroc(run.auroc, findings), run.draw_mean(findings), enough=_suffice(run, findings)
+    )
 
 
 def rank(runs: Sequence[Run], findings: Sequence[str]) -> list[Run]:

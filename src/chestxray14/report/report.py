@@ -8,13 +8,10 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from chestxray14.report.calibration_sections import describe_calibration
 from chestxray14.report.caveats import list_caveats, list_citations
 from chestxray14.report.comparison import Comparison
 from chestxray14.report.curve_sections import describe_curves
-from chestxray14.report.decision_sections import describe_decisions
 from chestxray14.report.examples import Example
-from chestxray14.report.group_sections import describe_groups
 from chestxray14.report.localization_examples import Overlay
 from chestxray14.report.localization_sections import describe_localization
 from chestxray14.report.look_alikes import describe_look_alikes
@@ -63,9 +60,6 @@ def write_report(
             describe_result(comparison),
             *describe_findings(comparison),
             *describe_curves(comparison),
-            *describe_decisions(comparison),
-            *describe_calibration(comparison),
-            *describe_groups(comparison),
             *describe_localization(comparison, overlays),
             *describe_examples(comparison, examples),
             describe_training(comparison),
