@@ -4,7 +4,7 @@
 
 Reads   predictions/<recipe>/{heatmaps.safetensors,test.csv}, evaluations/<recipe>/detail.json
         data/packed/<dataset>/{images.npy,index.csv,boxes.csv}, data/splits/<dataset>/<split>.csv
-        params.yaml: dataset, evaluate.seed, localize.shown, the recipe's split
+        params.yaml: dataset, evaluate.{draws,seed}, localize.shown, the recipe's split
 Writes  metrics/<recipe>/localization.json         what fits in a diff
         localizations/<recipe>/localization.json   everything else
         localizations/<recipe>/overlays/*.jpg      a few hits and misses of each finding
@@ -95,6 +95,8 @@ def main() -> None:
         grid_px=IMAGE_PX * heatmaps.geometry.stride / heatmaps.geometry.resize_px,
         resolution=CELLS,
         left_out=left_out,
+        patients=dict(zip(boxed.index, boxed["patient"], strict=True)),
+        draws=load_block("evaluate.draws", int),
         seed=seed,
         shown=[shown for _, shown in chosen],
     )
@@ -111,7 +113,9 @@ def main() -> None:
         )
         write_bytes(overlays / shown.file, encode(picture, kind="JPEG"))
     write_json(Path(f"metrics/{name}/localization.json"), summarise_localization(localization))
-    write_json(Path(f"localizations/{name}/localization.json"), localization.model_dump())
+    write_json(
+        Path(f"localizations/{name}/localization.json"), localization.model_dump(exclude_none=True)
+    )
     table = tabulate_overlaps(localization).to_csv(index=False, lineterminator="\n")
     write_text(Path(f"plots/{name}/localization.csv"), table)
     for finding, found in localization.findings.items():

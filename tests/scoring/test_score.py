@@ -100,7 +100,7 @@ def test_no_finding_is_one_less_the_highest_probability_where_all_14_are_predict
 def test_thresholds_and_calibration_depend_on_the_validation_part_alone() -> None:
     val = predicted(seed=1)
     points = [
-        (found.operating_points, {f: s.platt for f, s in found.findings.items()})
+        (found.operating_points, {f: s.calibrated for f, s in found.findings.items()})
         for test in (predicted(seed=2), predicted(seed=3))
         for found in [evaluate(test, val).evaluation]
     ]
@@ -137,7 +137,7 @@ def test_without_validation_there_is_one_threshold_and_no_calibration() -> None:
     scoring = evaluate(predicted())
     found = scoring.evaluation
     assert list(found.operating_points) == ["half"]
-    assert all(scores.platt is None for scores in found.findings.values())
+    assert all(scores.calibrated is None for scores in found.findings.values())
     assert all(not g.tpr_gap for a in found.subgroups.values() for g in a.groups.values())
     assert set(scoring.reliability["calibration"]) == {"as predicted"}
     assert "after_platt" not in summarise_evaluation(found)["brier"]
@@ -158,7 +158,7 @@ def test_a_finding_of_one_class_in_validation_has_no_threshold_there() -> None:
     found = evaluate(predicted(), predicted(seed=1, rare=("Hernia",))).evaluation
     assert "Hernia" in found.operating_points["half"].thresholds
     assert "Hernia" not in found.operating_points["youden"].thresholds
-    assert found.findings["Hernia"].platt is None
+    assert found.findings["Hernia"].calibrated is None
 
 
 def test_nothing_to_score_is_refused() -> None:

@@ -1,15 +1,19 @@
 """Published numbers: who reports what, under which protocol, with a model chosen on which images."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from chestxray14.base.errors import InputError
-from chestxray14.base.findings import FINDINGS
+from chestxray14.base.findings import BOXED_FINDINGS, FINDINGS
 from chestxray14.files.cells import read_cells
+from chestxray14.files.metrics import Prepared
+from chestxray14.localization.record import HEADLINES, Localization
+from chestxray14.report.results import Run
 
 Family = Literal["random patient split", "official split", "published lists", "other"]
 
@@ -84,30 +88,52 @@ class System:
 
 
 @dataclass(frozen=True)
-class PublishedDecision:
-    """Precision, recall and F1 as a source prints them."""
+class Boxes:
+    """One published table: which share of the radiologists' boxes is found, at the headline's IoBB.
 
-    precision: float
-    recall: float
-    f1: float
-
-
-@dataclass(frozen=True)
-class PublishedDecisions:
-    """What one source says of its decisions, by finding and by average, in its own order."""
+    `title` names the paper and the table, `dataset` the labels its network was trained on, and
+    `source` the published system that has the network's protocol. Both mappings are by finding.
+    """
 
     source: str
     title: str
-    decisions: dict[str, PublishedDecision]
+    dataset: str
+    boxes: dict[str, int]
+    accuracy: dict[str, float]
+
+    @property
+    def mean(self) -> float:
+        """The mean over the findings."""
+        return sum(self.accuracy.values()) / len(self.accuracy)
 
 
-def why_apart(system: System, *, drawn: bool, listed: int, left_out: int, kind: str) -> str | None:
-    """Return why our number cannot be compared with a published one, None where it can.
+@dataclass(frozen=True)
+class Published:
+    """All published numbers: `systems` by source, `decisions` macro precision, recall and F1."""
 
-    Ours must come from all of NIH ChestX-ray14 (`listed` images, not `drawn`) and from a split of
-    the `kind` that the published protocol has, with no image `left_out`.
+    systems: Mapping[str, System]
+    decisions: Mapping[str, tuple[float, float, float]]
+    boxes: tuple[Boxes, ...]
+
+    def comparable(self, run: Run, prepared: Prepared) -> list[System]:
+        """Return the systems whose mean may stand beside a run's."""
+        if len(run.findings) < len(FINDINGS) or not run.recipe:
+            return []
+        return [
+            system
+            for system in self.systems.values()
+            if not system.micro and why_apart(system, run=run, prepared=prepared) is None
+        ]
+
+
+def why_apart(system: System, *, run: Run, prepared: Prepared) -> str | None:
+    """Return why a run's numbers cannot be compared with a published one, None where they can.
+
+    They must come from all of NIH ChestX-ray14 and from a split of the kind that the published
+    protocol has, with no image left out.
     """
-    if drawn:
+    kind, listed = run.split.kind, prepared.images + prepared.rejected
+    if prepared.source == "phantom":
         return "these radiographs are drawn, the published numbers come from real ones"
     if listed != WHOLE_NIH:
         return (
@@ -115,15 +141,27 @@ def why_apart(system: System, *, drawn: bool, listed: int, left_out: int, kind: 
         )
     if kind == "image":
         return "the split is LEAKY"
-    if COMPARABLE.get(kind) != system.family:
-        return f"the published protocol is “{system.protocol}”, this split is of the kind “{kind}”"
-    if left_out > 0:
+    if COMPARABLE.get(kind) != system.family or system.implausible:
+        return f"the published protocol is “{system.conditions}”, this split is “{kind}”"
+    if left_out := prepared.images - run.split.images:
         return f"the split leaves out {left_out:,} images"
     return None
 
 
-AVERAGES = ("micro avg", "macro avg", "weighted avg", "samples avg")
-"""The averages of scikit-learn's classification report."""
+def why_boxes_apart(
+    table: Boxes, system: System, *, run: Run, prepared: Prepared, found: Localization
+) -> str | None:
+    """Return why a run's boxes cannot be compared with published ones, None where they can.
+
+    `system` is the one that has the protocol of the `table`.
+    """
+    if table.dataset != "ChestX-ray14":
+        return f"their network learned the labels of {table.dataset}"
+    if reason := why_apart(system, run=run, prepared=prepared):
+        return reason
+    if {finding: own.boxes for finding, own in found.findings.items()} != table.boxes:
+        return f"of its {sum(table.boxes.values()):,} boxes {found.boxes:,} count here"
+    return None
 
 
 class _Row(BaseModel):
@@ -149,27 +187,57 @@ class _MeanRow(_SystemRow):
     note: str
 
 
-def _check_row_name(name: str) -> str:
-    if name not in (*FINDINGS, *AVERAGES):
-        raise ValueError(f"expected a finding or one of {', '.join(AVERAGES)}")
-    return name
-
-
 class _DecisionRow(_Row):
-    finding: Annotated[str, AfterValidator(_check_row_name)]
+    finding: Text
     precision: Score
     recall: Score
     f1: Score
 
 
+class _BoxRow(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    source: Text
+    table: Text
+    dataset: Text
+    overlap: Literal["IoBB", "IoU"]
+    threshold: Annotated[float, Field(gt=0, lt=1)]
+    finding: Literal[BOXED_FINDINGS]  # type: ignore[valid-type]
+    boxes: Annotated[int, Field(gt=0)]
+    accuracy: Score
+    afp: Annotated[float, Field(ge=0)]
+
+
 Row = TypeVar("Row", bound=BaseModel)
 
 
-def read_published(folder: Path) -> dict[str, System]:
-    """Return the systems of auroc.csv and mean_auroc.csv in `folder`, by source.
+def read_published(folder: Path) -> Published:
+    """Return the published numbers of a folder.
 
-    Raises `InputError` naming the file, row or source that is missing, malformed or incomplete.
+    auroc.csv and mean_auroc.csv have systems, precision_recall_f1.csv decisions, of which the row
+    `macro avg` is told, and localization.csv boxes. Raises `InputError` naming the file, row or
+    source that is missing, malformed or incomplete, and a box table whose system is missing.
     """
+    systems = _read_systems(folder)
+    rows = read_rows(folder / "precision_recall_f1.csv", _DecisionRow)
+    decisions = {
+        row.source: (row.precision, row.recall, row.f1)
+        for row in rows
+        if row.finding == "macro avg"
+    }
+    path = folder / "localization.csv"
+    tables: dict[str, list[_BoxRow]] = {}
+    for box in read_rows(path, _BoxRow):
+        if box.source not in systems:
+            raise InputError(f"{path}: source {box.source} is in neither table of AUROC")
+        if box.overlap == "IoBB" and box.threshold == float(HEADLINES["IoBB"]):
+            tables.setdefault(box.table, []).append(box)
+    return Published(
+        systems, decisions, tuple(_join_boxes(rows, path=path) for rows in tables.values())
+    )
+
+
+def _read_systems(folder: Path) -> dict[str, System]:
     path = folder / "auroc.csv"
     cells: dict[str, list[_FindingRow]] = {}
     for row in read_rows(path, _FindingRow):
@@ -184,30 +252,22 @@ def read_published(folder: Path) -> dict[str, System]:
     return systems
 
 
-def read_decisions(folder: Path) -> dict[str, PublishedDecisions]:
-    """Return the precision, recall and F1 of precision_recall_f1.csv in `folder`, by source.
-
-    Its rows are findings and the averages of scikit-learn's classification report. Raises
-    `InputError` naming the file, row or source that is missing, malformed or repeated.
-    """
-    path = folder / "precision_recall_f1.csv"
-    read: dict[str, PublishedDecisions] = {}
-    for row in read_rows(path, _DecisionRow):
-        fresh = PublishedDecisions(source=row.source, title=row.title, decisions={})
-        known = read.setdefault(row.source, fresh)
-        if row.title != known.title:
-            raise InputError(
-                f"{path}: source {row.source} has two titles, {known.title!r} and {row.title!r}, "
-                "expected one"
-            )
-        if row.finding in known.decisions:
-            raise InputError(
-                f"{path}: source {row.source} has {row.finding} twice, expected it once"
-            )
-        known.decisions[row.finding] = PublishedDecision(
-            precision=row.precision, recall=row.recall, f1=row.f1
+def _join_boxes(rows: list[_BoxRow], *, path: Path) -> Boxes:
+    first, found = rows[0], [row.finding for row in rows]
+    if sorted(found) != sorted(BOXED_FINDINGS):
+        odd = sorted(set(found) ^ set(BOXED_FINDINGS)) or [f for f in found if found.count(f) > 1]
+        raise InputError(
+            f"{path}: {first.table} at {first.threshold} must have each of the "
+            f"{len(BOXED_FINDINGS)} boxed findings once; missing, unknown or repeated: "
+            f"{', '.join(dict.fromkeys(odd))}"
         )
-    return read
+    return Boxes(
+        source=first.source,
+        title=first.table,
+        dataset=first.dataset,
+        boxes={row.finding: row.boxes for row in rows},
+        accuracy={row.finding: row.accuracy for row in rows},
+    )
 
 
 def read_rows(path: Path, row_type: type[Row]) -> list[Row]:

@@ -51,8 +51,8 @@ class Difference(Bounded):
 
     @property
     def told_apart(self) -> bool:
-        """Whether p is below 0.05."""
-        return self.p is not None and self.p < 0.05
+        """Whether p, as it is printed, is below 0.05."""
+        return self.p is not None and round(self.p, 3) < 0.05
 
 
 class Differences(_Evaluated):
@@ -91,7 +91,7 @@ class Calibration(_Evaluated):
     intercept: Bounded | None = None
 
 
-class Platt(_Evaluated):
+class Calibrated(_Evaluated):
     """Platt's sigmoid(slope * logit + intercept), fitted on the validation part, and what it gives.
 
     `slope` is never below 0, which would turn the order round: it is 0 where validation says so.
@@ -107,7 +107,7 @@ class FindingScores(_Evaluated):
 
     `patients` have an image of the rarer class: they decide whether there are intervals.
     `average_precision` is to be read beside `prevalence`, which is what chance reaches.
-    `platt` is None where the validation part has one class only, or is absent;
+    `calibrated` is None where the validation part has one class only, or is absent;
     `val_positives` are its images with the finding.
     """
 
@@ -118,7 +118,7 @@ class FindingScores(_Evaluated):
     auroc: Estimate
     average_precision: Estimate
     calibration: Calibration
-    platt: Platt | None = None
+    calibrated: Calibrated | None = None
 
 
 class Decision(_Evaluated):

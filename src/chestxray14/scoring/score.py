@@ -32,12 +32,12 @@ from chestxray14.scoring.curves import precision_recall_table, reliability_table
 from chestxray14.scoring.decisions import choose_threshold, score_decisions
 from chestxray14.scoring.evaluation import (
     RULES,
+    Calibrated,
     Calibration,
     Evaluation,
     FindingScores,
     LookAlikes,
     OperatingPoint,
-    Platt,
     Rule,
 )
 from chestxray14.scoring.params import Evaluate
@@ -194,8 +194,10 @@ def summarise_evaluation(evaluation: Evaluation) -> dict[str, Any]:
 def _summarise_calibration(scored: Sequence[FindingScores]) -> dict[str, dict[str, float]]:
     """Return the mean Brier score, ECE and its floor, as predicted and, of all findings, after Platt."""
     states = {"as_predicted": [scores.calibration for scores in scored]}
-    if all(scores.platt for scores in scored):
-        states["after_platt"] = [scores.platt.calibration for scores in scored if scores.platt]
+    if all(scores.calibrated for scores in scored):
+        states["after_platt"] = [
+            scores.calibrated.calibration for scores in scored if scores.calibrated
+        ]
     return {
         "brier": {name: _mean([each.brier.value for each in of]) for name, of in states.items()},
         "ece": {name: _mean([each.ece for each in of]) for name, of in states.items()},
@@ -226,7 +228,7 @@ def _score_finding(
     if platt is not None:
         slope, intercept = platt
         after = apply_platt(scores, slope=slope, intercept=intercept)
-        fitted = Platt(
+        fitted = Calibrated(
             slope=slope,
             intercept=intercept,
             calibration=_calibrate(labels, after, resamples, enough=enough, params=params),
@@ -239,7 +241,7 @@ def _score_finding(
         auroc=estimate(rank_auroc(labels, scores), draws[0], enough=enough),
         average_precision=estimate(average_precision(labels, scores), draws[1], enough=enough),
         calibration=_calibrate(labels, scores, resamples, enough=enough, params=params),
-        platt=fitted,
+        calibrated=fitted,
     )
 
 
