@@ -32,7 +32,7 @@ from chestxray14.scoring.evaluation import (
 )
 
 STEP = "densenet121_step"
-DRAWS = 200
+DRAWS = 1000
 PUBLISHED = read_published(ROOT / "data/published")
 RECIPES = load_block("recipes", dict[str, WholeRecipe], path=ROOT / "params.yaml")
 
@@ -167,7 +167,7 @@ def make_run(
     A split of each kind has its own test images, unless `sha256` says which. `spread` is what
     patients do to this network alone.
     """
-    auroc = {finding: 0.6 + better + 0.02 * FINDINGS.index(finding) for finding in findings}
+    auroc = {finding: 0.55 + better + 0.015 * FINDINGS.index(finding) for finding in findings}
     sha256 = sha256 or f"{kind.encode().hex():0<64}"
     common = np.random.default_rng(0).normal(scale=0.02, size=(DRAWS, 1))
     own = np.random.default_rng(list(name.encode())).normal(scale=spread, size=(DRAWS, len(auroc)))

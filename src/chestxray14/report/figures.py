@@ -1,6 +1,7 @@
 """The figures of the page: what is drawn of scores, curves and training."""
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -20,6 +21,9 @@ MARKERS = "osD^vP*X<"
 
 DOTTED: dict[str, Any] = {"color": MUTED, "linewidth": 0.8, "linestyle": (0, (2, 3))}
 
+LONGEST = 40
+"""Letters of a row's name."""
+
 Tone = Literal["", "lead", "apart", "heading"]
 
 
@@ -29,6 +33,14 @@ class Dot(NamedTuple):
     label: str
     found: Estimate | Bounded | None
     tone: Tone = ""
+
+
+class Mark(NamedTuple):
+    """A published mean; `hollow` where it was chosen on its test images, `odd` if implausible."""
+
+    value: float
+    name: str
+    kind: Literal["", "hollow", "odd"] = ""
 
 
 def draw_intervals(
@@ -57,7 +69,8 @@ def draw_intervals(
                 color=MUTED,
                 ha="center",
             )
-        axes.set_yticks(range(len(dots)), [dot.label for dot in dots])
+        names = [textwrap.shorten(dot.label, LONGEST, placeholder=" …") for dot in dots]
+        axes.set_yticks(range(len(dots)), names)
         for label, dot in zip(axes.get_yticklabels(), dots, strict=True):
             label.set_color(INK if dot.tone in ("lead", "heading") else MUTED)
             label.set_weight("bold" if dot.tone in ("lead", "heading") else "normal")
@@ -109,35 +122,32 @@ def draw_by_finding(
         return to_svg(figure, title=title)
 
 
-def draw_published(families: Mapping[str, Mapping[str, tuple[float, str]]], *, title: str) -> str:
-    """Return published means as an SVG: a row a protocol, a dot a system, the highest named.
-
-    A system has its mean and a mark: `test` was chosen on its test images (hollow), `odd` is
-    implausible (a cross).
-    """
+def draw_published(families: Mapping[str, Sequence[Mark]], *, title: str) -> str:
+    """Return published means as an SVG: a row a protocol, a dot a system, the highest named."""
     with matplotlib.rc_context(STYLE):
         figure, axes = _start(rows=len(families), row=0.72, more=0.7)
-        for row, systems in enumerate(families.values()):
-            for place, (value, mark) in enumerate(sorted(systems.values())):
+        for row, marks in enumerate(families.values()):
+            colour = SERIES[row % len(SERIES)]
+            for place, mark in enumerate(sorted(marks)):
                 axes.plot(
-                    *(value, row + 0.1 * (place % 3 - 1)),
-                    "X" if mark == "odd" else "o",
-                    color=SERIES[row % len(SERIES)],
-                    markerfacecolor="none" if mark == "test" else SERIES[row % len(SERIES)],
+                    *(mark.value, row + 0.1 * (place % 3 - 1)),
+                    "X" if mark.kind == "odd" else "o",
+                    color=colour,
+                    markerfacecolor="none" if mark.kind == "hollow" else colour,
                     markersize=6,
                     alpha=0.8,
                 )
-            name = max(systems, key=lambda system: systems[system][0])
+            highest = max(marks)
             axes.annotate(
-                *(name, (systems[name][0], row)),
-                xytext=(0, 12),
+                *(highest.name, (highest.value, row)),
+                xytext=(4, 12),
                 textcoords="offset points",
                 fontsize=8.5,
                 color=MUTED,
                 ha="right",
             )
         axes.set_yticks(range(len(families)), list(families))
-        values = [value for systems in families.values() for value, _ in systems.values()]
+        values = [mark.value for marks in families.values() for mark in marks]
         _finish(axes, len(families), low=min(values), high=max(values), about="mean AUROC")
         return to_svg(figure, title=title)
 
@@ -266,8 +276,14 @@ def draw_losses(histories: Mapping[str, pd.DataFrame], *, title: str) -> str:
             panel.plot(
                 history["epoch"], history["train_loss"], "--", color=MUTED, label="training"
             )
-            panel.plot(history["epoch"], history["val_loss"], color=SERIES[0], label="validation")
-            panel.set_title(name, color=INK, fontsize=7.5)
+            panel.plot(
+                history["epoch"],
+                history["val_loss"],
+                color=SERIES[0],
+                marker=".",
+                label="validation",
+            )
+            panel.set_title(name.replace(" (", "\n("), color=INK, fontsize=7.5)
             _tidy(panel)
             panel.tick_params(labelsize=7.5)
         for panel in grid[len(histories) :]:

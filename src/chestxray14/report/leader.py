@@ -39,8 +39,8 @@ def describe_decisions(told: Told) -> Section | None:
     measures = ("sensitivity", "specificity", "precision", "npv", "f1")
     heads = ("Sensitivity", "Specificity", "Precision", "NPV", "F1")
     rules = [
-        [RULES[rule], *(cell(point.macro[m], digits) for m in measures)]
-        for rule, point in points.items()
+        [head, *(cell(point.macro[measure], digits) for point in points.values())]
+        for head, measure in zip(heads, measures, strict=True)
     ]
     rows = [
         [
@@ -53,13 +53,14 @@ def describe_decisions(told: Told) -> Section | None:
     ]
     findings = list(youden.thresholds)
     matrix = count_matrix(told.test, youden.thresholds)
+    calls = (told.test.scores(findings) >= list(youden.thresholds.values())).mean(axis=0)
     words = f"Share of the images labelled with one finding that {leader.label} calls another."
     asked = points.get("sensitivity")
     facts = {
         "macro": youden.macro,
         "asked": leader.evaluation.sensitivity,
         "reached": asked.macro["sensitivity"] if asked else None,
-        "confused": _confuse(matrix, findings),
+        "confused": _confuse(matrix, calls, findings) if len(findings) > 1 else None,
         "sources": [
             (run, told.published.decisions[run.name])
             for run in told.results.runs
@@ -70,7 +71,9 @@ def describe_decisions(told: Told) -> Section | None:
         *("decisions", "Decisions", facts),
         (Markup(figures.draw_matrix(matrix, findings=findings, title=words)),),
         (
-            make_table("Mean over the findings, by rule", ("Rule", *heads), rules),
+            make_table(
+                "Mean over the findings", ("By the rule", *(RULES[rule] for rule in points)), rules
+            ),
             make_table(
                 "At Youden's threshold",
                 ("Finding", "Threshold", *heads, "Hits", "False alarms", "Missed", "Rejected"),
@@ -92,11 +95,17 @@ def count_matrix(test: Predicted, thresholds: Mapping[str, float]) -> NDArray[np
     return shares
 
 
-def _confuse(matrix: NDArray[np.float64], findings: Sequence[str]) -> tuple[str, str, float]:
-    """Return the label and the wrong call that most often go together, and how often."""
-    wrong = np.nan_to_num(matrix - 2 * np.eye(len(matrix)))
-    row, column = np.unravel_index(np.argmax(wrong), wrong.shape)
-    return findings[int(row)], findings[int(column)], float(matrix[row, column])
+def _confuse(
+    matrix: NDArray[np.float64], calls: NDArray[np.float64], findings: Sequence[str]
+) -> tuple[str, str, float, float]:
+    """Return the label and another call that go together most beyond how often that is called.
+
+    After them which share of the images with the label is called so, and of all, as in `calls`.
+    """
+    beyond = np.nan_to_num(matrix - calls, nan=-1.0)
+    np.fill_diagonal(beyond, -1)
+    row, column = map(int, np.unravel_index(np.argmax(beyond), beyond.shape))
+    return findings[row], findings[column], float(matrix[row, column]), float(calls[column])
 
 
 def describe_calibration(told: Told) -> Section | None:
@@ -170,7 +179,7 @@ def describe_groups(told: Told) -> Section | None:
     dots = [
         dot
         for attribute, found in attributes.items()
-        if any(group.macro for group in found.groups.values())
+        if sum(group.macro is not None for group in found.groups.values()) > 1
         for dot in (
             Dot(f"{attribute}, {len(found.shared)} findings", None, "heading"),
             *(Dot(name, group.macro) for name, group in found.groups.items() if group.macro),
@@ -182,7 +191,7 @@ def describe_groups(told: Told) -> Section | None:
         for name, group in found.groups.items()
         for finding, gap in group.tpr_gap.items()
     )
-    if leader.leaky or not (dots or gaps):
+    if leader.leaky or not attributes:
         return None
     rows = [
         [finding, name, cell(gap, digits), f"{gap.positives:,}"]

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from chestxray14.report import figures
-from chestxray14.report.figures import Dot
-from chestxray14.report.published import FAMILIES, why_apart
+from chestxray14.report.figures import Dot, Mark
+from chestxray14.report.published import FAMILIES, shorten, why_apart
 from chestxray14.report.ranking import Standing, average
 from chestxray14.report.results import Run
 from chestxray14.report.sections import Section, Told
 from chestxray14.report.tables import NONE, Cell, cell, make_table, number, p_cell, patients_cell
+from chestxray14.scoring.evaluation import Estimate
 
 
 def describe_result(told: Told) -> Section:
@@ -29,11 +30,10 @@ def describe_result(told: Told) -> Section:
             dots.append(Dot(label, standing.macro, "apart" if run.leaky else "lead" * lead))
             rows.append(_rank_row(told, standing, digits=digits))
             marked += [run.label] * (run.leaky or not run.recipe)
-    comparable = {
-        system.title.split(",")[0]: system.mean
-        for system in told.published.comparable(told.leader, told.results.prepared)
-    }
-    lines = {"chance": 0.5, "metadata alone": first.floor.value, **comparable}
+    if comparable := told.published.comparable(told.leader, told.results.prepared):
+        dots.append(Dot("published, same protocol", None, "heading"))
+        dots += [Dot(shorten(s.title), Estimate(value=s.mean), "apart") for s in comparable]
+    lines = {"chance": 0.5, "metadata alone": first.floor.value}
     about = "macro AUROC, 95 % interval"
     words = (
         f"Macro AUROC of every recipe; {told.leader.label} {first.standings[0].macro.value:.2f}."
@@ -176,18 +176,18 @@ def describe_findings(told: Told) -> Section:
 def describe_published(told: Told) -> Section | None:
     """Return published numbers by protocol; None where there are none."""
     systems = [system for system in told.published.systems.values() if not system.micro]
-    families: dict[str, dict[str, tuple[float, str]]] = {}
-    for family in FAMILIES:
-        members = {
-            system.title.split(",")[0]: (
+    families = {
+        family: [
+            Mark(
                 system.mean,
-                "odd" if system.implausible else "test" * system.selected_on_test,
+                shorten(system.title),
+                "odd" if system.implausible else "hollow" if system.selected_on_test else "",
             )
             for system in systems
             if system.family == family
-        }
-        if members:
-            families[family] = members
+        ]
+        for family in FAMILIES
+    }
     rows = [
         [
             *(system.title, f"{system.mean:.4f}", system.protocol),
@@ -207,6 +207,9 @@ def describe_published(told: Told) -> Section | None:
         "random": max((s for s in known if s.family == "published lists"), key=lambda s: s.mean),
         "systems": len(systems),
     }
-    drawn = figures.draw_published(families, title="Published mean AUROC by protocol.")
+    drawn = figures.draw_published(
+        {name: marks for name, marks in families.items() if marks},
+        title="Published mean AUROC by protocol.",
+    )
     table = make_table("Published systems", columns, rows, words=words, marked=doubtful)
     return Section("published", "Published numbers", facts, (Markup(drawn),), (table,))

@@ -87,6 +87,11 @@ class System:
         return f"{self.protocol}, selected on TEST SET" if self.selected_on_test else self.protocol
 
 
+def shorten(title: str) -> str:
+    """Return a system's title without what follows its name."""
+    return re.split(r", | \(| README| model card", title)[0]
+
+
 @dataclass(frozen=True)
 class Boxes:
     """One published table: which share of the radiologists' boxes is found, at the headline's IoBB.

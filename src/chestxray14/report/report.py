@@ -1,6 +1,7 @@
 """The report, as one page and as a short text whose changes can be read in a diff."""
 
 import base64
+import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from chestxray14.report.overview import describe_findings, describe_published, d
 from chestxray14.report.sections import Section, Told
 from chestxray14.scoring.claims import AT_LEAST, FEW
 
+TEMPLATES = Path(__file__).parent / "templates"
+
 TITLE = "Chest X-ray classifiers, compared"
 
 
@@ -40,7 +43,7 @@ class Report:
 def write_report(told: Told) -> Report:
     """Return the report; the same results give the same bytes."""
     page = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -59,7 +62,15 @@ def write_report(told: Told) -> Report:
         "AT_LEAST": AT_LEAST,
         "FEW": FEW,
     }
-    shown = {"title": TITLE, "told": told, "sections": describe(told)}
+    script = (TEMPLATES / "filter.js").read_text()
+    shown = {
+        "title": TITLE,
+        "told": told,
+        "sections": describe(told),
+        "script": Markup(script),
+        # The page's policy lets this script run and no other.
+        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    }
     text = page.overlay(autoescape=False, finalize=_escape_markdown)
     markdown = text.get_template("report.md.j2").render(shown)
     return Report(

@@ -23,6 +23,7 @@ COLOURS = {INK: "ink", MUTED: "muted", RULE: "rule"} | {
 
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
+    "text.parse_math": False,
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 10.0,
