@@ -19,6 +19,7 @@ setup: .venv/ready ## create .venv with the tested versions
 	touch $@
 
 repro: setup ## rebuild everything that changed, then name the report
+	@test -e .git || .venv/bin/dvc config --local core.no_scm true
 	.venv/bin/dvc repro
 	@echo "report: $(CURDIR)/reports/comparison.html"
 

@@ -46,7 +46,7 @@ from chestxray14.model.recipe import WholeRecipe
 from chestxray14.model.views import view
 from chestxray14.scoring.params import Evaluate
 from chestxray14.scoring.score import score
-from chestxray14.training.epoch import Training, build_optimizer, train_one_epoch
+from chestxray14.training.epoch import Training, build_optimizer, build_scaler, train_one_epoch
 from chestxray14.training.fit import assess
 from chestxray14.training.losses import build_loss
 
@@ -135,6 +135,7 @@ def main() -> None:
             network=network,
             average=average,
             optimizer=build_optimizer(network, recipe),
+            scaler=build_scaler(device, precision),
             recipe=recipe,
             loss=build_loss(recipe.loss, warm.labels),
             device=device,

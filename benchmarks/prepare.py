@@ -178,7 +178,7 @@ def pack_all(source: Path, *, images: int, px: int, workers: int) -> tuple[float
     began = time.perf_counter()
     told = list(pack_images(open_archive(source), labels, path=output, px=px, workers=workers))
     seconds = time.perf_counter() - began
-    assert not any(reason for _, _, reason in told), told
+    assert not any(each.reason for each in told), told
     output.unlink()
     # Kilobytes on Linux, bytes on a Mac.
     unit = 1e6 if sys.platform == "darwin" else 1e3

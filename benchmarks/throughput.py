@@ -55,6 +55,7 @@ from chestxray14.raw.params import Phantom
 from chestxray14.training.epoch import (
     Training,
     build_optimizer,
+    build_scaler,
     set_train_mode,
     train_one_epoch,
 )
@@ -203,6 +204,7 @@ def list_trainings(bench: Bench) -> dict[str, Action]:
         network=network,
         average=copy.deepcopy(network),
         optimizer=optimizer,
+        scaler=build_scaler(device, bench.precision),
         recipe=recipe,
         loss=loss,
         device=device,

@@ -38,8 +38,8 @@ BUSY = 255
 RECIPE = "resnet50_frozen"
 SPLIT = "patient"
 _COPIED = (
-    *("src", "data/published", ".dvc/config", ".dvc/plots", ".dvcignore", ".gitignore"),
-    "dvc.yaml",
+    *("src", "data/published", ".dvc/config", ".dvc/plots", "dvc.yaml"),
+    *(".dvcignore", ".gitattributes", ".gitignore"),
 )
 
 

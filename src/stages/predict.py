@@ -13,11 +13,13 @@ Reads   models/<recipe>/model.safetensors
         params.yaml: dataset, datasets.<dataset>.limits, compute, recipes.<recipe>.views,
         localize.{method,cells}
 Writes  predictions/<recipe>/{train,val,test}.csv
-        predictions/<recipe>/views.json             what the network saw of each image
+        predictions/<recipe>/views.json             what the network saw of each image, and what
+                                                    they look like on the whole
         predictions/<recipe>/heatmaps.safetensors
 """
 
 import logging
+import math
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,7 @@ from torch import nn
 from chestxray14.base.params import Limits, Views, load_block
 from chestxray14.base.stage import choose, run
 from chestxray14.files.heatmaps import Heatmaps, write_heatmaps
+from chestxray14.files.likeness import find_look
 from chestxray14.files.outputs import read_table, write_json
 from chestxray14.files.predictions import write_predictions
 from chestxray14.model.batches import Part, read_parts, sample_part, take_images
@@ -46,6 +49,9 @@ from chestxray14.model.predicting import compile_on_gpu, predict
 from chestxray14.model.recipe import Recipe, limit_views
 from chestxray14.model.trained import read_model
 from chestxray14.model.views import view
+
+LOOKED_AT = 1000
+"""How many training images, at most, the mean look is of."""
 
 log = logging.getLogger("predict")
 
@@ -80,7 +86,7 @@ def main() -> None:
             network,
             part,
             lambda images: view(images, recipe, views),
-            batch=recipe.batch,
+            batch=compute.cut(recipe.batch),
             device=device,
             precision=precision,
             what=f"predict {part_name}",
@@ -92,7 +98,9 @@ def main() -> None:
             probabilities[part_name],
             findings=recipe.findings,
         )
-    write_json(output / "views.json", {"views": views})
+    images, rows = parts["train"].images, parts["train"].rows
+    look = find_look(np.asarray(images[row]) for row in rows[:: math.ceil(len(rows) / LOOKED_AT)])
+    write_json(output / "views.json", {"views": views, "look": look})
 
     boxes = read_table(packed / "boxes.csv", by="prepare", columns=("image", "finding"))
     boxed = boxes.loc[boxes["finding"].isin(recipe.findings), "image"]
@@ -106,6 +114,7 @@ def main() -> None:
         *(network, take_images(parts["test"], chosen), recipe, views),
         device=device,
         precision=precision,
+        batch=compute.cut(recipe.batch),
     )
     write_heatmaps(output / "heatmaps.safetensors", heatmaps)
     log.info(
@@ -121,6 +130,7 @@ def _draw(
     *,
     device: torch.device,
     precision: str,
+    batch: int,
 ) -> Heatmaps:
     """Return the maps of all findings in the images of a part."""
     asked = load_block("localize.method", TypeAdapter[MapMethod](MapMethod))
@@ -134,6 +144,7 @@ def _draw(
         stride=stride,
         device=device,
         precision=precision,
+        batch=batch,
         what="heatmaps",
     )
     stacked: NDArray[np.float32] = np.stack(list(maps))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from chestxray14.base.errors import InputError
+from chestxray14.base.errors import InputError, name_some
 from chestxray14.base.findings import FINDINGS
 from chestxray14.base.params import load_block
 from chestxray14.base.progress import track
@@ -25,16 +25,16 @@ from chestxray14.data.boxes import BOX_COLUMNS, read_boxes
 from chestxray14.data.labels import detect_label_version, read_labels, read_list
 from chestxray14.data.packing import pack_images
 from chestxray14.files.metrics import Manifest
-from chestxray14.files.names import is_image
 from chestxray14.files.outputs import write_json, write_text
 from chestxray14.files.packed import INDEX_COLUMNS
 from chestxray14.files.records import read_record
 from chestxray14.raw.archive import Archive, open_archive
 from chestxray14.raw.params import DATASET, AnyDataset, Phantom
-from chestxray14.raw.place import RAW_VARIABLE, locate
+from chestxray14.raw.place import RAW_VARIABLE, locate, locate_record
+from chestxray14.raw.tables import Tables, find_tables
 
-LISTS = {"train_val": "train_val_list.txt", "test": "test_list.txt"}
-BOXES = "BBox_List_2017.csv"
+FLAT_NAMES = 20
+"""How many flat images metrics/prepare.json names."""
 
 log = logging.getLogger("prepare")
 
@@ -44,22 +44,27 @@ def main() -> None:
     source = load_block("dataset", str)
     dataset = load_block(f"datasets.{source}", DATASET)
     folder = Path(f"data/packed/{source}")
-    archive = _open_verified(source, dataset)
-    labels = read_labels(archive.read(dataset.labels), name=dataset.labels)
+    archive, tables = _open_verified(source, dataset)
+    labels = read_labels(archive.read(tables.labels), name=tables.labels)
     lists = {
         part: read_list(archive.read(name), name=name)
-        for part, name in LISTS.items()
-        if name in archive
+        for part, name in (("train_val", tables.train_val), ("test", tables.test))
+        if name
     }
     boxes = (
-        read_boxes(archive.read(BOXES), name=BOXES)
-        if BOXES in archive
+        read_boxes(archive.read(tables.boxes), name=tables.boxes)
+        if tables.boxes
         else pd.DataFrame(columns=BOX_COLUMNS)
     )
     # What is absent is known before hours of decoding.
     absent = [(name, f"not in {archive.path}") for name in labels["image"] if name not in archive]
+    if len(absent) == len(labels):
+        raise InputError(
+            f"{archive.path} holds none of the {len(labels):,} images that {tables.labels} lists, "
+            f"such as {absent[0][0]}; found {archive.describe_content()}"
+        )
     _check_rejected(absent, of=len(labels), most=dataset.max_rejected)
-    unlabelled = sum(map(is_image, archive.members)) - (len(labels) - len(absent))
+    unlabelled = len(archive.images) - (len(labels) - len(absent))
     if unlabelled:
         log.info("%s images without a row in %s are passed over", unlabelled, dataset.labels)
 
@@ -70,7 +75,7 @@ def main() -> None:
             archive, labels, path=partial, px=dataset.packed_px, workers=count_processors()
         )
         packed = list(track(packing, what="prepare", unit="images", total=len(labels)))
-        rejected = [(name, reason) for name, _, reason in packed if reason]
+        rejected = [(each.name, each.reason) for each in packed if each.reason]
         for name, reason in rejected[:10]:
             log.warning("left out: %s (%s)", name, reason)
         _check_rejected(rejected, of=len(labels), most=dataset.max_rejected)
@@ -80,39 +85,45 @@ def main() -> None:
     finally:
         partial.unlink(missing_ok=True)
 
-    reasons = [reason for _, _, reason in packed]
-    table = labels.assign(row=range(len(labels)), crc32=[c for _, c, _ in packed], reason=reasons)
+    table = labels.assign(
+        row=range(len(labels)),
+        crc32=[each.crc32 for each in packed],
+        reason=[each.reason for each in packed],
+    )
     index = table.loc[table["reason"] == "", list(INDEX_COLUMNS)]
     left_out = table.loc[table["reason"] != "", ["image", "patient", "reason"]]
     listed = pd.DataFrame(
         [(image, part) for part, images in lists.items() for image in images],
         columns=["image", "list"],
     )
-    tables = {"index": index, "rejected": left_out, "lists": listed, "boxes": boxes}
-    for name, rows in tables.items():
+    written = {"index": index, "rejected": left_out, "lists": listed, "boxes": boxes}
+    for name, rows in written.items():
         write_text(folder / f"{name}.csv", rows.to_csv(index=False, lineterminator="\n"))
+    flat = [each.name for each in packed if each.flat]
+    if flat:
+        log.warning("flat, and kept: %s", name_some(flat, most=10))
     write_json(
-        Path("metrics/prepare.json"), _describe(source, dataset, labels=labels, index=index)
+        Path("metrics/prepare.json"),
+        _describe(source, dataset, labels=labels, index=index, flat=flat),
     )
     log.info("%s: %s images packed, %s rejected", folder, f"{len(index):,}", len(left_out))
 
 
-def _open_verified(name: str, dataset: AnyDataset) -> Archive:
-    """Return the raw data, sure that it is what the manifest describes."""
+def _open_verified(name: str, dataset: AnyDataset) -> tuple[Archive, Tables]:
+    """Return the raw data and its tables, sure that they are what the manifest describes."""
     path = locate(name, dataset)
     manifest = read_record(Path(f"data/raw/{name}.json"), Manifest, by="download")
     if not path.exists():
         raise InputError(
-            f"{path} is not here, though its manifest is: run `python src/stages/download.py`, "
-            f"or set {RAW_VARIABLE} to the folder that holds {name}/"
+            f"{path} is not here, though its manifest is: put it back, remove data/raw/{name}.json "
+            f"to have it brought again, or set {RAW_VARIABLE} to the folder that holds {name}/"
         )
-    archive = open_archive(path)
-    if {"source": dataset.source, **archive.describe()} != manifest.model_dump():
-        raise InputError(
-            f"{path} is not what data/raw/{name}.json describes: run "
-            "`dvc repro --force --single-item download`"
-        )
-    return archive
+    archive = open_archive(path, record=locate_record(path))
+    tables = find_tables(archive, labels=dataset.labels)
+    described = {"source": dataset.source, **archive.describe(tables=tables.names)}
+    if described != manifest.model_dump():
+        raise InputError(f"{path} is not what data/raw/{name}.json describes: run `dvc repro`")
+    return archive, tables
 
 
 def _check_rejected(rejected: list[tuple[str, str]], *, of: int, most: float) -> None:
@@ -129,7 +140,12 @@ def _check_rejected(rejected: list[tuple[str, str]], *, of: int, most: float) ->
 
 
 def _describe(
-    name: str, dataset: AnyDataset, *, labels: pd.DataFrame, index: pd.DataFrame
+    name: str,
+    dataset: AnyDataset,
+    *,
+    labels: pd.DataFrame,
+    index: pd.DataFrame,
+    flat: list[str],
 ) -> dict[str, object]:
     drawn = isinstance(dataset, Phantom)
     return {
@@ -139,6 +155,8 @@ def _describe(
         "images": len(index),
         "patients": int(index["patient"].nunique()),
         "rejected": len(labels) - len(index),
+        "flat": len(flat),
+        "flat_images": flat[:FLAT_NAMES],
         "packed_px": dataset.packed_px,
         "prevalence": {f: round(float(index[f].mean()), 6) for f in FINDINGS},
     }

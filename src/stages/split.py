@@ -27,7 +27,7 @@ from chestxray14.data.splits import (
 )
 from chestxray14.files.metrics import Prepared
 from chestxray14.files.outputs import read_table, write_json, write_text
-from chestxray14.files.packed import read_index
+from chestxray14.files.packed import as_ids, read_index
 from chestxray14.files.records import read_record
 
 log = logging.getLogger("split")
@@ -44,7 +44,8 @@ def main() -> None:
     index = read_index(packed / "index.csv")
     # Rejected images are drawn too, so that one unreadable file moves nobody else.
     rejected = read_table(packed / "rejected.csv", by="prepare", columns=("image", "patient"))
-    listed = pd.concat([index, rejected.astype({"patient": "int64"})], ignore_index=True)
+    listed = pd.concat([index.astype({"patient": "str"}), rejected], ignore_index=True)
+    listed = listed.assign(patient=as_ids(listed["patient"]))
     match protocol:
         case RandomSplit():
             parts = split_at_random(listed, protocol)

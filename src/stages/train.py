@@ -11,7 +11,8 @@ Reads   data/packed/<dataset>/{images.npy,index.csv}, data/splits/<dataset>/<spl
         params.yaml: recipes.<recipe>, datasets.<dataset>.limits, compute
 Writes  models/<recipe>/model.safetensors   weights, with all that prediction needs to know
         metrics/<recipe>/train.json
-        plots/<recipe>/history.csv          losses, AUROC and learning rate by epoch
+        plots/<recipe>/history.csv          losses, AUROC and learning rate by epoch, replaced
+                                            after each
 
 Killed at any point, the same command goes on after the last whole epoch and, on a CPU, ends in the
 same bytes; compute.deterministic asks a GPU for them. The state lies in checkpoints/ (or
@@ -46,7 +47,7 @@ from chestxray14.model.recipe import Recipe, WholeRecipe, list_limited
 from chestxray14.model.trained import write_model
 from chestxray14.training import checkpoint, distributed
 from chestxray14.training.checkpoint import hash_code
-from chestxray14.training.fit import Trained, train
+from chestxray14.training.fit import History, Trained, train
 
 ROOMS = ("base", "files", "model", "training")
 """Whose code the trained bytes depend on: the same that dvc.yaml lists."""
@@ -93,6 +94,8 @@ def _run(
         "threads": compute.threads,
         "processes": distributed.count(),
     }
+    if compute.cut(recipe.batch) < recipe.batch:
+        where["images_at_once"] = compute.images_at_once
     if device.type == "cuda":
         where["deterministic"] = compute.deterministic
         where["sync_batch_norm"] = compute.sync_batch_norm
@@ -111,6 +114,9 @@ def _run(
         folder = Path()
         if distributed.is_first():
             folder = held.enter_context(checkpoint.lock_folder(*key))
+        # Of a recipe of which nothing is trained, epoch 0 is kept: the network as it started.
+        first = min(1, recipe.epochs)
+        history = Path(f"plots/{name}/history.csv")
         trained = train(
             recipe,
             train=parts["train"],
@@ -119,15 +125,14 @@ def _run(
             device=device,
             precision=precision,
             sync_batch_norm=bool(where.get("sync_batch_norm")),
+            images_at_once=compute.images_at_once,
+            tell=lambda rows: _write_history(history, rows, first=first),
         )
         if not distributed.is_first():
             return
         model = Path(f"models/{name}/model.safetensors")
-        # Of a recipe of which nothing is trained, epoch 0 is kept: the network as it started.
-        first = min(1, recipe.epochs)
         best_epoch = trained.best_epoch + first
         write_model(model, trained.weights, recipe, best_epoch=best_epoch)
-        _write_history(Path(f"plots/{name}/history.csv"), trained, first=first)
         metrics = _describe(trained, recipe) | {
             "best_epoch": best_epoch,
             "train_images": len(parts["train"]),
@@ -136,6 +141,8 @@ def _run(
             "torch": torch.__version__,
             **where,
         }
+        if precision == "fp16":
+            metrics["skipped_steps"] = trained.skipped_steps
         write_json(Path(f"metrics/{name}/train.json"), metrics)
         checkpoint.remove(folder)
     log.info("%s: epoch %d of %d", model, best_epoch, recipe.epochs)
@@ -157,8 +164,8 @@ def _describe(trained: Trained, recipe: Recipe) -> dict[str, object]:
     }
 
 
-def _write_history(path: Path, trained: Trained, *, first: int) -> None:
-    table = pd.DataFrame(trained.history, columns=["train_loss", "val_loss", "val_auroc", "lr"])
+def _write_history(path: Path, history: History, *, first: int) -> None:
+    table = pd.DataFrame(history, columns=["train_loss", "val_loss", "val_auroc", "lr"])
     table.insert(0, "epoch", range(first, first + len(table)))
     write_text(
         path, table.to_csv(index=False, float_format=f"%.{DIGITS + 3}g", lineterminator="\n")

@@ -22,7 +22,7 @@ def test_no_finding_is_all_zeros() -> None:
     assert format_label(np.zeros(14, dtype=np.uint8)) == NO_FINDING
 
 
-@pytest.mark.parametrize("label", ["Masss", "", "No Finding|Mass", "Mass|", "mass"])
+@pytest.mark.parametrize("label", ["Masss", "", "No Finding|Mass", "Mass|", "Mas s|x"])
 def test_an_unknown_finding_is_refused_by_name(label: str) -> None:
     with pytest.raises(InputError, match="unknown finding"):
         parse_label(label)

@@ -38,10 +38,11 @@ def test_rows_follow_the_label_file_whatever_the_workers(tmp_path: Path, workers
         )
     )
     images = open_images(tmp_path / "images.npy")
-    assert [name for name, _, _ in packed] == labels["image"].tolist()
-    for row, (name, crc, reason) in enumerate(packed):
-        np.testing.assert_array_equal(images[row], drawn[name])
-        assert (crc, reason) == (zlib.crc32(drawn[name].tobytes()), "")
+    assert [each.name for each in packed] == labels["image"].tolist()
+    for row, each in enumerate(packed):
+        np.testing.assert_array_equal(images[row], drawn[each.name])
+        crc = zlib.crc32(drawn[each.name].tobytes())
+        assert each == (each.name, crc, "", False)
 
 
 def test_an_absent_and_a_truncated_image_are_left_out_with_a_reason(tmp_path: Path) -> None:
@@ -51,12 +52,23 @@ def test_an_absent_and_a_truncated_image_are_left_out_with_a_reason(tmp_path: Pa
     labels = pd.DataFrame({"image": ["0.png", "1.png", "absent.png", "2.png"]})
     archive = open_archive(tmp_path / "raw")
     packed = list(pack_images(archive, labels, path=tmp_path / "i.npy", px=32, workers=2))
-    reasons = {name: reason for name, _, reason in packed}
+    reasons = {each.name: each.reason for each in packed}
     assert "1.png is no readable PNG" in reasons["1.png"]
     assert "absent.png is not in" in reasons["absent.png"]
     images = open_images(tmp_path / "i.npy")
     assert not images[1].any()
     np.testing.assert_array_equal(images[3], drawn["2.png"])
+
+
+def test_a_flat_image_is_kept_and_marked(tmp_path: Path) -> None:
+    drawn = make_raw(tmp_path / "raw", images=3)
+    flat = drawn["1.png"] // 16 + 90
+    Image.fromarray(flat).save(tmp_path / "raw" / "1.png")
+    labels = pd.DataFrame({"image": ["0.png", "1.png", "absent.png", "2.png"]})
+    archive = open_archive(tmp_path / "raw")
+    packed = list(pack_images(archive, labels, path=tmp_path / "i.npy", px=32, workers=2))
+    assert [each.name for each in packed if each.flat] == ["1.png"]
+    np.testing.assert_array_equal(open_images(tmp_path / "i.npy")[1], flat)
 
 
 def test_what_waits_does_not_grow_with_the_number_of_images(

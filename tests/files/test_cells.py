@@ -23,9 +23,13 @@ def test_what_the_csv_module_writes_is_read_back(rows: list[tuple[str, str]]) ->
 
 
 @pytest.mark.parametrize(
-    "text", ["a,b\n1,2\n", "a,b,\r\n1,2\r\n", "a,b\n1,2,\n", "\ufeffa,b\n1,2"]
+    "text",
+    [
+        *("a,b\n1,2\n", "a,b,\r\n1,2\r\n", "a,b\n1,2,\n", "\ufeffa,b\n1,2"),
+        *("a,,b,\n1,junk,2,junk\n", ",a,b,,\n0,1,2\n"),
+    ],
 )
-def test_a_trailing_comma_makes_no_column(text: str) -> None:
+def test_what_has_no_name_is_no_column(text: str) -> None:
     assert read_cells(text.encode(), name="file").to_dict("list") == {"a": ["1"], "b": ["2"]}
 
 

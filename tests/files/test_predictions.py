@@ -36,6 +36,14 @@ def test_columns_come_in_any_order_with_a_prefix_and_beside_others(tmp_path: Pat
     assert others == ["note"]
 
 
+def test_findings_and_images_are_read_in_every_spelling(tmp_path: Path) -> None:
+    text = "Image Index,prob_mass,Pleural Thickening,No_Finding\nro\u0308.PNG,0.25,0.5,0\n"
+    (tmp_path / "p.csv").write_text(text, encoding="utf-8")
+    read, others = read_predictions(tmp_path / "p.csv")
+    assert read.loc["rö.png"].to_dict() == {"Mass": 0.25, "Pleural_Thickening": 0.5}
+    assert others == ["No Finding"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -44,7 +52,8 @@ def test_columns_come_in_any_order_with_a_prefix_and_beside_others(tmp_path: Pat
         ("Image Index,Mass\na.png,high\n", r"p\.csv row 2, Mass: found 'high'"),
         ("Image Index,Mass\na.png,0\na.png,0\n", r"p\.csv row 3: a repeated image"),
         ("Image,Mass\na.png,0\n", "lacks the column 'Image Index'"),
-        ("Image Index,mass\na.png,0\n", "no column named after a finding"),
+        ("Image Index,Masses\na.png,0\n", "no column named after a finding"),
+        ("Image Index,prob_Mass,prob_mass\na.png,0,0\n", "two columns for Mass"),
         ("Image Index,Mass,prob_Mass\na.png,0,0\n", "two columns for Mass"),
         ("Image Index,Mass,Mass_pred\na.png,1,0.3\n", "for Mass: 'Mass' and 'Mass_pred'"),
         ("Image Index,Mass\n,0.5\n", r"p\.csv row 2: no image name"),

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 import torch
 import yaml
 from conftest import ROOT, make_index
+from drawn_chest import body, film, pose
 from fake_run import make_evaluation
 from PIL import Image
 from tiny import tiny_recipe
@@ -22,8 +24,10 @@ from chestxray14.base.params import read_yaml
 from chestxray14.data.boxes import BOX_COLUMNS
 from chestxray14.data.images import pack
 from chestxray14.files.heatmaps import read_heatmaps
+from chestxray14.files.likeness import find_look
 from chestxray14.files.outputs import write_json
 from chestxray14.files.predictions import read_predictions
+from chestxray14.inference import asking, single_image
 from chestxray14.inference.cli import main
 from chestxray14.inference.single_image import DRAWN_NOTICE
 from chestxray14.model.backbones import build_network
@@ -115,7 +119,10 @@ def test_a_radiograph_of_the_dataset_gets_the_probabilities_that_the_predict_sta
     assert BOXED in heatmaps.images
     assert set(heatmaps.images) <= set(expected.index)
     assert (heatmaps.findings, len(heatmaps.geometry.windows)) == (RECIPE.findings, 2)
-    assert json.loads((project / "predictions/tiny/views.json").read_text()) == {"views": "flip"}
+    shown = json.loads((project / "predictions/tiny/views.json").read_text())
+    packed = np.load(project / "data/packed/phantom/images.npy")
+    # The first image is the one that is trained on.
+    assert shown == {"views": "flip", "look": list(find_look([packed[0]]))}
     # Nothing but the document is on standard output, or this would be no JSON.
     document = json.loads(
         run("-m", "chestxray14", "predict", "chests", "--recipe", "tiny", "--json")
@@ -153,6 +160,68 @@ def test_bad_files_are_named_the_others_answered_and_the_status_is_1(
     errors = [line for line in printed.err.splitlines() if line.startswith("error: ")]
     assert len(errors) == 2
     assert errors[1] == "error: absent.png not found"
+
+
+def test_the_document_is_laid_out_as_one_whatever_came_when(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "chests/broken.png").write_text("no image")
+    for images in (["chests"], ["chests/00000001_000.png"], ["absent.png"]):
+        with suppress(SystemExit):
+            main(["predict", *images, "--recipe", "tiny", "--json", "--heatmap", "Mass"])
+        text = capsys.readouterr().out
+        assert text == json.dumps(json.loads(text), indent=2) + "\n"
+
+
+def test_no_more_than_a_batch_is_read_ahead(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = sorted((project / "chests").iterdir()) * 3
+    (project / "chests/broken.png").write_text("no image")
+    files.insert(5, project / "chests/broken.png")
+    read = []
+
+    def read_files(files: list[Path], *, px: int) -> object:
+        read.extend(files)
+        return single_image.read_files(files, px=px)
+
+    monkeypatch.setattr(asking, "read_files", read_files)
+    model = asking.read("tiny")
+    told = asking.ask(model, files, mapped=(), output=project / "heatmaps")
+    for count, each in enumerate(told):
+        assert len(read) <= count + RECIPE.batch
+        assert bool(each.answers) != bool(each.reason)
+    assert read == files
+    assert count + 1 == len(files)
+
+
+def test_what_looks_like_no_training_image_is_answered_with_a_warning(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chest = Image.fromarray(film(body(), pose(), 140))
+    look = find_look([film(body(seed), pose(seed), PX) for seed in range(1, 9)])
+    write_json(project / "predictions/tiny/views.json", {"views": "flip", "look": look})
+    chest.save("upright.png")
+    chest.rotate(180).save("turned.png")
+    main(["predict", "upright.png", "turned.png", "--recipe", "tiny", "--json"])
+    printed = capsys.readouterr()
+    upright, turned = json.loads(printed.out)["images"]
+    assert upright["doubt"] is None
+    assert list(turned["findings"]) == list(RECIPE.findings)
+    warnings = [line for line in printed.err.splitlines() if line.startswith("warning: ")]
+    assert warnings == [f"warning: {turned['doubt']}"]
+    assert turned["doubt"].startswith("turned.png does not look like")
+
+
+@pytest.mark.parametrize("views", [{"views": "flip"}, {"views": "flip", "look": None}])
+def test_a_model_that_knows_no_look_doubts_nothing(
+    project: Path, capsys: pytest.CaptureFixture[str], views: dict[str, object]
+) -> None:
+    write_json(project / "predictions/tiny/views.json", views)
+    main(["predict", "chests", "--recipe", "tiny", "--json"])
+    printed = capsys.readouterr()
+    assert {each["doubt"] for each in json.loads(printed.out)["images"]} == {None}
+    assert "warning: " not in printed.err
 
 
 def test_where_every_file_is_bad_the_answer_is_empty(
@@ -217,7 +286,9 @@ def test_views_are_those_that_the_predict_stage_took_whatever_params_say_since(
     assert found[0] != found[1]
 
 
-@pytest.mark.parametrize("content", [None, "{}", "[]", '{"views": "all"}'])
+@pytest.mark.parametrize(
+    "content", [None, "{}", "[]", '{"views": "all"}', '{"views": "flip", "look": [1, 2]}']
+)
 def test_without_what_the_predict_stage_wrote_it_is_named(
     project: Path, content: str | None
 ) -> None:

@@ -1,17 +1,20 @@
+import io
 import sys
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_dicom import encode, make_dicom
 from numpy.typing import NDArray
+from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
+from pydicom.pixels import get_decoder
 from pydicom.pixels.processing import apply_voi, apply_windowing
-from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
-)
+from pydicom.uid import MPEG2MPML, DeflatedExplicitVRLittleEndian
 
 from chestxray14.base.errors import InputError
 from chestxray14.inference.dicom import decode_dicom, is_dicom
@@ -86,6 +89,107 @@ def test_a_lookup_table_comes_before_a_window() -> None:
     np.testing.assert_allclose(decode(file), expected, atol=0.51)
 
 
+def make_table(entries: NDArray[Any], *, bits: int, vr: str = "OW") -> Dataset:
+    """Return a lookup table of 8- or 16-bit entries, packed as they are."""
+    table = Dataset()
+    table.add_new("LUTDescriptor", "US", [len(entries), 0, bits])
+    packed = entries.tobytes()
+    words = np.frombuffer(packed, "<u2").tolist()
+    table.add_new("LUTData", vr, packed if vr == "OW" else words)
+    return table
+
+
+CURVE = 4095 * np.linspace(0, 1, 4096) ** 2
+
+
+def test_a_table_that_says_16_bits_and_holds_12_is_spread() -> None:
+    table = make_table(CURVE.astype("<u2"), bits=16)
+    expected = stretch(CURVE.astype(int)[TWELVE_BITS], 0, 4095)
+    found = decode(make_dicom(TWELVE_BITS, VOILUTSequence=[table]))
+    np.testing.assert_allclose(found, expected, atol=0.51)
+
+
+@pytest.mark.parametrize("vr", ["OW", "US"])
+@pytest.mark.parametrize("kind", ["u1", "<u2"])
+def test_a_table_of_8_bits_is_read_one_or_two_in_a_word(kind: str, vr: str) -> None:
+    entries = (CURVE / 4095 * 255).astype(kind)
+    table = make_table(entries, bits=8, vr=vr)
+    found = decode(make_dicom(TWELVE_BITS, VOILUTSequence=[table]))
+    np.testing.assert_array_equal(found, entries[TWELVE_BITS])
+
+
+@pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize(
+    ("dtype", "elements"),
+    [
+        ("u2", {"PixelPaddingValue": 60_000}),
+        ("u2", {"PixelPaddingValue": 50_000, "PixelPaddingRangeLimit": 60_000}),
+        ("i2", {"PixelPaddingValue": -5_536}),  # which is 60,000 without its sign
+    ],
+)
+def test_padding_is_black_and_moves_no_other_value(
+    dtype: str, elements: dict[str, object], kind: str
+) -> None:
+    padded = TWELVE_BITS.copy()
+    padded[:4] = 60_000
+    values = padded.view(dtype)
+    common = {"BitsStored": 16, "HighBit": 15, "PhotometricInterpretation": kind}
+    found = decode(make_dicom(values, **common, **elements))
+    whole = decode(make_dicom(TWELVE_BITS[4:], PhotometricInterpretation=kind))
+    np.testing.assert_array_equal(found[4:], whole)
+    assert not found[:4].any()
+
+
+@pytest.mark.parametrize("window", [{}, {"WindowCenter": 2000, "WindowWidth": 1500}])
+def test_values_in_the_upper_bits_are_those_in_the_lower_ones(window: dict[str, int]) -> None:
+    expected = decode(make_dicom(TWELVE_BITS, **window))
+    upper = make_dicom(TWELVE_BITS << 4, HighBit=15, **window)
+    np.testing.assert_array_equal(decode(upper), expected)
+    # One that only says so.
+    np.testing.assert_array_equal(decode(make_dicom(TWELVE_BITS, HighBit=15, **window)), expected)
+
+
+@pytest.mark.parametrize("implicit", [True, False])
+def test_a_file_without_preamble_is_read(implicit: bool) -> None:
+    file = make_dicom(TWELVE_BITS)
+    expected = decode(file)
+    with_meta = encode(file)[132:]
+    del file.file_meta
+    bare = io.BytesIO()
+    file.save_as(bare, implicit_vr=implicit, little_endian=True, enforce_file_format=False)
+    for content in (with_meta, bare.getvalue()):
+        assert is_dicom(content)
+        np.testing.assert_array_equal(decode_dicom(content, name="x.dcm"), expected)
+
+
+@pytest.mark.parametrize(
+    ("sample", "package"),
+    [
+        ("JPEGLSNearLossless_16.dcm", "pylibjpeg-libjpeg"),
+        ("SC_rgb_jpeg_gdcm.dcm", "pylibjpeg-libjpeg"),
+        ("JPGExtended.dcm", "pylibjpeg-libjpeg"),
+        ("GDCMJ2K_TextGBR.dcm", "pylibjpeg-openjpeg"),
+    ],
+)
+def test_the_package_that_would_read_a_compression_is_named(sample: str, package: str) -> None:
+    file = pydicom.dcmread(get_testdata_file(sample, download=False))
+    if get_decoder(file.file_meta.TransferSyntaxUID).missing_dependencies == []:
+        pytest.skip("every package is here")
+    file.Modality, file.BodyPartExamined, file.NumberOfFrames = "DX", "CHEST", 1
+    with pytest.raises(InputError) as caught:
+        decode(file)
+    assert f"pip install pylibjpeg {package}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_compression_that_nothing_reads_is_named() -> None:
+    file = make_dicom(EIGHT_BITS)
+    file.file_meta.TransferSyntaxUID = MPEG2MPML
+    file.PixelData = encapsulate([file.PixelData])
+    with pytest.raises(InputError, match=r"x\.dcm is compressed as MPEG2 .*, which pydicom"):
+        decode(file)
+
+
 def test_an_rgb_capture_is_returned_in_colour() -> None:
     colour = np.random.default_rng(2).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     np.testing.assert_array_equal(decode(make_dicom(colour, Modality="SC")), colour)
@@ -99,6 +203,7 @@ def test_an_rgb_capture_is_returned_in_colour() -> None:
         ({"NumberOfFrames": 7}, r"x\.dcm has 7 frames, expected one"),
         ({"Rows": 60_000, "Columns": 60_000}, r"x\.dcm has 60000 x 60000 pixels, too many"),
         ({"Columns": None}, r"x\.dcm holds no image"),
+        ({"PixelData": None}, r"x\.dcm holds no image"),
         ({"PixelData": b"\0" * 100}, r"x\.dcm is no readable DICOM file: "),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "interpretation 'PALETTE COLOR'"),
     ],

@@ -77,6 +77,15 @@ def test_twelve_bits_in_a_sixteen_bit_file_have_their_range_spread(tmp_path: Pat
     np.testing.assert_allclose(read(tmp_path, encode(twelve)), expected, atol=0.51)
 
 
+@pytest.mark.parametrize("steps", [1, 16, 64, 257])
+def test_what_prepare_packs_is_what_is_predicted_whatever_the_bits(
+    tmp_path: Path, steps: int
+) -> None:
+    content = encode(GREY.astype(np.uint16) * steps)
+    np.testing.assert_array_equal(read(tmp_path, content), decode(content, name="x.png"))
+    np.testing.assert_array_equal(read(tmp_path, content), GREY)
+
+
 def scene() -> np.ndarray:
     return np.stack([GREY, GREY // 2, 255 - GREY], axis=2)
 
@@ -97,6 +106,13 @@ def scene() -> np.ndarray:
         (encode(scene(), mode="P"), "is in colour"),
         (encode_dicom(make_dicom(scene(), Modality="SC")), "is in colour"),
         (encode(np.full((200, 200), 7, np.uint8)), "is one grey throughout"),
+        (encode(GREY // 16), "within 15 of 256 greys, expected at least 32"),
+        (encode(GREY // 32 + 90), "within 7 of 256 greys"),
+        (encode_dicom(make_dicom(GREY // 9)), "within 28 of 256 greys"),
+        (
+            encode_dicom(make_dicom(GREY.astype("u2") * 16, WindowCenter=9, WindowWidth=9)),
+            "of 256 greys",
+        ),
     ],
 )
 def test_what_does_not_look_like_a_radiograph_is_refused(
@@ -145,9 +161,10 @@ def test_a_folder_stands_for_its_images_sorted_and_counts_the_rest(tmp_path: Pat
     dicom = bytes(128) + b"DICM"
     for name in ("deep/1.2.840", "DICOMDIR"):
         (tmp_path / name).write_bytes(dicom)
+    (tmp_path / "deep/1.2.841").write_bytes(b"\x08\0\x05\0CS\x0a\0ISO_IR 100")
     named = tmp_path / "notes.txt"
     files, others = list_radiographs([named, tmp_path])
-    inside = ["a.jpeg", "b.PNG", "deep/1.2.840", "deep/c.dcm"]
+    inside = ["a.jpeg", "b.PNG", "deep/1.2.840", "deep/1.2.841", "deep/c.dcm"]
     assert files == [named, *(tmp_path / name for name in inside)]
     assert others == 2
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 from chestxray14.model import batches
-from chestxray14.model.backbones import build_network
+from chestxray14.model.backbones import Logits, build_network
 from chestxray14.model.batches import copy_to, ordered_batches
 from chestxray14.model.predicting import predict
 from chestxray14.model.recipe import Views
@@ -30,7 +30,10 @@ def test_prediction_stays_on_the_gpu(
     request.getfixturevalue("gpu")
     network = network.to(CUDA)
     seen: list[Tensor] = []
+    features: list[Tensor] = []
     network.register_forward_hook(lambda _, __, output: seen.append(output))
+    [last] = [module for module in network.modules() if isinstance(module, Logits)]
+    last.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
     # No number comes back from a fake tensor.
     monkeypatch.setattr(Tensor, "numpy", lambda tensor: tensor)
     logits = predict(
@@ -43,7 +46,8 @@ def test_prediction_stays_on_the_gpu(
     assert [len(batch) for batch in seen] == [4] * count + [3] * count
     for batch in seen:
         on_gpu(batch)
-        assert batch.dtype == torch.bfloat16
+        assert batch.dtype == torch.float32
+    assert {batch.dtype for batch in features} == {torch.bfloat16}
     assert (logits.shape, logits.dtype) == ((7, count, len(recipe.findings)), torch.float32)
 
 

@@ -3,6 +3,7 @@ import shutil
 import struct
 import sys
 import tracemalloc
+import unicodedata
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -35,6 +36,16 @@ FILES = {
     "images_002/images/b.png": b"BB",
     "Data_Entry_2017.csv": b"labels",
 }
+
+CHANGES: list[dict[str, bytes]] = [
+    {"Data_Entry_2017.csv": b"lapels"},
+    {"images_002/images/b.png": b"BC"},
+    {"images_002/images/c.png": b"C"},
+]
+
+
+def describe(path: Path) -> dict[str, object]:
+    return open_archive(path).describe(tables=["Data_Entry_2017.csv"])
 
 
 @pytest.mark.parametrize("make", [make_folder, make_zip])
@@ -78,17 +89,11 @@ def test_two_different_files_of_one_name_are_refused(tmp_path: Path, make) -> No
 @pytest.mark.parametrize("make", [make_folder, make_zip])
 def test_the_description_is_of_the_content_alone(tmp_path: Path, make) -> None:
     moved = {f"elsewhere/{Path(name).name}": content for name, content in FILES.items()}
-    changed = FILES | {"Data_Entry_2017.csv": b"lapels"}
-    first = open_archive(make(tmp_path / "first", FILES)).describe()
-    assert first == open_archive(make(tmp_path / "second", moved)).describe()
-    assert first != open_archive(make(tmp_path / "third", changed)).describe()
+    first = describe(make(tmp_path / "first", FILES))
+    assert first == describe(make_folder(tmp_path / "second", moved | {"notes.txt": b"!"}))
     assert (first["images"], first["image_bytes"]) == (2, 3)
-
-
-def test_a_zip_knows_a_changed_pixel_of_the_same_size(tmp_path: Path) -> None:
-    changed = FILES | {"images_002/images/b.png": b"BC"}
-    first = open_archive(make_zip(tmp_path / "first.zip", FILES)).describe()
-    assert first != open_archive(make_zip(tmp_path / "second.zip", changed)).describe()
+    for i, changed in enumerate(CHANGES):
+        assert first != describe(make(tmp_path / f"changed{i}", FILES | changed))
 
 
 @pytest.mark.parametrize("make", [make_folder, make_zip])
@@ -100,7 +105,51 @@ def test_what_is_no_part_of_the_dataset_is_passed_over(tmp_path: Path, make) -> 
         "__MACOSX/images_001/images/._a.png": b"d",
         ".Trash/a.png": b"e",
     }
-    assert len(open_archive(make(tmp_path / "raw", FILES | beside)).members) == 3
+    archive = open_archive(make(tmp_path / "raw", FILES | beside))
+    assert archive.images == ["a.png", "b.png"]
+    assert archive.others == ("images_001.tar.gz",)
+    for ask in (
+        lambda: archive.read("README.txt"),
+        lambda: archive.describe(tables=["README.txt"]),
+    ):
+        with pytest.raises(InputError, match=r"two different files named 'README\.txt'"):
+            ask()
+
+
+@pytest.mark.parametrize("make", [make_folder, make_zip])
+def test_a_name_is_found_however_its_letters_and_ending_are_spelt(tmp_path: Path, make) -> None:
+    decomposed = unicodedata.normalize("NFD", "rö.PNG")
+    archive = open_archive(make(tmp_path / "raw", {decomposed: b"A"}))
+    assert archive.images == ["rö.png"]
+    for name in ("rö.png", decomposed, "rö.PNG"):
+        assert archive.read(name) == b"A"
+
+
+def test_folders_that_are_links_are_entered_once(tmp_path: Path) -> None:
+    make_folder(tmp_path / "elsewhere", FILES)
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "images_001").symlink_to(tmp_path / "elsewhere")
+    (raw / "again").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(raw)
+    assert describe(raw) == describe(make_folder(tmp_path / "plain", FILES))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"\x1f\x8b\x08", "is a gzip file, expected a folder or a zip"),
+        (bytes(257) + b"ustar", "is a tar archive, expected"),
+        (bytes(128) + b"DICM", "is one DICOM file, expected"),
+        (b"\x89PNG\r\n", "is one PNG, expected"),
+    ],
+)
+def test_a_file_that_is_no_zip_is_named_by_its_kind(
+    tmp_path: Path, content: bytes, told: str
+) -> None:
+    (tmp_path / "raw").write_bytes(content)
+    with pytest.raises(InputError, match=told):
+        open_archive(tmp_path / "raw")
 
 
 def test_a_missing_path_is_named(tmp_path: Path) -> None:
@@ -146,7 +195,7 @@ def test_a_path_that_leads_out_of_a_zip_is_read_by_its_basename_and_written_nowh
     below = tmp_path / "deep" / "deeper"
     below.mkdir(parents=True)
     archive = open_archive(make_zip(below / "raw.zip", leading))
-    archive.describe()
+    archive.describe(tables=["labels.csv"])
     assert [archive.read(name) for name in archive.members] == list(leading.values())
     assert set(archive.members) == {"a.png", "b.png", "c.png", "d.png", "labels.csv"}
     assert [file for file in tmp_path.rglob("*") if file.is_file()] == [below / "raw.zip"]

@@ -3,14 +3,13 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from chestxray14.base.errors import InputError
 from chestxray14.base.params import load_block
 from chestxray14.raw.params import DATASET
-from chestxray14.raw.place import RAW_VARIABLE, locate
+from chestxray14.raw.place import RAW_VARIABLE, locate, locate_record
 
 DATASETS = {
     name: load_block(f"datasets.{name}", DATASET, path=ROOT / "params.yaml")
-    for name in ("phantom", "nih")
+    for name in ("phantom", "nih", "folder")
 }
 
 
@@ -28,15 +27,19 @@ def test_raw_data_lies_below_data_raw_or_where_the_environment_says(
     assert locate("nih", DATASETS["nih"]) == Path("/elsewhere/nih/nih-chest-xrays-data-3.zip")
 
 
-def test_kaggle_is_never_downloaded_into_a_temporary_copy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", DATASETS)
+def test_a_temporary_copy_has_the_raw_data_of_its_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     copy = tmp_path / ".dvc" / "tmp" / "exps" / "tmp1"
     copy.mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    here = locate(name, DATASETS[name])
+    expected = tmp_path / here
+    record = locate_record(here)
     monkeypatch.chdir(copy)
-    with pytest.raises(InputError, match=f"temporary copy of the project: set {RAW_VARIABLE}"):
-        locate("nih", DATASETS["nih"])
-    assert locate("phantom", DATASETS["phantom"]).parent == Path("data/raw/phantom")
+    assert locate(name, DATASETS[name]) == expected
+    assert locate_record(expected) == tmp_path / record
 
 
 def test_another_cohort_or_version_lies_elsewhere() -> None:

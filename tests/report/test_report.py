@@ -483,3 +483,16 @@ def test_every_recipe_of_the_project_can_be_told() -> None:
     runs = [make_run(name, findings=recipe.findings) for name, recipe in RECIPES.items()]
     text = write_report(tell(*runs)).markdown
     assert all(f"\n| {name} |" in text for name in RECIPES)
+
+
+def test_flat_images_skipped_steps_and_batches_in_pieces_are_said() -> None:
+    run = make_run()
+    assert run.trained is not None
+    changes = {"device": "cuda", "precision": "fp16", "images_at_once": 8, "skipped_steps": 3}
+    run = Run(**{**vars(run), "trained": run.trained.model_copy(update=changes)})
+    names = [f"0000000{i}_000.png" for i in range(7)]
+    prepared = make_prepared().model_copy(update={"flat": 7, "flat_images": names})
+    html = write_report(tell(run, prepared=prepared)).html
+    assert "fp16, 3 steps skipped, batch normalisation by pieces of 8 images" in html
+    assert [name for name in names if name in html] == names[:5]
+    assert "next to nothing" not in write_report(tell(make_run())).html

@@ -50,7 +50,7 @@ LABELS = "mine/Data_Entry_2017.csv"
 MODEL = f"models/{RECIPE}/model.safetensors"
 
 OUTPUTS = {
-    "download": ("data/raw/folder.json",),
+    "download": ("data/raw/folder.json", "data/raw/folder.origin.json"),
     "prepare": ("data/packed/folder/", "metrics/prepare.json"),
     "split": ("data/splits/folder/", "metrics/split/"),
     "train": (f"models/{RECIPE}/", f"metrics/{RECIPE}/", f"plots/{RECIPE}/", "checkpoints/"),
@@ -92,11 +92,11 @@ MAINS = {stage: load_main(stage) for stage in OUTPUTS}
 
 
 def digest() -> dict[str, str]:
-    """Return the hash of every file below the working directory."""
+    """Return the hash of every file below the working directory but locks and private records."""
     return {
         file.as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in Path().rglob("*")
-        if file.is_file() and file.suffix != ".lock"
+        if file.is_file() and file.suffix != ".lock" and file.parent.name != "seen"
     }
 
 

@@ -143,8 +143,9 @@ def test_a_stage_reads_only_its_deps_and_writes_the_same_bytes_again(
             assert ours.read_bytes() == theirs.read_bytes(), out
 
 
-def test_a_second_repro_has_nothing_to_do(project: Path) -> None:
-    assert "Data and pipelines are up to date" in run("dvc", "repro", cwd=project).stdout
+def test_a_second_repro_only_looks_at_the_raw_data(project: Path) -> None:
+    told = run("dvc", "repro", cwd=project).stdout
+    assert re.findall(r"Running stage '(.+)'", told) == ["download"]
 
 
 def test_the_report_exists_and_says_that_the_data_is_drawn(project: Path) -> None:
@@ -183,7 +184,7 @@ def test_one_changed_param_runs_only_what_reads_it(project: Path) -> None:
     done = run("dvc", "exp", "run", "--temp", "-S", setting, "-n", "other-seed", cwd=project)
     ran = set(re.findall(r"Running stage '(.+)'", done.stdout))
     stages = {f"{name}@{RECIPE}" for name in ("train", "predict", "evaluate", "localize")}
-    assert ran == stages | {"check", "compare"}
+    assert ran == stages | {"check", "download", "compare"}
     diff = run("dvc", "metrics", "diff", "--json", "other-seed", "workspace", cwd=project)
     assert "auroc" in json.dumps(json.loads(diff.stdout))
 
@@ -196,7 +197,7 @@ def test_a_recipe_is_added_by_a_copied_block_or_on_the_command_line(project: Pat
     ]
     done = run("dvc", "exp", "run", "--temp", *options, "-n", "more-recipes", cwd=project)
     ran = set(re.findall(r"Running stage '(.+)'", done.stdout))
-    assert ran == {"check", "compare"} | {
+    assert ran == {"check", "download", "compare"} | {
         f"{stage}@{name}"
         for stage in ("train", "predict", "evaluate", "localize")
         for name in settings
@@ -428,6 +429,19 @@ def test_a_preparation_cut_off_after_its_images_leaves_no_older_index(
     assert not (packed / "index.csv").exists()
 
 
+def test_flat_images_are_kept_and_named(folder_project: Path) -> None:
+    files = sorted((folder_project / "mine").rglob("*.png"))
+    for file in files[:2]:
+        Image.open(file).point(lambda grey: grey // 16).save(file)
+    stage("download", cwd=folder_project)
+    printed = stage("prepare", cwd=folder_project)
+    names = [file.name for file in files[:2]]
+    assert ", ".join(names) in printed
+    prepared = json.loads((folder_project / "metrics/prepare.json").read_text())
+    assert (prepared["flat"], sorted(prepared["flat_images"])) == (2, names)
+    assert prepared["images"] == len(files)
+
+
 def test_a_few_bad_images_are_left_out_and_listed(folder_project: Path) -> None:
     files = sorted((folder_project / "mine").rglob("*.png"))
     files[0].unlink()
@@ -488,9 +502,7 @@ def test_one_unreadable_image_moves_no_other_to_another_part(folder_project: Pat
 
 def test_a_stage_out_of_turn_says_what_is_missing(folder_project: Path) -> None:
     assert "the download stage writes it" in stage("prepare", cwd=folder_project, status=1)
-    assert "index.csv not found; run the prepare stage" in stage(
-        "split", "patient", cwd=folder_project, status=1
-    )
+    assert "the prepare stage writes it" in stage("split", "patient", cwd=folder_project, status=1)
     assert "params.yaml: splits has no 'none'" in stage(
         "split", "none", cwd=folder_project, status=1
     )
@@ -514,9 +526,8 @@ def test_a_zip_from_kaggle_is_prepared_without_unpacking(project: Path, tmp_path
             cwd=checkout,
             environment=ENVIRONMENT | redirected | home,
         )
-    assert [file.name for file in (checkout / "data/raw/nih").iterdir()] == [
-        "nih-chest-xrays-data-3.zip"
-    ]
+    kept = {file.name for file in (checkout / "data/raw/nih").iterdir() if file.suffix != ".lock"}
+    assert kept == {"nih-chest-xrays-data-3.zip"}
     ours, theirs = (folder / "data/packed" for folder in (checkout, project))
     for name in ("images.npy", "index.csv", "lists.csv", "rejected.csv"):
         assert (ours / "nih" / name).read_bytes() == (theirs / "phantom" / name).read_bytes()

@@ -17,15 +17,19 @@ from chestxray14.model.backbones import build_network
 from chestxray14.model.batches import Part
 from chestxray14.model.recipe import Recipe
 from chestxray14.model.views import reduce
+from chestxray14.training import distributed
 from chestxray14.training.epoch import (
     CHECK_EVERY,
     Training,
     build_optimizer,
+    build_scaler,
+    count_pieces,
     follow,
     pair_floats,
     set_train_mode,
     train_one_epoch,
 )
+from chestxray14.training.losses import build_loss
 
 
 def set_up(network: nn.Module, recipe: Recipe, **changes: Any) -> Training:
@@ -33,6 +37,7 @@ def set_up(network: nn.Module, recipe: Recipe, **changes: Any) -> Training:
         "network": network,
         "average": network,
         "optimizer": build_optimizer(network, recipe),
+        "scaler": build_scaler(CPU, changes.get("precision", "fp32")),
         "recipe": recipe,
         "loss": F.binary_cross_entropy_with_logits,
         "device": CPU,
@@ -52,7 +57,7 @@ def train(
 ) -> list[float]:
     training = set_up(network, recipe, average=average or network)
     return [
-        train_one_epoch(training, part, epoch=epoch, val_losses=val_losses)
+        train_one_epoch(training, part, epoch=epoch, val_losses=val_losses)[0]
         for epoch in range(epochs)
     ]
 
@@ -184,7 +189,7 @@ def train_at(costs: Iterator[float], recipe: Recipe) -> float:
     training = set_up(
         tiny_network(), recipe, loss=lambda logits, labels: logits.mean() * 0 + next(costs)
     )
-    return train_one_epoch(training, tiny_part(), epoch=0, val_losses=())
+    return train_one_epoch(training, tiny_part(), epoch=0, val_losses=())[0]
 
 
 @pytest.mark.parametrize("looked_at", ["every step", "the end"])
@@ -211,14 +216,156 @@ def test_the_loss_of_an_epoch_is_the_mean_over_its_images() -> None:
     assert mean == pytest.approx((4 * 1 + 3 * 2 + 3 * 3) / 10)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+class Spoil(nn.Module):
+    """Let images through, and make what goes forward, or the gradient, infinite in some steps."""
+
+    def __init__(self, way: str, steps: Sequence[int]) -> None:
+        super().__init__()
+        self.way, self.steps, self.step = way, steps, -1
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.step += 1
+        if self.step in self.steps and self.way == "forward":
+            return images * float("inf")
+        if self.step in self.steps:
+            images.register_hook(lambda gradient: gradient * float("inf"))
+        return images
+
+
+def spoiled(way: str, steps: Sequence[int]) -> nn.Sequential:
+    # What is spoiled lies before batch normalisation, whose statistics would keep an infinity.
+    front, *rest = tiny_network().children()
+    return nn.Sequential(front, Spoil(way, steps), *rest)
+
+
+@pytest.mark.parametrize("way", ["forward", "backward"])
+def test_in_fp16_a_step_that_is_not_finite_is_skipped_and_leaves_nothing_behind(way: str) -> None:
+    recipe = tiny_recipe(ema=0.9, augmentation=plain())
+    network = spoiled(way, [1])
+    training = set_up(network, recipe, average=copy.deepcopy(network), precision="fp16")
+    after = []
+    step = training.scaler.step
+
+    def note(optimizer: torch.optim.Optimizer) -> float | None:
+        stepped = step(optimizer)
+        after.append(snapshot(network))
+        return stepped
+
+    training.scaler.step = note  # type: ignore[method-assign]
+    loss, skipped = train_one_epoch(training, tiny_part(), epoch=0, val_losses=())
+    assert skipped == 1
+    assert training.scaler.get_scale() == 2.0**15
+    assert np.isfinite(loss)
+    weight, statistic = "0.weight", "2.running_mean"
+    assert torch.equal(after[0][weight], after[1][weight])
+    assert not torch.equal(after[1][weight], after[2][weight])
+    for state in (network.state_dict(), training.average.state_dict()):
+        assert all(tensor.isfinite().all() for tensor in state.values())
+        assert not torch.equal(state[statistic], tiny_network().state_dict()["1.running_mean"])
+
+
+def test_the_loss_of_an_epoch_is_that_of_its_finite_steps() -> None:
+    costs = iter([1.0, float("inf"), 3.0])
+    training = set_up(
+        tiny_network(),
+        tiny_recipe(),
+        precision="fp16",
+        loss=lambda logits, labels: logits.mean() * 0 + next(costs),
+    )
+    loss, _ = train_one_epoch(training, tiny_part(), epoch=0, val_losses=())
+    assert loss == pytest.approx((4 * 1 + 3 * 3) / 7)
+
+
+@pytest.mark.parametrize("way", ["forward", "backward"])
+def test_in_fp16_what_stays_infinite_ends_in_one_line(way: str) -> None:
+    recipe = tiny_recipe(schedule={"name": "constant"})
+    training = set_up(spoiled(way, range(999)), recipe, precision="fp16")
+
+    def train_on() -> None:
+        for epoch in range(30):
+            train_one_epoch(training, tiny_part(), epoch=epoch, val_losses=())
+
+    # The loss says so in its first epoch, the gradient after all scales that fp16 has: of three
+    # steps an epoch the 41st.
+    where = {"forward": "epoch 1, step 1", "backward": "epoch 14 up to step 2"}
+    with pytest.raises(InputError, match=rf"(loss|gradient) .*{where[way]}, .* rate 0\.001"):
+        train_on()
+
+
+def test_fp16_learns_what_fp32_learns() -> None:
+    moved = {}
+    for precision in ("fp32", "fp16"):
+        network = tiny_network()
+        training = set_up(
+            network, tiny_recipe(batch=10, augmentation=plain()), precision=precision
+        )
+        before = weights(network)
+        for epoch in range(3):
+            train_one_epoch(training, tiny_part(), epoch=epoch, val_losses=())
+        moved[precision] = weights(network) - before
+    assert not torch.equal(moved["fp16"], moved["fp32"])
+    assert torch.cosine_similarity(moved["fp16"], moved["fp32"], dim=0) > 0.99
+
+
+def without_batch_norm() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(8, 14),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("loss", ["bce", "weighted_bce", "focal"])
+@pytest.mark.parametrize("at_once", [2, 3, 9])
+def test_a_batch_in_pieces_is_learned_from_as_in_one(loss: str, at_once: int) -> None:
+    params: dict[str, object] = {"name": loss}
+    params |= {"gamma": 2.0, "alpha": 0.25} if loss == "focal" else {}
+    sgd = {"name": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4}
+    # All that is drawn is drawn for the whole batch: crops, turns, mirrors, tones.
+    recipe = tiny_recipe("best", batch=5, loss=params, optimizer=sgd, ema=0.9)
+    part = tiny_part(11)
+    ended = []
+    for images_at_once in (None, at_once):
+        network = without_batch_norm()
+        sizes: list[int] = []
+        network.register_forward_pre_hook(
+            lambda _, inputs, sizes=sizes: sizes.append(len(inputs[0]))
+        )
+        training = set_up(
+            network,
+            recipe,
+            average=copy.deepcopy(network),
+            loss=build_loss(recipe.loss, part.labels),
+            images_at_once=images_at_once,
+        )
+        mean, _ = train_one_epoch(training, part, epoch=0, val_losses=())
+        ended.append((weights(network), weights(training.average), mean))
+        # Three batches, of 4, 4 and 3 images.
+        pieces = {None: [4, 4, 3], 2: [2, 2, 2, 2, 3], 3: [2, 2, 2, 2, 3], 9: [4, 4, 3]}
+        assert sizes == pieces[images_at_once]
+    for one, pieces_ in zip(*ended, strict=True):
+        np.testing.assert_allclose(one, pieces_, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("images", "processes", "pieces"), [(64, 1, 4), (65, 1, 5), (3, 1, 1), (65, 2, 3), (33, 16, 1)]
+)
+def test_every_process_has_as_many_pieces_as_the_largest_share_needs(
+    images: int, processes: int, pieces: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributed, "count", lambda: processes)
+    assert count_pieces(images, at_once=16) == pieces
+    assert count_pieces(images, at_once=None) == 1
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_what_is_learned_from_has_its_channels_last(precision: str) -> None:
     laid_out = []
 
     class Note(nn.Module):
         def forward(self, images: Tensor) -> Tensor:
             laid_out.append(images.is_contiguous(memory_format=torch.channels_last))
-            laid_out.append(torch.is_autocast_enabled("cpu") == (precision == "bf16"))
+            laid_out.append(torch.is_autocast_enabled("cpu") == (precision != "fp32"))
             return images
 
     network = nn.Sequential(Note(), tiny_network())

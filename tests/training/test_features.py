@@ -22,7 +22,9 @@ FROZEN = tiny_recipe("resnet50_frozen", epochs=2)
 
 
 def skip(network: nn.Module, part: Part, recipe: Recipe) -> tuple[nn.Module, Part]:
-    rest, (kept,) = skip_frozen(network, (part,), recipe, device=CPU, precision="fp32")
+    rest, (kept,) = skip_frozen(
+        network, (part,), recipe, device=CPU, precision="fp32", batch=recipe.batch
+    )
     return rest, kept
 
 
@@ -118,7 +120,7 @@ def test_features_that_are_too_large_are_not_kept(monkeypatch: pytest.MonkeyPatc
     assert skip(network, part, FROZEN) == (network, part)
     # What one part of two cannot have, neither has.
     parts = (tiny_part(2, recipe=FROZEN), part)
-    kept = skip_frozen(network, parts, FROZEN, device=CPU, precision="fp32")
+    kept = skip_frozen(network, parts, FROZEN, device=CPU, precision="fp32", batch=FROZEN.batch)
     assert kept == (network, parts)
 
 
@@ -164,7 +166,14 @@ def test_a_frozen_front_sees_each_image_once_however_many_epochs(
 
     monkeypatch.setattr(training, "build_network", count)
     train, val = tiny_part(8, recipe=FROZEN), tiny_part(4, recipe=FROZEN)
-    training.train(FROZEN, train=train, val=val, folder=tmp_path, device=CPU, precision="fp32")
+    training.train(
+        FROZEN,
+        train=train,
+        val=val,
+        folder=tmp_path,
+        device=CPU,
+        precision="fp32",
+    )
     assert sum(seen) == 8 + 4
 
 

@@ -1,7 +1,9 @@
 """A training as a whole: selection, early stopping, averages, going on after a kill."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,9 +25,12 @@ from chestxray14.training.epoch import Training
 from chestxray14.training.fit import Trained, is_finished, train
 
 
-def fit(recipe: Recipe, folder: Path, *, val: Part | None = None) -> Trained:
+def fit(
+    recipe: Recipe, folder: Path, *, val: Part | None = None, precision: str = "fp32", **more: Any
+) -> Trained:
     part = tiny_part(12, recipe=recipe)
-    return train(recipe, train=part, val=val or part, folder=folder, device=CPU, precision="fp32")
+    parts = {"train": part, "val": val or part}
+    return train(recipe, **parts, folder=folder, device=CPU, precision=precision, **more)
 
 
 SGD = {
@@ -36,14 +41,28 @@ SGD = {
 
 
 @pytest.mark.parametrize(
-    ("name", "changes"), [("best", {}), ("custom_densenet121", {}), ("resnet50_frozen", SGD)]
+    ("name", "changes", "precision"),
+    [
+        ("best", {}, "fp32"),
+        ("custom_densenet121", {}, "fp32"),
+        ("resnet50_frozen", SGD, "fp32"),
+        ("resnet50_frozen", {}, "fp16"),
+    ],
 )
 def test_a_training_cut_after_any_epoch_ends_in_the_same_bits(
-    name: str, changes: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    changes: dict[str, object],
+    precision: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # `best` keeps averaged weights, `custom_densenet121` a schedule that looks back, SGD momentum.
     recipe = tiny_recipe(name, **{"epochs": 3, "early_stopping": None, **changes})
-    whole = fit(recipe, tmp_path / "whole")
+    if precision == "fp16":
+        # So large a first scale that steps are skipped: the next epochs depend on what it became.
+        monkeypatch.setattr(training, "build_scaler", scale_too_far)
+    whole = fit(recipe, tmp_path / "whole", precision=precision)
+    assert (whole.skipped_steps > 0) == (precision == "fp16")
     save = checkpoint.save
 
     def save_and_die(*arguments: object, **named: object) -> None:
@@ -53,11 +72,36 @@ def test_a_training_cut_after_any_epoch_ends_in_the_same_bits(
     monkeypatch.setattr(checkpoint, "save", save_and_die)
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
-            fit(recipe, tmp_path / "cut")
-    cut = fit(recipe, tmp_path / "cut")
+            fit(recipe, tmp_path / "cut", precision=precision)
+    cut = fit(recipe, tmp_path / "cut", precision=precision)
     assert cut.history == whole.history
-    assert cut.best_epoch == whole.best_epoch
+    assert (cut.best_epoch, cut.skipped_steps) == (whole.best_epoch, whole.skipped_steps)
     assert all(torch.equal(cut.weights[key], whole.weights[key]) for key in whole.weights)
+
+
+def scale_too_far(device: torch.device, precision: str) -> torch.amp.GradScaler:
+    return torch.amp.GradScaler(device.type, init_scale=2.0**40)
+
+
+def test_whoever_watches_is_told_the_whole_history_after_every_epoch(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    recipe, told = tiny_recipe("resnet50_frozen", epochs=2), list[int]()
+
+    def watch(history: list[dict[str, float]]) -> None:
+        told.append(len(history))
+        if len(told) == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(recipe, tmp_path, tell=watch)
+    # The epoch that was told is kept; going on tells it again.
+    assert fit(recipe, tmp_path, tell=watch).history
+    assert told == [1, 1, 2]
+    last = caplog.messages[-1]
+    parts = r"epoch 2 of 2: loss [\d.]+, .*AUROC [\d.]+, rate 0\.0001, [\d,.]+ images a second, 0:00:00 left"
+    assert re.match(parts, last)
 
 
 def test_a_network_of_which_nothing_is_trained_is_looked_at_once(tmp_path: Path) -> None:
@@ -203,7 +247,9 @@ def test_a_loss_that_is_not_finite_leaves_the_last_whole_epoch(
     whole = fit(recipe, tmp_path / "whole")
     one_epoch, judge = training.train_one_epoch, training.assess
 
-    def spoil(state: Training, part: Part, *, epoch: int, val_losses: list[float]) -> float:
+    def spoil(
+        state: Training, part: Part, *, epoch: int, val_losses: list[float]
+    ) -> tuple[float, int]:
         if epoch == 1 and spoiled == "training":
             nn.init.constant_(state.network.get_submodule("head")[-1].bias, float("nan"))
         return one_epoch(state, part, epoch=epoch, val_losses=val_losses)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from chestxray14.model.backbones import build_network
 from chestxray14.model.batches import copy_to
 from chestxray14.training import epoch as module
-from chestxray14.training.epoch import Training, build_optimizer, train_one_epoch
+from chestxray14.training.epoch import Training, build_optimizer, build_scaler, train_one_epoch
 from chestxray14.training.losses import build_loss
 
 __all__ = ["gpu"]
@@ -40,6 +40,7 @@ def test_an_epoch_stays_on_the_gpu(
         network=network,
         average=average,
         optimizer=build_optimizer(network, recipe),
+        scaler=build_scaler(CUDA, "bf16"),
         recipe=recipe,
         loss=build_loss(recipe.loss, part.labels),
         device=CUDA,

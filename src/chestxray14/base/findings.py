@@ -30,15 +30,33 @@ BOXED_FINDINGS = FINDINGS[:8]
 NO_FINDING = "No Finding"
 
 
+def spell_finding(name: str) -> str:
+    """Return a finding, or `No Finding`, in its one spelling; what is neither as it is.
+
+    Case, blanks and underscores do not matter, and `Infiltrate` is NIH's other name of Infiltration.
+    """
+    return _SPELLINGS.get(_letters(name), name)
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name)).casefold()
+
+
+_SPELLINGS = {_letters(name): name for name in (*FINDINGS, NO_FINDING)} | {
+    "infiltrate": "Infiltration"
+}
+
+
 def parse_label(label: str) -> NDArray[np.uint8]:
-    """Return the 14 zeros and ones of a label such as `"Mass|Nodule"`.
+    """Return the 14 zeros and ones of a label such as `"Mass|Nodule"`, spelt as `spell_finding` reads.
 
     Raises `InputError` for a name that is not a finding, and for `No Finding` beside one.
     """
     vector = np.zeros(len(FINDINGS), dtype=np.uint8)
-    if label == NO_FINDING:
+    names = [spell_finding(name) for name in label.split("|")]
+    if names == [NO_FINDING]:
         return vector
-    for name in label.split("|"):
+    for name in names:
         if name not in FINDINGS:
             raise InputError(
                 f"unknown finding {name!r} in label {label!r}, expected one of "

@@ -1,5 +1,6 @@
 """One process at a time: a lock file that names who holds it."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from chestxray14.base.errors import InputError
+
+
+def is_read_only(error: OSError) -> bool:
+    """Tell whether the system refused to write, because of who asks or where."""
+    return error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """How every stage script starts and ends."""
 
 import argparse
-import errno
 import io
 import logging
 import os
@@ -14,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from chestxray14.base.errors import InputError
-from chestxray14.base.locks import hold
+from chestxray14.base.locks import hold, is_read_only
 from chestxray14.base.params import list_names
 
 LONGEST = 800
@@ -98,7 +97,7 @@ def _alone() -> Iterator[None]:
             doing = f"running `{' '.join(command)}` here"
             held.enter_context(hold(checkout / "tmp" / "stages" / name, doing=doing))
         except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            if not is_read_only(error):
                 raise
         yield
 

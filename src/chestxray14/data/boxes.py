@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from chestxray14.base.errors import InputError
-from chestxray14.base.findings import BOXED_FINDINGS
-from chestxray14.files.cells import read_cells
+from chestxray14.base.findings import BOXED_FINDINGS, spell_finding
+from chestxray14.files.cells import pick_columns, read_cells
+from chestxray14.files.names import spell
 from chestxray14.files.packed import IMAGE_PX
 
 SIDES = ("x", "y", "width", "height")
@@ -37,11 +38,10 @@ def read_boxes(content: bytes, *, name: str) -> pd.DataFrame:
     a box that is no number, has no area, leaves the picture or is listed twice.
     """
     raw = read_cells(content, name=name)
-    missing = [column for column in COLUMNS if column not in raw.columns]
-    if missing:
-        raise InputError(f"{name} lacks the column {missing[0]!r}; found {list(raw.columns)}")
-    table = raw[list(COLUMNS)].rename(columns=COLUMNS)
-    table["finding"] = table["finding"].replace("Infiltrate", "Infiltration")
+    called = pick_columns(raw, COLUMNS, name=name)
+    table = pd.DataFrame({ours: raw[theirs] for ours, theirs in called.items()})
+    table["image"] = table["image"].map(spell)
+    table["finding"] = table["finding"].map(spell_finding)
     return check_boxes(table, name=name)
 
 

@@ -1,11 +1,15 @@
 """NIH's label and list files, in all the spellings that circulate."""
 
+import re
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from chestxray14.base.errors import InputError
 from chestxray14.base.findings import FINDINGS, parse_label
-from chestxray14.files.cells import decode, read_cells
+from chestxray14.files.cells import decode, pick_columns, read_cells
+from chestxray14.files.names import spell
 
 FULL_IMAGES = 112_120
 """Rows of the whole `Data_Entry_2017.csv`."""
@@ -20,41 +24,59 @@ COLUMNS = {
     "Patient ID": "patient",
     "Patient Age": "age",
     "Patient Gender": "sex",
+    "Patient Sex": "sex",
     "View Position": "view",
 }
+"""Our columns by NIH's, whose present file calls one otherwise than its older copies."""
+
+_SEXES = {"f": "F", "female": "F", "m": "M", "male": "M"}
 
 OLDEST = 120
 """Years above which an age is a typing error (the original file has sixteen, from 148 to 414)."""
 
-_YEARS = {"Y": 1.0, "M": 1 / 12, "D": 1 / 365.25}
+_YEARS = {"": 1.0, "Y": 1.0, "M": 1 / 12, "D": 1 / 365.25}
+
+_LABELLED = re.compile(r"\S+([ ,;\t]+-?[01](\.0)?)+\s*")
+"""A line of the lists that go with CheXNet's copies: a name, then zeros and ones."""
 
 
 def read_labels(content: bytes, *, name: str) -> pd.DataFrame:
     """Return one row an image from a label file such as `Data_Entry_2017.csv`.
 
     Reads the original spelling (ids like `00000001`, ages like `058Y`), the numeric variant and
-    v2020 alike. Columns: image, patient (int), follow_up (int), age (years, NaN where impossible),
-    sex (F or M), view (AP or PA), then the 14 findings as 0 and 1. Rows keep the file's order.
+    v2020 alike, and what others made of them: `No_Finding`, `058y`, `male`. Columns: image, patient
+    (int, or text where one is no number), follow_up (int), age (years, NaN where impossible), sex (F
+    or M), view (AP or PA), then the 14 findings as 0 and 1. Rows keep the file's order.
 
-    Raises `InputError` naming the file, and the row where there is one, for a missing column, an
-    unknown finding, a repeated image or a value that is none.
+    Raises `InputError` naming the file, and row and value where there is one, for a missing column,
+    an unknown finding, a repeated image or a value that is none.
     """
     raw = read_cells(content, name=name)
-    missing = [column for column in COLUMNS if column not in raw.columns]
-    if missing:
-        raise InputError(f"{name} lacks the column {missing[0]!r}; found {list(raw.columns)}")
-    raw = raw[list(COLUMNS)].rename(columns=COLUMNS)
+    called = pick_columns(raw, COLUMNS, name=name)
+    raw = pd.DataFrame({ours: raw[theirs] for ours, theirs in called.items()})
     if raw.empty:
         raise InputError(f"{name} lists no image")
-    for column in ("image", "label"):
-        _refuse_first(raw[column] == "", name=name, what=f"no {column}")
-    _refuse_first(
-        raw["image"].str.contains(r"[/\\]", regex=True), name=name, what="a path as image name"
-    )
-    _refuse_first(raw["image"].duplicated(), name=name, what="an image that an earlier row names")
+    image = raw["image"].map(spell)
+    sex, view = raw["sex"].str.lower().map(_SEXES), raw["view"].str.upper()
 
-    _refuse_first(~raw["sex"].isin(["F", "M"]), name=name, what="Patient Gender is not F or M")
-    _refuse_first(~raw["view"].isin(["AP", "PA"]), name=name, what="View Position is not AP or PA")
+    def refuse(bad: "pd.Series[bool]", column: str, expected: str) -> None:
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise InputError(
+                f"{name} row {row + 2}, {called[column]}: found {raw[column].iloc[row]!r}, "
+                f"expected {expected}"
+            )
+
+    for column in ("image", "label", "patient"):
+        refuse(raw[column] == "", column, "a name")
+    refuse(image.str.contains(r"[/\\]", regex=True), "image", "a file's name without folders")
+    refuse(image.duplicated(), "image", "an image that no earlier row names")
+    refuse(sex.isna(), "sex", "F or M")
+    refuse(~view.isin(["AP", "PA"]), "view", "AP or PA")
+    follow_up = raw["follow_up"].str.extract(r"^([0-9]{1,9})(?:\.0+)?$")[0]
+    refuse(follow_up.isna(), "follow_up", "a whole number")
+    age = raw["age"].str.upper().str.extract(r"^([0-9]{1,4}(?:\.[0-9]+)?) ?([YMD]?)$")
+    refuse(age[0].isna(), "age", "years, or a text like 058Y, 018M or 013D")
 
     labels = raw["label"].unique()
     vectors = {}
@@ -66,12 +88,12 @@ def read_labels(content: bytes, *, name: str) -> pd.DataFrame:
             raise InputError(f"{name} row {row}: {error}") from None
     table = pd.DataFrame(
         {
-            "image": raw["image"],
-            "patient": _integers(raw["patient"], name=name, what="Patient ID"),
-            "follow_up": _integers(raw["follow_up"], name=name, what="Follow-up #"),
-            "age": _ages(raw["age"], name=name),
-            "sex": raw["sex"],
-            "view": raw["view"],
+            "image": image,
+            "patient": _number(raw["patient"]),
+            "follow_up": follow_up.astype("int64"),
+            "age": _years(age[0].astype(float), unit=age[1]),
+            "sex": sex,
+            "view": view,
         }
     )
     matrix = np.stack([vectors[label] for label in raw["label"]])
@@ -90,11 +112,16 @@ def read_list(content: bytes, *, name: str) -> list[str]:
 
     Raises `InputError` naming the file and line of a repeated name or of text that is no name.
     """
-    names = decode(content, name=name).splitlines()
+    names = [spell(line) for line in decode(content, name=name).splitlines()]
     while names and not names[-1].strip():
         names.pop()
     seen: set[str] = set()
     for line, image in enumerate(names, start=1):
+        if _LABELLED.fullmatch(image):
+            raise InputError(
+                f"{name} line {line}: found {image!r}, a name and labels, expected image names alone, "
+                f"one a line; `grep -oE '^[^ ,;]+' {name}` prints them"
+            )
         if not image or image != image.strip() or "/" in image or "," in image:
             raise InputError(f"{name} line {line}: found {image!r}, expected an image name")
         if image in seen:
@@ -103,21 +130,13 @@ def read_list(content: bytes, *, name: str) -> list[str]:
     return names
 
 
-def _refuse_first(bad: "pd.Series[bool]", *, name: str, what: str) -> None:
-    if bad.any():
-        raise InputError(f"{name} row {int(np.argmax(bad)) + 2}: {what}")
+def _number(patients: "pd.Series[str]") -> "pd.Series[Any]":
+    """Return ids as numbers where all are, so that `00000001` and `1` are one patient."""
+    whole = patients.str.fullmatch("[0-9]{1,18}")
+    return patients.astype("int64") if whole.all() else patients
 
 
-def _integers(column: "pd.Series[str]", *, name: str, what: str) -> "pd.Series[int]":
-    _refuse_first(
-        ~column.str.fullmatch(r"[0-9]{1,9}"), name=name, what=f"{what} is not a whole number"
-    )
-    return column.astype("int64")
-
-
-def _ages(column: "pd.Series[str]", *, name: str) -> "pd.Series[float]":
-    """Return ages in years: `058Y`, `018M` (months), `013D` (days) or plain years."""
-    parts = column.str.extract(r"^([0-9]{1,4})([YMD]?)$")
-    _refuse_first(parts[0].isna(), name=name, what="Patient Age is neither years nor like 058Y")
-    years = parts[0].astype(float) * parts[1].map(lambda unit: _YEARS.get(unit, 1.0))
+def _years(age: "pd.Series[float]", *, unit: "pd.Series[str]") -> "pd.Series[float]":
+    """Return ages in years, NaN where nobody is as old."""
+    years = age * unit.map(_YEARS)
     return years.where(years <= OLDEST).round(4)

@@ -9,23 +9,35 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from chestxray14.base.errors import InputError
-from chestxray14.data.images import decode, pack
+from chestxray14.data.images import FEWEST_GREYS, count_greys, decode, pack
 from chestxray14.raw.archive import Archive
+
+
+class Packed(NamedTuple):
+    """An image's name, the CRC-32 of its packed pixels, and why it could not be read, if so.
+
+    A `flat` one has fewer than `FEWEST_GREYS`: it is kept, for official lists hold such images.
+    """
+
+    name: str
+    crc32: int
+    reason: str
+    flat: bool
 
 
 def pack_images(
     archive: Archive, labels: pd.DataFrame, *, path: Path, px: int, workers: int
-) -> Iterator[tuple[str, int, str]]:
+) -> Iterator[Packed]:
     """Write every listed image to `path`, an (N, px, px) uint8 `.npy` file, one row a label row.
 
-    Yields, in row order, each image's name, the CRC-32 of its packed pixels, and why it could not
-    be read (empty where it could; its row is then left black). Raises `InputError` where the
-    disk has too little space.
+    Yields what became of each, in row order; the row of what could not be read is left black.
+    Raises `InputError` where the disk has too little space.
     """
     names = labels["image"].tolist()
     shape = (len(names), px, px)
@@ -42,15 +54,17 @@ def pack_images(
         first = file.tell()
         file.truncate(first + needed)
 
-        def pack_row(row: int) -> tuple[str, int, str]:
+        def pack_row(row: int) -> Packed:
             name = names[row]
             try:
-                pixels = pack(decode(archive.read(name), name=name), px=px).tobytes()
+                image = decode(archive.read(name), name=name)
             except InputError as error:
-                return name, 0, str(error)
+                return Packed(name, 0, str(error), flat=False)
+            pixels = pack(image, px=px).tobytes()
             # Written, not mapped: a map's pages count as memory in use, and a full disk kills.
             _write_at(file.fileno(), pixels, first + row * px * px)
-            return name, zlib.crc32(pixels), ""
+            flat = count_greys(image) < FEWEST_GREYS
+            return Packed(name, zlib.crc32(pixels), "", flat)
 
         # Pillow decodes and resizes without the interpreter lock, so threads use every core.
         with ThreadPoolExecutor(workers) as pool:

@@ -48,9 +48,11 @@ def split_officially(
     train_val patients is drawn for validation. Raises `InputError` when the lists are absent,
     share an image, or do not name exactly the images of the label file.
     """
-    if lists.empty:
+    if absent := [
+        f"{part}_list.txt" for part in ("train_val", "test") if part not in set(lists["list"])
+    ]:
         raise InputError(
-            "train_val_list.txt and test_list.txt are not in the dataset; take `official` out of "
+            f"{' and '.join(absent)}: not in the dataset; take `official` out of "
             "splits in params.yaml, for one run with dvc exp run -S '~splits.official'"
         )
     twice = lists.loc[lists["image"].duplicated(), "image"]

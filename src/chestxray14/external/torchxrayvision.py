@@ -11,6 +11,7 @@ Test images may be among them. `-pc`, `-chex`, `-mimic_nb` and `-mimic_ch` are o
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -25,7 +26,7 @@ from chestxray14.base.findings import FINDINGS
 from chestxray14.base.progress import track
 from chestxray14.model.batches import Part, count_steps, ordered_batches
 from chestxray14.model.recipe import WeightsFile
-from chestxray14.model.weights import read_weights
+from chestxray14.model.weights import check_name, match_weights, read_weights
 
 DENSENET_PX = 224
 """The side that TorchXRayVision's DenseNets were trained on."""
@@ -133,9 +134,11 @@ def _read_densenet(file: WeightsFile, models: ModuleType, *, key: str) -> nn.Mod
     state = read_weights(file)
     try:
         # Network and file must both have operating points, or neither.
-        points = torch.zeros(len(models.DenseNet.targets)) if "op_threshs" in state else None
+        with_points = any(name.rpartition(".")[2] == "op_threshs" for name in state)
+        points = torch.zeros(len(models.DenseNet.targets)) if with_points else None
         network: nn.Module = models.DenseNet(weights=None, op_threshs=points, apply_sigmoid=True)
-        network.load_state_dict(state)
+        matched = match_weights(state, network.state_dict(), source=file.path)
+        network.load_state_dict(matched, strict=False)
     except MemoryError:
         raise
     except Exception as error:
@@ -153,6 +156,7 @@ def _load_published(weights: str, models: ModuleType, *, key: str) -> nn.Module:
         )
     url = models.model_urls[weights]["weights_url"]
     try:
+        check_name(Path(models.utils.get_cache_dir(), url.rpartition("/")[2]))
         network: nn.Module = models.get_model(weights, apply_sigmoid=True)
     except MemoryError:
         raise

@@ -22,15 +22,14 @@ class Manifest(_Metrics):
     """data/raw/<dataset>.json: what `download` found, the same on every machine."""
 
     source: Literal["phantom", "kaggle", "folder"]
-    kind: Literal["folder", "zip"]
     images: Count
     image_bytes: Count
-    other_files: list[str]
+    tables: list[str]
     sha256: str
 
 
 class Prepared(_Metrics):
-    """metrics/prepare.json."""
+    """metrics/prepare.json; `flat_images` are the first of the `flat` ones, nearly of one grey."""
 
     source: Literal["phantom", "kaggle", "folder"]
     dataset: str
@@ -38,6 +37,8 @@ class Prepared(_Metrics):
     images: Count
     patients: Count
     rejected: Count
+    flat: Count = 0
+    flat_images: list[str] = []
     packed_px: Count
 
 
@@ -79,7 +80,8 @@ class SplitFacts(_Metrics):
 class Trained(_Metrics):
     """metrics/<recipe>/train.json; `best_epoch` counts from 1 and is 0 where nothing was trained.
 
-    `val_loss` is the recipe's own loss, so that two recipes' need not be alike.
+    `val_loss` is the recipe's own loss, so that two recipes' need not be alike. `images_at_once` is
+    the most that a batch was cut into, `skipped_steps` those whose gradient fp16 could not hold.
     """
 
     best_epoch: Count
@@ -94,3 +96,5 @@ class Trained(_Metrics):
     threads: int
     torch: str
     train_images: Count
+    images_at_once: int | None = None
+    skipped_steps: Count = 0

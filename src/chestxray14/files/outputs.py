@@ -16,11 +16,11 @@ from chestxray14.base.errors import InputError
 def read_table(path: Path, *, by: str, columns: tuple[str, ...]) -> pd.DataFrame:
     """Return a CSV file with at least `columns` that the stage `by` wrote.
 
-    An image's name stays text, be it `123` or `NA`; elsewhere an empty cell is NaN.
+    An image's or a patient's name stays text, be it `123` or `NA`; elsewhere an empty cell is NaN.
     """
     try:
         table: pd.DataFrame = pd.read_csv(
-            path, dtype={"image": "str"}, keep_default_na=False, na_values=[""]
+            path, dtype={"image": "str", "patient": "str"}, keep_default_na=False, na_values=[""]
         )
     except FileNotFoundError:
         raise InputError(f"{path} not found; run the {by} stage") from None

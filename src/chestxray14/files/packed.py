@@ -1,6 +1,7 @@
 """All radiographs of a dataset in one array, with an index that says what each row shows."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,17 @@ def read_index(path: Path) -> pd.DataFrame:
 
     The CRC-32 of every image is in it, so the hash of this small file stands for all pixels.
     """
-    return read_table(path, by="prepare", columns=INDEX_COLUMNS)
+    index = read_table(path, by="prepare", columns=INDEX_COLUMNS)
+    return index.assign(patient=as_ids(index["patient"]))
+
+
+def as_ids(patients: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Return the names of patients, as numbers where all are such: in their order patients are drawn.
+
+    `01` and `1` are two patients, and no numbers.
+    """
+    whole = patients.str.fullmatch("0|[1-9][0-9]{0,17}").eq(True)
+    return patients.astype("int64") if whole.all() else patients
 
 
 def open_images(path: Path) -> NDArray[np.uint8]:

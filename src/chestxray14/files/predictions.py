@@ -11,8 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from chestxray14.base.errors import InputError, name_some
-from chestxray14.base.findings import FINDINGS, NO_FINDING
+from chestxray14.base.findings import FINDINGS, NO_FINDING, spell_finding
 from chestxray14.files.cells import read_cells
+from chestxray14.files.names import spell
 from chestxray14.files.outputs import write_text
 
 IMAGE_COLUMN = "Image Index"
@@ -100,17 +101,19 @@ def read_predictions(path: Path) -> tuple[pd.DataFrame, list[str]]:
         )
     table = read_cells(content, name=str(path))
     names = [
-        bare if (bare := column.removeprefix("prob_")) in FINDINGS else column
+        bare if (bare := _spell_column(column)) in (*FINDINGS, NO_FINDING) else column
         for column in table.columns
     ]
     _refuse_twins(list(table.columns), path=path)
+    if twice := [name for i, name in enumerate(names) if name in FINDINGS and name in names[:i]]:
+        raise InputError(f"{path} has two columns for {twice[0]}; expected one")
     table.columns = pd.Index(names)
     if IMAGE_COLUMN not in table:
         raise InputError(f"{path} lacks the column {IMAGE_COLUMN!r}; found {names}")
     found = [finding for finding in FINDINGS if finding in names]
     if not found:
         raise InputError(f"{path} has no column named after a finding such as {FINDINGS[0]}")
-    images = table[IMAGE_COLUMN]
+    images = table[IMAGE_COLUMN].map(spell)
     for bad, what in ((images == "", "no image name"), (images.duplicated(), "a repeated image")):
         if bad.any():
             raise InputError(f"{path} row {int(np.argmax(bad)) + 2}: {what}")
@@ -131,11 +134,15 @@ def _refuse_twins(columns: Sequence[str], *, path: Path) -> None:
     """Refuse a bare finding beside itself with an affix: which is predicted, nobody knows."""
     for finding in FINDINGS:
         named = [column for column in columns if _is_named_after(column, finding)]
-        if finding in named and len(named) > 1:
+        if finding in map(spell_finding, named) and len(named) > 1:
             raise InputError(
                 f"{path} has two columns for {finding}: {' and '.join(map(repr, named[:2]))}; "
                 "expected its probabilities alone"
             )
+
+
+def _spell_column(name: str) -> str:
+    return spell_finding(name.removeprefix("prob_"))
 
 
 def _is_named_after(column: str, finding: str) -> bool:

@@ -11,45 +11,21 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterable, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-import numpy as np
-from numpy.typing import NDArray
-from pydantic import BaseModel
-from torch import nn
-
 from chestxray14.base.errors import InputError
 from chestxray14.base.notices import NOTICE
-from chestxray14.base.params import Views, load_block
+from chestxray14.base.progress import track
 from chestxray14.base.stage import run
 from chestxray14.files.outputs import write_bytes
-from chestxray14.files.records import read_record
+from chestxray14.inference.asking import Told, ask, read
 from chestxray14.inference.onnx_export import export_onnx
 from chestxray14.inference.radiographs import list_radiographs, show_path
-from chestxray14.inference.single_image import (
-    DRAWN_NOTICE,
-    Answer,
-    as_record,
-    caption,
-    judge,
-    map_images,
-    name_pictures,
-    predict_images,
-    read_evaluation,
-    read_files,
-    tabulate_answers,
-)
-from chestxray14.localization.overlays import draw_overlay, encode
-from chestxray14.model.device import choose_device, choose_precision
-from chestxray14.model.params import Compute
-from chestxray14.model.recipe import Recipe
-from chestxray14.model.trained import read_model
-from chestxray14.raw.params import DATASET, Phantom
-from chestxray14.scoring.evaluation import Evaluation
+from chestxray14.inference.single_image import DRAWN_NOTICE, as_record, tabulate_answers
 
 log = logging.getLogger("chestxray14")
 
@@ -80,7 +56,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         description="Print, finding by finding, the calibrated and the raw probability, the "
         "threshold (Youden's on the validation part, of the raw probability), and whether it is "
         "reached. What is no frontal radiograph is named on standard error, the rest goes on, "
-        "and the exit status is then 1.",
+        "and the exit status is then 1. What does not look like the images of the training is "
+        "answered, with a warning.",
     )
     one.set_defaults(command=_predict)
     one.add_argument(
@@ -120,81 +97,77 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-@dataclass(frozen=True)
-class _Model:
-    """A trained network with what must be known to ask it."""
-
-    network: nn.Module
-    recipe: Recipe
-    views: Views
-    evaluation: Evaluation | None
-    packed_px: int
-    drawn: bool
-
-
-class _Shown(BaseModel):
-    """predictions/<recipe>/views.json: what `predict` showed the network of an image."""
-
-    views: Views
-
-
-def _read(name: str) -> _Model:
-    active = load_block("dataset", str)
-    dataset = load_block(f"datasets.{active}", DATASET)
-    network, recipe = read_model(Path(f"models/{name}/model.safetensors"))
-    detail = Path(f"evaluations/{name}/detail.json")
-    evaluation = read_evaluation(detail)
-    drawn = active_drawn = isinstance(dataset, Phantom)
-    if evaluation is None:
-        log.warning("%s not found: nothing is calibrated, and there is no threshold", detail)
-    else:
-        drawn = evaluation.label_version == "phantom"
-    if drawn != active_drawn:
-        raise InputError(
-            f"params.yaml: dataset is {active}, expected the one that {name} was trained on "
-            f"({'drawn' if drawn else 'real'} images), whose packed_px its images need"
-        )
-    shown = read_record(Path(f"predictions/{name}/views.json"), _Shown, by="predict")
-    return _Model(network, recipe, shown.views, evaluation, dataset.packed_px, drawn)
-
-
 def _predict(parsed: argparse.Namespace, answer: TextIO) -> None:
-    model = _read(parsed.recipe)
+    model = read(parsed.recipe)
     mapped = _choose_findings(parsed.heatmap, model.recipe.findings)
     files, others = list_radiographs(parsed.images)
     if others:
         log.info("%s other files in the folders are passed over", f"{others:,}")
     if not files:
         raise InputError(f"no PNG, JPEG or DICOM file in {show_path(parsed.images[0])}")
-    good, pixels, failed = read_files(files, px=model.packed_px)
-    for _, reason in failed:
-        print(f"error: {reason}", file=sys.stderr)
-    judged, drawings = (
-        _ask(model, good, pixels, mapped=mapped, parsed=parsed) if good else ([], [])
-    )
-
+    told = ask(model, files, mapped=mapped, output=parsed.output)
+    if not answer.isatty():  # where answers are watched as they come, they are the progress
+        told = track(told, what="predict", unit="images", total=len(files))
     notice = f"{NOTICE} {DRAWN_NOTICE}" if model.drawn else NOTICE
     if parsed.json:
-        document = {
-            "notice": notice,
-            "recipe": parsed.recipe,
-            "views": model.views,
-            "images": [
-                {"image": str(file), "findings": as_record(answers), "heatmaps": paths}
-                for file, answers, paths in zip(good, judged, drawings, strict=True)
-            ],
-            "failed": [{"image": str(file), "reason": reason} for file, reason in failed],
-        }
-        print(json.dumps(document, indent=2, allow_nan=False), file=answer, flush=True)
+        header = {"notice": notice, "recipe": parsed.recipe, "views": model.shown.views}
+        good = _print_document(told, header, answer)
     else:
         print(notice, file=answer)
-        for file, answers in zip(good, judged, strict=True):
-            print(f"\n{show_path(file)}\n{tabulate_answers(answers)}", file=answer)
-        if any(not each.is_calibrated for answers in judged for each in answers):
-            print("\n* not calibrated: the raw probability", file=answer)
-        answer.flush()
-    if failed:
+        good = _print_tables(told, answer)
+    if mapped and good:
+        log.info("%s: %s heatmaps", show_path(parsed.output), f"{good * len(mapped):,}")
+    if good < len(files):
         sys.exit(1)
+
+
+def _print_tables(told: Iterable[Told], answer: TextIO) -> int:
+    """Print a table an image, as they come; return how many there are."""
+    good, calibrated = 0, True
+    for each in told:
+        _complain(each)
+        if each.reason:
+            continue
+        good += 1
+        calibrated = calibrated and all(one.is_calibrated for one in each.answers)
+        print(f"\n{show_path(each.file)}\n{tabulate_answers(each.answers)}", file=answer)
+    if not calibrated:
+        print("\n* not calibrated: the raw probability", file=answer)
+    answer.flush()
+    return good
+
+
+def _print_document(told: Iterable[Told], header: dict[str, str], answer: TextIO) -> int:
+    """Print one JSON document, an image as it comes; return how many there are."""
+    good, failed = 0, []
+    print(json.dumps(header, indent=2)[:-2] + ',\n  "images": [', end="", file=answer)
+    for each in told:
+        _complain(each)
+        if each.reason:
+            failed.append({"image": str(each.file), "reason": each.reason})
+            continue
+        entry = {
+            "image": str(each.file),
+            "doubt": each.doubt or None,
+            "findings": as_record(each.answers),
+            "heatmaps": each.heatmaps,
+        }
+        print(",\n" if good else "\n", _indent(entry, by=4), sep="", end="", file=answer)
+        good += 1
+    end = "\n  ]" if good else "]"
+    print(f'{end},\n  "failed": {_indent(failed, by=2).lstrip()}\n}}', file=answer, flush=True)
+    return good
+
+
+def _indent(value: object, *, by: int) -> str:
+    return textwrap.indent(json.dumps(value, indent=2, allow_nan=False), " " * by)
+
+
+def _complain(told: Told) -> None:
+    if told.reason:
+        print(f"error: {told.reason}", file=sys.stderr)
+    elif told.doubt:
+        print(f"warning: {told.doubt}", file=sys.stderr)
 
 
 def _choose_findings(asked: str | None, findings: tuple[str, ...]) -> tuple[str, ...]:
@@ -205,47 +178,12 @@ def _choose_findings(asked: str | None, findings: tuple[str, ...]) -> tuple[str,
     return (asked,)
 
 
-def _ask(
-    model: _Model,
-    files: list[Path],
-    pixels: NDArray[np.uint8],
-    *,
-    mapped: tuple[str, ...],
-    parsed: argparse.Namespace,
-) -> tuple[list[list[Answer]], list[dict[str, str]]]:
-    """Return the answers for each file and the heatmaps written, by finding."""
-    recipe, compute = model.recipe, load_block("compute", Compute)
-    device = choose_device(compute)
-    precision = choose_precision(compute, device)
-    network = model.network.to(device)
-    raw = predict_images(
-        network, pixels, recipe, views=model.views, device=device, precision=precision
-    )
-    judged = [judge(row, recipe, model.evaluation) for row in raw]
-    drawings: list[dict[str, str]] = [{} for _ in files]
-    if not mapped:
-        return judged, drawings
-    maps = map_images(network, pixels, recipe, views=model.views, findings=mapped, device=device)
-    names = name_pictures(files)
-    for i, heatmaps in enumerate(maps):
-        asked = [each for each in judged[i] if each.finding in mapped]
-        for each, heatmap in zip(asked, heatmaps, strict=True):
-            path = parsed.output / f"{names[i]}_{each.finding}.png"
-            captions = caption(each, recipe=parsed.recipe, drawn=model.drawn)
-            picture = draw_overlay(pixels[i], heatmap, captions=captions)
-            write_bytes(path, encode(picture, kind="PNG"))
-            drawings[i][each.finding] = str(path)
-    count = sum(map(len, drawings))
-    log.info("%s: %s heatmaps", show_path(parsed.output), f"{count:,}")
-    return judged, drawings
-
-
 def _export(parsed: argparse.Namespace, answer: TextIO) -> None:
-    model = _read(parsed.recipe)
+    model = read(parsed.recipe)
     content = export_onnx(
         model.network,
         model.recipe,
-        views=model.views,
+        views=model.shown.views,
         name=parsed.recipe,
         packed_px=model.packed_px,
         evaluation=model.evaluation,

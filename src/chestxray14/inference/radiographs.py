@@ -1,16 +1,13 @@
 """A radiograph from a user's disk, checked: PNG, JPEG or DICOM."""
 
-import io
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
-from chestxray14.base.errors import InputError, shorten
-from chestxray14.data.images import decode
-from chestxray14.files.names import is_image
+from chestxray14.base.errors import InputError
+from chestxray14.data.images import FEWEST_GREYS, count_greys, decode
+from chestxray14.files.names import is_image, list_files
 from chestxray14.inference.dicom import decode_dicom, is_dicom
 
 SMALLEST_PX = 128
@@ -19,13 +16,8 @@ SMALLEST_PX = 128
 MOST_OBLONG = 2.0
 """Largest ratio of a frontal radiograph's sides."""
 
-MOST_COLOUR = 8.0
-"""Distance of a pixel's channels, of 255 and in the mean, above which a file is a photograph."""
-
 LARGEST_BYTES = 500_000_000
 """Size above which a file is not opened."""
-
-_TWELVE_BITS = 4096
 
 
 def list_radiographs(given: Sequence[Path]) -> tuple[list[Path], int]:
@@ -41,10 +33,7 @@ def list_radiographs(given: Sequence[Path]) -> tuple[list[Path], int]:
         if not path.is_dir():
             files.append(path)
             continue
-        for file in sorted(path.rglob("*")):
-            inside = file.relative_to(path).parts
-            if not file.is_file() or any(part.startswith(".") for part in inside):
-                continue
+        for file in list_files(path):
             if _is_radiograph(file):
                 files.append(file)
             else:
@@ -71,11 +60,10 @@ def ends_as_dicom(file: Path) -> bool:
 def read_radiograph(path: Path) -> Image.Image:
     """Return the radiograph in a file as an 8-bit grey image, bright where X-rays were stopped.
 
-    PNG and JPEG are decoded as `prepare` decodes a dataset's; only 16-bit files whose values stay
-    below 4096, of which it would leave a few dark greys, have their range spread. DICOM as in
-    `decode_dicom`. Raises `InputError` naming the file when it cannot be read or does not look like
-    a frontal radiograph: a side below `SMALLEST_PX`, sides of more than `MOST_OBLONG`, clear
-    colours, or a single grey throughout.
+    PNG and JPEG are decoded as `prepare` decodes a dataset's, DICOM as in `decode_dicom`. Raises
+    `InputError` naming the file when it cannot be read or does not look like a frontal radiograph:
+    a side below `SMALLEST_PX`, sides of more than `MOST_OBLONG`, colours, or fewer than
+    `FEWEST_GREYS`.
     """
     name = show_path(path)
     try:
@@ -88,7 +76,7 @@ def read_radiograph(path: Path) -> Image.Image:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"{name} cannot be read: {reason}") from None
     dicom = is_dicom(content) or ends_as_dicom(path)
-    image = decode_dicom(content, name=name) if dicom else _decode_picture(content, name=name)
+    image = (decode_dicom if dicom else decode)(content, name=name)
     return _check(image, name=name)
 
 
@@ -96,40 +84,6 @@ def show_path(path: Path) -> str:
     """Return a path as it can be printed on one line, whatever its bytes."""
     text = str(path)
     return text if text.isprintable() else repr(text)
-
-
-def _decode_picture(content: bytes, *, name: str) -> Image.Image:
-    """Return a PNG or JPEG in grey, or in RGB where it has colours."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            grey = decode(content, name=name)
-            stored = Image.open(io.BytesIO(content), formats=("PNG", "JPEG"))
-            if stored.mode.startswith("I"):
-                values = np.asarray(stored)
-                return _spread(values) if values.max() < _TWELVE_BITS else grey
-            if stored.mode in ("1", "L", "LA"):
-                return grey
-            rgb = stored.convert("RGB")
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:
-        raise InputError(f"{name} is no readable PNG or JPEG: {shorten(error)}") from None
-    # What is grey in colour has the grey that a dataset's file would have.
-    return rgb if _colour(rgb) > MOST_COLOUR else grey
-
-
-def _spread(values: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> Image.Image:
-    wide = values.astype(np.float64)
-    low, high = wide.min(), wide.max()
-    grey = np.rint((wide - low) / max(high - low, 1) * 255)
-    return Image.fromarray(grey.astype(np.uint8))
-
-
-def _colour(image: Image.Image) -> float:
-    """Return how far a pixel's channels are apart, in the mean."""
-    pixels = np.asarray(image)
-    return float(np.mean(pixels.max(axis=2) - pixels.min(axis=2)))
 
 
 def _check(image: Image.Image, *, name: str) -> Image.Image:
@@ -143,10 +97,13 @@ def _check(image: Image.Image, *, name: str) -> Image.Image:
             f"{size}, no frontal radiograph's shape (sides up to 1 : {MOST_OBLONG:g})"
         )
     if image.mode != "L":
-        if _colour(image) > MOST_COLOUR:
-            raise InputError(f"{name} is in colour, expected a grey radiograph")
-        image = image.getchannel(0)
+        raise InputError(f"{name} is in colour, expected a grey radiograph")
     low, high = image.getextrema()
     if low == high:
         raise InputError(f"{name} is one grey throughout, no radiograph")
+    if (greys := count_greys(image)) < FEWEST_GREYS:
+        raise InputError(
+            f"{name} has 98 % of its pixels within {greys} of 256 greys, expected at least "
+            f"{FEWEST_GREYS}: it is blank, or was stored too dark"
+        )
     return image

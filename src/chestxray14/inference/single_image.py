@@ -14,7 +14,6 @@ from torch import nn
 from chestxray14.base.errors import InputError
 from chestxray14.base.notices import NOTICE
 from chestxray14.base.params import Views
-from chestxray14.base.progress import track
 from chestxray14.data.images import pack
 from chestxray14.files.heatmaps import lay_out
 from chestxray14.files.names import is_image
@@ -84,7 +83,7 @@ def read_files(
     good: list[Path] = []
     failed: list[tuple[Path, str]] = []
     pixels = np.empty((len(files), px, px), dtype=np.uint8)
-    for file in track(files, what="read", unit="images", total=len(files)):
+    for file in files:
         try:
             pixels[len(good)] = pack(read_radiograph(file), px=px)
             good.append(file)

@@ -1,7 +1,5 @@
 """Networks: a trunk of torchvision's that sees, a head that names findings."""
 
-import re
-import urllib.error
 from collections import OrderedDict
 from typing import Literal
 
@@ -10,14 +8,14 @@ from torch import Tensor, nn
 from torchvision.models import DenseNet121_Weights, ResNet50_Weights, get_model
 
 from chestxray14.base.draws import generator
-from chestxray14.base.errors import InputError
 from chestxray14.model.recipe import Recipe, WeightsFile
-from chestxray14.model.weights import read_weights
+from chestxray14.model.weights import match_weights, read_published, read_weights
 
 IMAGENET = {
-    "densenet121": DenseNet121_Weights.IMAGENET1K_V1,
-    "resnet50": ResNet50_Weights.IMAGENET1K_V1,
+    "densenet121": DenseNet121_Weights.IMAGENET1K_V1.url,
+    "resnet50": ResNet50_Weights.IMAGENET1K_V1.url,
 }
+"""Where weights lie; their names carry the first digits of their sha256."""
 
 LAST_BLOCK = {
     "densenet121": ("features.denseblock4", "features.norm5"),
@@ -50,24 +48,15 @@ def build_network(recipe: Recipe) -> nn.Module:
         torch.manual_seed(int(generator("weights", recipe.seed).integers(2**63)))
         trunk, features = _build_trunk(recipe)
         head = _build_head(recipe.head, features=features, logits=len(recipe.findings))
+    _load(trunk, recipe)
     network = nn.Sequential(OrderedDict(trunk=trunk, head=head))
-    if isinstance(recipe.weights, WeightsFile):
-        _load_file(trunk, recipe.weights)
     _freeze(network, recipe)
     return network.to(memory_format=torch.channels_last)
 
 
 def _build_trunk(recipe: Recipe) -> tuple[nn.Module, int]:
     """Return torchvision's network without pooling and classifier, and its number of features."""
-    weights = IMAGENET[recipe.backbone] if recipe.weights == "imagenet" else None
-    try:
-        whole = get_model(recipe.backbone, weights=weights)
-    except (urllib.error.URLError, OSError, RuntimeError) as error:
-        assert weights is not None
-        raise InputError(
-            f"ImageNet weights cannot be downloaded ({error}); bring {weights.url} to "
-            f"{torch.hub.get_dir()}/checkpoints, or set the dataset's limits.weights to random"
-        ) from None
+    whole = get_model(recipe.backbone)
     parts = OrderedDict(whole.named_children())
     if recipe.backbone == "densenet121":
         return nn.Sequential(OrderedDict(features=parts["features"])), parts[
@@ -106,30 +95,19 @@ def _build_head(
     )
 
 
-def _load_file(trunk: nn.Module, file: WeightsFile) -> None:
-    """Load a trunk out of a whole network's weights, torchvision's or ours."""
-    tensors = {_rename(name): tensor for name, tensor in read_weights(file).items()}
-    own = trunk.state_dict()
-    unfit = [
-        name
-        for name, tensor in own.items()
-        if name not in tensors or tensors[name].shape != tensor.shape
-    ]
-    if unfit:
-        problem = "has another shape" if unfit[0] in tensors else "is missing"
-        raise InputError(
-            f"weights.path: {file.path} does not fit the network: {unfit[0]} {problem}, as "
-            f"{len(unfit)} of {len(own)} tensors"
-        )
-    trunk.load_state_dict({name: tensors[name] for name in own})
-
-
-def _rename(name: str) -> str:
-    """Return the name torchvision has today for a tensor of a trunk."""
-    # torchvision's first DenseNets called `norm1` `norm.1`; nn.DataParallel put `module.` before,
-    # our own model files have `trunk.` there.
-    name = name.removeprefix("module.").removeprefix("trunk.")
-    return re.sub(r"\.(norm|conv)\.([12])\.", r".\1\2.", name)
+def _load(trunk: nn.Module, recipe: Recipe) -> None:
+    """Load the weights that a recipe starts from, out of a whole network's; random ones stay."""
+    if isinstance(recipe.weights, WeightsFile):
+        source, tensors = f"weights.path: {recipe.weights.path}", read_weights(recipe.weights)
+    elif recipe.weights == "imagenet":
+        url = IMAGENET[recipe.backbone]
+        source, tensors = url.rpartition("/")[2], read_published(url)
+    else:
+        return
+    # Many name no `features` around what DenseNet's holds.
+    part = trunk.get_submodule("features" if recipe.backbone == "densenet121" else "")
+    # Not strict: old files have no counters of batch normalisation, which nothing reads.
+    part.load_state_dict(match_weights(tensors, part.state_dict(), source=source), strict=False)
 
 
 def _freeze(network: nn.Sequential, recipe: Recipe) -> None:

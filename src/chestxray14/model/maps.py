@@ -82,10 +82,13 @@ def draw_maps(
     device: torch.device,
     precision: str,
     what: str,
+    batch: int | None = None,
 ) -> Iterator[NDArray[np.float32]]:
     """Yield the maps (views, k, h, w) of k findings in each image of a part, in order.
 
-    The network sees what it sees when it predicts, `views`. Raises `InputError` where `cam` does
+    The network sees what it sees when it predicts, `views`, of `batch` images at once, or of as many
+    as the recipe's batch has. Where that is in fp16, whose range
+    gradients leave, maps are in fp32. Raises `InputError` where `cam` does
     not fit recipe or stride.
     """
     if method == "cam" and (recipe.head != "linear" or stride != 32):
@@ -96,8 +99,10 @@ def draw_maps(
     mapped = [recipe.findings.index(finding) for finding in findings]
     network.eval()
     before, after = split_network(network, LAYERS[recipe.backbone][stride].name)
-    batches = ordered_batches(part, batch=recipe.batch, device=device)
-    steps = count_steps(part, batch=recipe.batch)
+    batch = batch or recipe.batch
+    batches = ordered_batches(part, batch=batch, device=device)
+    steps = count_steps(part, batch=batch)
+    precision = "fp32" if precision == "fp16" else precision
     for images, _ in track(batches, what=what, unit="batches", total=steps):
         with memory_for(len(images)), autocast(device, precision):
             maps = [

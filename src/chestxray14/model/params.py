@@ -12,10 +12,15 @@ class Compute(Record):
 
     device: Literal["auto", "cpu", "cuda", "mps"]
     threads: Annotated[int, Field(ge=1, le=1024)]
-    precision: Literal["auto", "bf16", "fp32"]
+    precision: Literal["auto", "bf16", "fp16", "fp32"]
     processes: Annotated[int, Field(ge=1, le=1024)]
     sync_batch_norm: bool
     deterministic: bool
+    images_at_once: Annotated[int, Field(ge=2)] | None
+
+    def cut(self, batch: int) -> int:
+        """Return how many images of a batch the device holds at once."""
+        return min(batch, self.images_at_once or batch)
 
 
 MapMethod = Literal["auto", "cam", "grad_cam", "grad_cam_plus_plus"]

@@ -49,8 +49,9 @@ def channels_last(inputs: Tensor) -> Tensor:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Return the context in which a network computes in `bf16`, or leaves `fp32` as it is."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+    """Return the context in which a network computes in `bf16` or `fp16`; `fp32` stays as it is."""
+    half = torch.float16 if precision == "fp16" else torch.bfloat16
+    return torch.autocast(device.type, half, enabled=precision != "fp32")
 
 
 def compile_on_gpu(networks: Iterable[nn.Module], device: torch.device) -> None:

@@ -103,7 +103,9 @@ def draw_cohort(cohort: Phantom, folder: Path, *, workers: int) -> None:
 
     Raises `InputError` where `folder` holds something that was not drawn.
     """
-    record = _record(cohort)
+    record = describe_cohort(cohort)
+    if _is_done(folder, record):  # without a lock, which a read-only place does not take
+        return
     with hold(folder.with_name(f"{folder.name}.lock"), doing=f"drawing {folder}", wait=True):
         if folder.exists() and not (folder / RECORD).exists():
             raise InputError(f"{folder} holds no drawn cohort (no {RECORD}); move it away")
@@ -269,7 +271,8 @@ def _write_boxes(
     path.write_text("".join(f"{line}\n" for line in lines), newline="")
 
 
-def _record(cohort: Phantom) -> dict[str, object]:
+def describe_cohort(cohort: Phantom) -> dict[str, object]:
+    """Return what decides every byte of a drawn cohort: its parameters and this room's code."""
     room = sorted(Path(__file__).parent.glob("*.py"))
     sources = b"".join(file.read_bytes() for file in room)
     return {

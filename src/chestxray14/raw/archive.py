@@ -1,15 +1,16 @@
 """A raw dataset, be it a zip or a folder, read by basename."""
 
-import filecmp
 import hashlib
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from chestxray14.base.errors import InputError
-from chestxray14.files.names import is_image
+from chestxray14.files.names import is_image, list_files, spell
+from chestxray14.raw.checksums import sum_files
+from chestxray14.raw.kinds import describe_content, name_kind
 
 LARGEST = 256 * 2**20
 """Bytes above which a file is refused before it is unpacked; no radiograph or table comes near."""
@@ -20,9 +21,9 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 @dataclass(frozen=True)
 class Member:
-    """One file: its path inside, its bytes, and the CRC-32 that a zip keeps of them.
+    """One file: its path inside, how many bytes it has, and their CRC-32.
 
-    In a folder, where only reading everything would tell, `crc` is None.
+    `crc` is None of a folder's file that cannot be read.
     """
 
     path: str
@@ -35,16 +36,20 @@ class Archive:
     """Know the radiographs, tables and lists of a zip or folder by basename.
 
     Folders carry no meaning in ChestX-ray14. Nothing is ever unpacked to a file, so a path inside
-    that leads elsewhere (`../../x.png`) leads nowhere.
+    that leads elsewhere (`../../x.png`) leads nowhere. Names are spelt as `files.names.spell`
+    does. `ambiguous` are tables of one name and different content, which are not read, and
+    `others` the paths of files that are no part of a dataset.
     """
 
     path: Path
     members: dict[str, Member]
+    ambiguous: dict[str, str]
+    others: tuple[str, ...]
     _zip: zipfile.ZipFile | None = field(repr=False, compare=False, default=None)
     _lock: threading.Lock = field(repr=False, compare=False, default_factory=threading.Lock)
 
     def __contains__(self, name: str) -> bool:
-        return name in self.members
+        return spell(name) in self.members
 
     def read(self, name: str) -> bytes:
         """Return the bytes of one file; safe to call from several threads.
@@ -52,24 +57,36 @@ class Archive:
         Raises `InputError` when it is absent, cannot be read, is larger than `LARGEST`, or
         differs from a zip's CRC-32.
         """
-        if name not in self.members:
+        if (key := spell(name)) not in self.members:
             raise InputError(f"{name} is not in {self.path}")
-        member = self.members[name]
+        if key in self.ambiguous:
+            raise InputError(self.ambiguous[key])
+        member = self.members[key]
         if member.size > LARGEST:
             raise InputError(
                 f"{member.path!r} in {self.path} has {member.size:,} bytes unpacked, more than the "
                 f"{LARGEST:,} that a radiograph or table may have"
             )
+        # Unpacks no more than asked for, however much the compressed bytes would give.
+        return self._read(member, most=member.size + 1)
+
+    def read_line(self, name: str) -> str:
+        """Return the first line of a file, of which no more than 4096 bytes are read."""
+        content = self._read(self.members[spell(name)], most=4096)
+        return content.decode("utf-8-sig", errors="replace").partition("\n")[0].strip()
+
+    def _read(self, member: Member, *, most: int) -> bytes:
         try:
             if self._zip is None:
-                return (self.path / member.path).read_bytes()
-            return self._unpack(self._zip, member)
+                with (self.path / member.path).open("rb") as file:
+                    return file.read(most)
+            return self._unpack(self._zip, member, most=most)
         except MemoryError:
             raise
         except Exception as error:
             raise InputError(f"{member.path!r} in {self.path} cannot be read: {error}") from None
 
-    def _unpack(self, archive: zipfile.ZipFile, member: Member) -> bytes:
+    def _unpack(self, archive: zipfile.ZipFile, member: Member, *, most: int) -> bytes:
         method = archive.getinfo(member.path).compress_type
         if method not in METHODS:
             raise zipfile.BadZipFile(f"compression method {method}, expected one of {METHODS}")
@@ -77,44 +94,62 @@ class Archive:
         with self._lock:
             file = archive.open(member.path)
         try:
-            # Unpacks no more than asked for, however much the compressed bytes would give.
-            return file.read(member.size + 1)
+            return file.read(most)
         finally:
             with self._lock:
                 file.close()
 
-    def describe(self) -> dict[str, object]:
-        """Return what identifies the content, the same on every machine and at every path.
+    @property
+    def images(self) -> list[str]:
+        """The names of the radiographs."""
+        return [name for name in self.members if is_image(name)]
 
-        The hash covers each file's name and size, its CRC-32 where a zip has one, and the bytes
-        of every file that is not an image.
+    @property
+    def tables(self) -> list[str]:
+        """The names of the other files, CSV and text."""
+        return [name for name in self.members if not is_image(name)]
+
+    def describe(self, *, tables: Collection[str]) -> dict[str, object]:
+        """Return what identifies images and `tables`, the same on every machine and at every path.
+
+        The hash covers each file's name, size and CRC-32, so that a zip is described as the
+        folder it was made of. Raises `InputError` for one of `tables` that is ambiguous.
         """
+        images = self.images
+        if doubtful := [name for name in map(spell, tables) if name in self.ambiguous]:
+            raise InputError(self.ambiguous[doubtful[0]])
         digest = hashlib.sha256()
-        for name, member in sorted(self.members.items()):
-            content = "" if is_image(name) else hashlib.sha256(self.read(name)).hexdigest()
-            crc = "" if member.crc is None else member.crc
-            digest.update(
-                f"{name}\t{member.size}\t{crc}\t{content}\n".encode(errors="surrogateescape")
-            )
-        images = [name for name in self.members if is_image(name)]
+        for name in sorted({*images, *map(spell, tables)}):
+            member = self.members[name]
+            line = f"{name}\t{member.size}\t{member.crc}\n"
+            digest.update(line.encode(errors="surrogateescape"))
         return {
-            "kind": "folder" if self._zip is None else "zip",
             "images": len(images),
             "image_bytes": sum(self.members[name].size for name in images),
-            "other_files": sorted(set(self.members) - set(images)),
+            "tables": sorted(tables),
             "sha256": digest.hexdigest(),
         }
 
+    def describe_content(self) -> str:
+        """Return what is in it in a few words, for an error line."""
+        return describe_content(
+            images=self.images,
+            tables=sorted(self.tables),
+            others=self.others,
+            folder=self.path if self._zip is None else None,
+        )
 
-def open_archive(path: Path) -> Archive:
+
+def open_archive(path: Path, *, record: Path | None = None) -> Archive:
     """Return the zip or folder at `path`, its files known by basename.
 
     A basename that occurs twice with equal content counts once (Kaggle's `sample` holds its tree
-    twice). Hidden files are passed over. Raises `InputError` for a missing path, a broken zip, or
-    two different files of one name.
+    twice). Hidden files are passed over. `record` spares reading all of a folder another time, see
+    `raw.checksums`. Raises `InputError` for a missing path, a broken zip, or two different images
+    of one name.
     """
     if path.is_dir():
-        opened, found = None, _in_folder(path)
+        opened, found = None, _in_folder(path, record=record)
     elif path.is_file():
         opened = _open_zip(path)
         found = _in_zip(opened)
@@ -124,25 +159,40 @@ def open_archive(path: Path) -> Archive:
             "Kaggle layout; a relative path starts at the root of the project"
         )
     members: dict[str, Member] = {}
+    ambiguous: dict[str, str] = {}
+    others: list[str] = []
     for member in found:
         inside = PurePosixPath(member.path.replace("\\", "/"))  # as some Windows tools write it
-        if _is_hidden(inside) or not _belongs(inside.name):
+        if _is_hidden(inside):
             continue
-        first = members.setdefault(inside.name, member)
-        if first is not member and not _equal(first, member, folder=path):
-            raise InputError(
-                f"{path} holds two different files named {inside.name!r}: {first.path!r} and "
+        if not _belongs(inside.name):
+            others.append(member.path)
+            continue
+        name = spell(inside.name)
+        first = members.setdefault(name, member)
+        if (first.size, first.crc) != (member.size, member.crc):
+            ambiguous[name] = (
+                f"{path} holds two different files named {name!r}: {first.path!r} and "
                 f"{member.path!r}"
             )
-    return Archive(path=path, members=members, _zip=opened)
+            if is_image(name):
+                raise InputError(ambiguous[name])
+    return Archive(
+        path=path, members=members, ambiguous=ambiguous, others=tuple(others), _zip=opened
+    )
 
 
 def _open_zip(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
-    except MemoryError:
+    except (MemoryError, PermissionError):
         raise
     except Exception as error:
+        if kind := name_kind(path):
+            raise InputError(
+                f"{path} is {kind}, expected a folder or a zip; unpack or move it, and name the "
+                "folder that holds the images"
+            ) from None
         raise InputError(
             f"{path} is not a whole zip file ({error}): remove it and bring it again"
         ) from None
@@ -155,11 +205,12 @@ def _in_zip(archive: zipfile.ZipFile) -> Iterator[Member]:
             yield Member(path=info.filename, size=info.file_size, crc=info.CRC)
 
 
-def _in_folder(path: Path) -> Iterator[Member]:
-    for file in sorted(path.rglob("*")):
-        if file.is_file():
-            inside = file.relative_to(path).as_posix()
-            yield Member(path=inside, size=file.stat().st_size, crc=None)
+def _in_folder(path: Path, *, record: Path | None) -> Iterator[Member]:
+    files = {file.relative_to(path).as_posix(): file for file in list_files(path)}
+    ours = {inside: file for inside, file in files.items() if _belongs(file.name)}
+    sums = sum_files(ours, record=record)
+    for inside, file in files.items():
+        yield Member(path=inside, size=file.stat().st_size, crc=sums.get(inside))
 
 
 def _is_hidden(inside: PurePosixPath) -> bool:
@@ -168,13 +219,4 @@ def _is_hidden(inside: PurePosixPath) -> bool:
 
 def _belongs(name: str) -> bool:
     # NIH's own download leaves tar files of many GB and PDFs beside the images.
-    return is_image(name) or name.endswith((".csv", "_list.txt"))
-
-
-def _equal(first: Member, second: Member, *, folder: Path) -> bool:
-    """Tell whether two files have the same bytes; a zip's CRC-32 stands for them."""
-    if (first.size, first.crc) != (second.size, second.crc):
-        return False
-    if first.crc is not None:
-        return True
-    return filecmp.cmp(folder / first.path, folder / second.path, shallow=False)
+    return is_image(name) or name.lower().endswith((".csv", ".txt"))

@@ -5,7 +5,6 @@ import json
 import os
 from pathlib import Path
 
-from chestxray14.base.errors import InputError
 from chestxray14.raw.params import Folder, KaggleDataset, Phantom
 
 RAW_VARIABLE = "CHESTXRAY14_RAW"
@@ -16,23 +15,34 @@ def locate(name: str, dataset: Phantom | KaggleDataset | Folder) -> Path:
     """Return the folder or zip that holds the raw dataset `name`.
 
     Each cohort and each version of a Kaggle dataset has a place of its own, so that experiments
-    can share `CHESTXRAY14_RAW` and one is never taken for another.
-
-    Raises `InputError` where Kaggle's 42 GB would land in one of DVC's temporary copies of the
-    project, only to be deleted with it.
+    can share a folder and one is never taken for another.
     """
-    shared = os.environ.get(RAW_VARIABLE)
-    folder = Path(shared or "data/raw") / name
+    folder = _raw_folder() / name
     match dataset:
         case Phantom():
             drawing = json.dumps(dataset.drawing, sort_keys=True)
-            return folder / hashlib.sha256(drawing.encode()).hexdigest()[:12]
+            return folder / _short_hash(drawing)
         case KaggleDataset():
-            if not shared and ".dvc/tmp/" in Path.cwd().as_posix():
-                raise InputError(
-                    f"this is a temporary copy of the project: set {RAW_VARIABLE} to the "
-                    f"absolute path of the folder that holds {name}/, or run without --temp"
-                )
             return folder / f"{dataset.slug.replace('/', '-')}.zip"
         case Folder():
-            return Path(dataset.path)
+            return _checkout() / dataset.path
+
+
+def locate_record(path: Path) -> Path:
+    """Return where the checksums of a folder's files are kept, see `raw.checksums`."""
+    return _raw_folder() / "seen" / f"{_short_hash(str(path.resolve()))}.json"
+
+
+def _raw_folder() -> Path:
+    shared = os.environ.get(RAW_VARIABLE)
+    return Path(shared) if shared else _checkout() / "data" / "raw"
+
+
+def _checkout() -> Path:
+    """Return the checkout, also from one of the copies that DVC makes of it and deletes again."""
+    checkout, copied, _ = Path.cwd().as_posix().partition("/.dvc/tmp/")
+    return Path(checkout) if copied else Path()
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(os.fsencode(text)).hexdigest()[:12]

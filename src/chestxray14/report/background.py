@@ -4,6 +4,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from chestxray14.base.findings import NO_FINDING
+from chestxray14.files.metrics import Trained
 from chestxray14.report import figures
 from chestxray14.report.gallery import sort_findings
 from chestxray14.report.overview import list_limits
@@ -42,7 +43,7 @@ def describe_training(told: Told) -> Section | None:
                 NONE if idle else recipe.schedule.name,
                 NONE if idle else f"{trained.best_epoch} of {trained.epochs_run}",
                 *(number(trained.val_auroc, 3), f"{trained.train_images:,}"),
-                f"{trained.device}, {trained.precision}",
+                _describe_device(trained),
             ]
         )
     if not rows:
@@ -66,6 +67,16 @@ def describe_training(told: Told) -> Section | None:
     )
     table = make_table("How each recipe was trained", columns, rows, words=words)
     return Section("training", "Training", facts, tuple(map(Markup, drawn)), (table,))
+
+
+def _describe_device(trained: Trained) -> str:
+    """Return where a recipe was trained, and what there differs from whole batches in fp32."""
+    words = [trained.device, trained.precision]
+    if trained.skipped_steps:
+        words.append(f"{trained.skipped_steps} steps skipped")
+    if trained.images_at_once:
+        words.append(f"batch normalisation by pieces of {trained.images_at_once} images")
+    return ", ".join(words)
 
 
 def describe_what_ran(told: Told) -> Section:

@@ -31,12 +31,26 @@ log = logging.getLogger(__name__)
 class Progress:
     """How far training is: the history so far and the best epoch, counted from 0.
 
-    Of two scores the lower is the better.
+    Of two scores the lower is the better. `skipped_steps` are those whose gradient fp16 could not hold.
     """
 
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = -1
     best_score: float = float("inf")
+    skipped_steps: int = 0
+
+
+@dataclass(frozen=True)
+class State:
+    """What is saved beside the progress.
+
+    `average` is the network with averaged weights, or `network` itself where none are kept.
+    """
+
+    network: nn.Module
+    average: nn.Module
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
 
 
 @contextmanager
@@ -55,34 +69,27 @@ def lock_folder(*key: str) -> Iterator[Path]:
         yield folder
 
 
-def save(
-    folder: Path,
-    progress: Progress,
-    *,
-    network: nn.Module,
-    average: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    best: Mapping[str, Tensor],
-) -> None:
-    """Write the whole state as one file, which is replaced in one step.
-
-    `average` is the network with averaged weights, or `network` itself where none are kept.
-    """
-    parts = {"network": network.state_dict(), "best": best}
-    if average is not network:
-        parts["average"] = average.state_dict()
+def save(folder: Path, progress: Progress, state: State, *, best: Mapping[str, Tensor]) -> None:
+    """Write the whole state as one file, which is replaced in one step."""
+    parts = {"network": state.network.state_dict(), "best": best}
+    if state.average is not state.network:
+        parts["average"] = state.average.state_dict()
     tensors = {
-        f"{part}.{name}": tensor for part, state in parts.items() for name, tensor in state.items()
+        f"{part}.{name}": tensor
+        for part, values in parts.items()
+        for name, tensor in values.items()
     }
-    for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
-    record = {"run": folder.name, "progress": asdict(progress)}
+    for index, moments in state.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
+    record = {
+        "run": folder.name,
+        "progress": asdict(progress),
+        "scaler": state.scaler.state_dict(),
+    }
     write_tensors(folder / "last.safetensors", as_arrays(tensors), record=record)
 
 
-def load(
-    folder: Path, *, network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer
-) -> tuple[Progress, dict[str, Tensor]]:
+def load(folder: Path, state: State) -> tuple[Progress, dict[str, Tensor]]:
     """Bring all to the saved state; return the progress and the best weights.
 
     Without a checkpoint nothing changes and the progress is none. So it is with a damaged one, which
@@ -104,20 +111,21 @@ def load(
     for name, tensor in as_tensors(arrays).items():
         part, _, rest = name.partition(".")
         parts[part][rest] = tensor
-    network.load_state_dict(parts["network"])
-    if average is not network:
-        average.load_state_dict(parts["average"])
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    states: dict[int, dict[str, Tensor]] = {}
+    state.network.load_state_dict(parts["network"])
+    if state.average is not state.network:
+        state.average.load_state_dict(parts["average"])
+    parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
+    moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in parts["optimizer"].items():
         index, _, key = name.partition(".")
         parameter = parameters[int(index)]
         if tensor.shape == parameter.shape:
             # Fused optimizers walk memory, so a moment must lie as its channels-last weight does.
             tensor = torch.empty_like(parameter).copy_(tensor)
-        states.setdefault(int(index), {})[key] = tensor
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": states, "param_groups": groups})
+        moments.setdefault(int(index), {})[key] = tensor
+    groups = state.optimizer.state_dict()["param_groups"]
+    state.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+    state.scaler.load_state_dict(record["scaler"])
     return Progress(**record["progress"]), parts["best"]
 
 

@@ -10,7 +10,13 @@ import runpy
 import signal
 import sys
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import (
+    AbstractContextManager,
+    contextmanager,
+    nullcontext,
+    redirect_stderr,
+    redirect_stdout,
+)
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NoReturn, TypeVar
@@ -191,6 +197,14 @@ def share_gradients(network: nn.Module) -> nn.Module:
     # Each keeps its own statistics; torch 2.15 warns of this as an argument.
     shared.broadcast_buffers = False
     return shared
+
+
+def leave_to_last(network: nn.Module, *, last: bool) -> AbstractContextManager[None]:
+    """Return the context of one piece of a batch: gradients are exchanged with the last alone."""
+    if last or not isinstance(network, nn.parallel.DistributedDataParallel):
+        return nullcontext()
+    context: AbstractContextManager[None] = network.no_sync()
+    return context
 
 
 def total(numbers: Tensor) -> Tensor:

@@ -61,6 +61,7 @@ def skip_frozen(
     *,
     device: torch.device,
     precision: str,
+    batch: int,
 ) -> tuple[nn.Module, Sequence[Part]]:
     """Return what a frozen front leaves of a network, and parts with its features as images.
 
@@ -74,7 +75,7 @@ def skip_frozen(
         return network, parts
     kept = []
     for part in parts:
-        features = _look(front, part, recipe, device=device, precision=precision)
+        features = _look(front, part, recipe, device=device, precision=precision, batch=batch)
         if features is None:
             return network, parts
         kept.append(replace(part, images=features, rows=np.arange(len(part))))
@@ -82,12 +83,18 @@ def skip_frozen(
 
 
 def _look(
-    front: nn.Module, part: Part, recipe: Recipe, *, device: torch.device, precision: str
+    front: nn.Module,
+    part: Part,
+    recipe: Recipe,
+    *,
+    device: torch.device,
+    precision: str,
+    batch: int,
 ) -> Tensor | None:
     """Return the features of a part, (n, ...), or None where they are too large."""
     front.eval()
-    batches = ordered_batches(part, batch=recipe.batch, device=device)
-    steps = count_steps(part, batch=recipe.batch)
+    batches = ordered_batches(part, batch=batch, device=device)
+    steps = count_steps(part, batch=batch)
     kept: Tensor | None = None
     done = 0
     # Not inference_mode: what comes out is learned from.

@@ -3,7 +3,10 @@
 import copy
 import logging
 import math
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from chestxray14.base.errors import InputError
+from chestxray14.base.progress import follow
 from chestxray14.base.scores import auroc
 from chestxray14.model.backbones import build_network
 from chestxray14.model.batches import Part, batch_sizes, keep_on_device, take_images
@@ -20,20 +24,27 @@ from chestxray14.model.predicting import compile_on_gpu, predict
 from chestxray14.model.recipe import Recipe
 from chestxray14.model.views import view_centre
 from chestxray14.training import checkpoint, distributed
-from chestxray14.training.epoch import Training, build_optimizer, train_one_epoch
+from chestxray14.training.epoch import Training, build_optimizer, build_scaler, train_one_epoch
 from chestxray14.training.features import skip_frozen
 from chestxray14.training.losses import build_loss
 
 log = logging.getLogger("train")
 
+History = list[dict[str, float]]
+"""What happened in every epoch."""
+
 
 @dataclass(frozen=True)
 class Trained:
-    """The weights of the best epoch, counted from 0, and what happened in every epoch."""
+    """The weights of the best epoch, counted from 0, and what happened in every epoch.
+
+    `skipped_steps` of all epochs are those whose gradient fp16 could not hold.
+    """
 
     weights: dict[str, Tensor]
     best_epoch: int
-    history: list[dict[str, float]]
+    history: History
+    skipped_steps: int
 
 
 def train(
@@ -45,14 +56,18 @@ def train(
     device: torch.device,
     precision: str,
     sync_batch_norm: bool = False,
+    images_at_once: int | None = None,
+    tell: Callable[[History], object] = lambda history: None,
 ) -> Trained:
     """Train a recipe and return its best epoch, best by what its `selection` names.
 
     A network of which nothing is trainable is looked at once, as it is. After every epoch the
     whole state is saved to `folder`, from where the same call goes on after a kill; of several
     processes the first one reads and writes there. With `sync_batch_norm` they normalise over
-    the whole batch, on GPUs, else each over its share. Raises `InputError` when a loss is not
-    finite, or the parts lack what learning or selection needs.
+    the whole batch, on GPUs, else each over its share; where a batch is cut into pieces of
+    `images_at_once`, over a piece. The first process calls `tell` after every epoch, and where it
+    goes on. Raises `InputError` when a loss is not finite, or the parts lack what learning or
+    selection needs.
     """
     _check_findings(train, val, recipe)
     whole = build_network(recipe).to(device)
@@ -61,62 +76,81 @@ def train(
         whole = nn.SyncBatchNorm.convert_sync_batchnorm(whole)  # type: ignore[no-untyped-call]
     distributed.copy_first(whole)
     # From here on a frozen front is out of sight: its features are the images.
+    at_once = min(recipe.batch, images_at_once or recipe.batch)
     network, (train, val) = skip_frozen(
-        whole, (train, val), recipe, device=device, precision=precision
+        whole, (train, val), recipe, device=device, precision=precision, batch=at_once
     )
     train, val = keep_on_device(train, device), keep_on_device(val, device)
     # What is validated and kept: the averaged weights, or the weights as they are.
     average = copy.deepcopy(network) if recipe.ema is not None else network
-    optimizer = build_optimizer(network, recipe)
-    progress, best = _load(folder, network=network, average=average, optimizer=optimizer)
+    optimizer, scaler = build_optimizer(network, recipe), build_scaler(device, precision)
+    state = checkpoint.State(network, average, optimizer, scaler)
+    progress, best = _load(folder, state)
     if progress.history:
         log.info("resumed after epoch %d", len(progress.history))
+        if distributed.is_first():
+            tell(progress.history)
     compile_on_gpu({network, average}, device)
     training = Training(
         network=distributed.share_gradients(network),
         average=average,
         optimizer=optimizer,
+        scaler=scaler,
         recipe=recipe,
         loss=build_loss(recipe.loss, train.labels.to(device)),
         device=device,
         precision=precision,
+        images_at_once=images_at_once,
     )
-    while not is_finished(recipe, progress):
-        epoch = len(progress.history)
-        if recipe.trainable == "none":
-            train_loss, _ = assess(training, train)
-        else:
-            val_losses = [row["val_loss"] for row in progress.history]
-            train_loss = train_one_epoch(training, train, epoch=epoch, val_losses=val_losses)
-        rate = optimizer.param_groups[0]["lr"]
-        # Each process has its own running statistics by now.
-        distributed.copy_first(network)
-        distributed.copy_first(average)
-        val_loss, val_auroc = assess(training, val)
-        if not math.isfinite(val_loss):
-            raise InputError(
-                f"the validation loss is {val_loss} after epoch {epoch + 1} at learning rate "
-                f"{rate:g}; try a lower optimizer.lr"
+    epochs, done = max(1, recipe.epochs), len(progress.history)
+    began = time.monotonic()
+    with follow(what="training", unit="epochs", total=epochs, start=done) as advance:
+        for epoch in range(done, epochs):
+            if is_finished(recipe, progress):
+                break
+            started = time.monotonic()
+            if recipe.trainable == "none":
+                (train_loss, _), skipped = assess(training, train), 0
+            else:
+                val_losses = [row["val_loss"] for row in progress.history]
+                train_loss, skipped = train_one_epoch(
+                    training, train, epoch=epoch, val_losses=val_losses
+                )
+            speed = len(train) / (time.monotonic() - started)
+            rate = optimizer.param_groups[0]["lr"]
+            # Each process has its own running statistics by now.
+            distributed.copy_first(network)
+            distributed.copy_first(average)
+            val_loss, val_auroc = assess(training, val)
+            if not math.isfinite(val_loss):
+                raise InputError(
+                    f"the validation loss is {val_loss} after epoch {epoch + 1} at learning rate "
+                    f"{rate:g}; try a lower optimizer.lr"
+                )
+            score = val_loss if recipe.selection == "val_loss" else -val_auroc
+            row = {"train_loss": train_loss, "val_loss": val_loss, "val_auroc": val_auroc}
+            progress.history.append(row | {"lr": rate})
+            progress.skipped_steps += skipped
+            if score < progress.best_score:
+                progress.best_epoch, progress.best_score = epoch, score
+                best = _copy_state(average)
+            if distributed.is_first():
+                checkpoint.save(folder, progress, state, best=best)
+                tell(progress.history)
+            left = (epochs - epoch - 1) * (time.monotonic() - began) / (epoch + 1 - done)
+            log.info(
+                "epoch %d of %d: loss %.4f, validation loss %.4f, AUROC %.4f, rate %g, "
+                "%s images a second, %s left%s",
+                *(epoch + 1, epochs, train_loss, val_loss, val_auroc, rate),
+                *(f"{speed:,.1f}", timedelta(seconds=round(left))),
+                f", {progress.skipped_steps} steps skipped" if progress.skipped_steps else "",
             )
-        score = val_loss if recipe.selection == "val_loss" else -val_auroc
-        progress.history.append(
-            {"train_loss": train_loss, "val_loss": val_loss, "val_auroc": val_auroc, "lr": rate}
-        )
-        log.info(
-            "epoch %d of %d: loss %.4f, validation loss %.4f, AUROC %.4f, rate %g",
-            *(epoch + 1, max(1, recipe.epochs), train_loss, val_loss, val_auroc, rate),
-        )
-        if score < progress.best_score:
-            progress.best_epoch, progress.best_score = epoch, score
-            best = _copy_state(average)
-        if distributed.is_first():
-            checkpoint.save(
-                folder, progress, network=network, average=average, optimizer=optimizer, best=best
-            )
+            advance()
     return Trained(
         weights=_copy_state(whole) | best,
         best_epoch=progress.best_epoch,
         history=progress.history,
+        skipped_steps=progress.skipped_steps,
     )
 
 
@@ -140,7 +174,7 @@ def assess(training: Training, part: Part) -> tuple[float, float]:
         training.average,
         take_images(part, share) if distributed.count() > 1 else part,
         lambda images: (view_centre(images, recipe),),
-        batch=recipe.batch,
+        batch=min(recipe.batch, training.images_at_once or recipe.batch),
         device=training.device,
         precision=training.precision,
         what="assess",
@@ -158,28 +192,28 @@ def _copy_state(network: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
 
 
-def _load(
-    folder: Path, *, network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer
-) -> tuple[checkpoint.Progress, dict[str, Tensor]]:
+def _load(folder: Path, state: checkpoint.State) -> tuple[checkpoint.Progress, dict[str, Tensor]]:
     """Bring all to the saved state; return the progress and the best weights.
 
     The first process reads; the others get what it has, be the folder on their machine or not.
     """
     progress, best = checkpoint.Progress(), dict[str, Tensor]()
     if distributed.is_first():
-        progress, best = checkpoint.load(
-            folder, network=network, average=average, optimizer=optimizer
-        )
+        progress, best = checkpoint.load(folder, state)
     if distributed.count() > 1:
-        state = {
-            index: {name: value.cpu() for name, value in moments.items()}
-            for index, moments in optimizer.state_dict()["state"].items()
+        optimizer = state.optimizer
+        moments = {
+            index: {name: value.cpu() for name, value in values.items()}
+            for index, values in optimizer.state_dict()["state"].items()
         }
-        progress, best, state = distributed.heed_first((progress, best, state))
+        progress, best, moments, scale = distributed.heed_first(
+            (progress, best, moments, state.scaler.state_dict())
+        )
         groups = optimizer.state_dict()["param_groups"]
-        optimizer.load_state_dict({"state": state, "param_groups": groups})
-        distributed.copy_first(network)
-        distributed.copy_first(average)
+        optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        state.scaler.load_state_dict(scale)
+        distributed.copy_first(state.network)
+        distributed.copy_first(state.average)
     return progress, best
 
 
