@@ -73,7 +73,7 @@ def bootstrap_findings(
 ) -> tuple[Floats, Floats]:
     """Return AUROC and average precision of each of k findings in every draw, both (draws, k).
 
-    `labels` and `scores` are (n, k); NaN as of `bootstrap_auroc`.
+    `labels` and `scores` are (n, k). NaN as of `bootstrap_auroc`, and where a draw has no positive.
     """
     truth, given = np.asarray(labels), np.asarray(scores)
     problems = [_prepare(truth[:, i], given[:, i]) for i in range(truth.shape[1])]
@@ -133,6 +133,6 @@ def _draw(problems: Sequence[Problem], counts: NDArray[np.uint8]) -> tuple[Float
             with np.errstate(invalid="ignore", divide="ignore"):
                 called = hits + under[-1] - under[:-1]
                 auroc[chunk, column] = right / (total * under[-1])
-                exact = np.where(present > 0, present * hits / called, 0).sum(axis=0) / total
-                precision[chunk, column] = np.where(under[-1] > 0, exact, np.nan)
+                steps = np.where(present > 0, present * hits / called, 0)
+                precision[chunk, column] = steps.sum(axis=0) / total
     return auroc, precision
