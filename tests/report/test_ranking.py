@@ -128,3 +128,14 @@ def test_a_difference_turned_round_is_its_negative() -> None:
     back = subtract(floor, scored, FINDINGS, in_all=50)
     assert back.value == pytest.approx(-there.value)
     assert (back.low, back.high, back.p) == pytest.approx((-there.high, -there.low, there.p))  # type: ignore[operator]
+
+
+def test_a_recipe_that_is_ahead_over_its_fewer_findings_is_told_and_not_the_next() -> None:
+    few = make_run("few", findings=FEW, better=0.1)
+    first = tell(make_run("best"), few, make_run("next", better=-0.1)).first
+    assert [standing.run.name for standing in first.ahead] == ["few"]
+    assert first.lead == "clear"
+    assert first.next is not None
+    assert first.next.run.name == "next"
+    assert first.tied == ()
+    assert tell(make_run("best"), few).first.lead == "behind"

@@ -112,6 +112,15 @@ def test_too_few_patients_claim_nothing_of_the_order() -> None:
     assert "p =" not in text
 
 
+def test_a_recipe_of_fewer_findings_that_is_ahead_over_them_is_said_to_be() -> None:
+    few = make_run("few", findings=FINDINGS[:7], better=0.1)
+    for others in ([], [make_run("next", better=-0.1)]):
+        text = opening(make_run("best"), few, *others)
+        assert "best has the highest" in text
+        assert "Over the 7 findings that few scores, that is ahead" in text
+        assert ("ahead of the next, next" in text) is bool(others)
+
+
 def test_the_floor_is_beaten_or_not() -> None:
     run = make_run(spread=0.06)
     told = [

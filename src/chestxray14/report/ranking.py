@@ -15,8 +15,9 @@ from chestxray14.scoring.claims import (
 )
 from chestxray14.scoring.evaluation import Difference, Estimate
 
-Lead = Literal["alone", "clear", "tie", "unknown"]
-"""One recipe alone; p below 0.05; not below; too few patients to say."""
+Lead = Literal["alone", "clear", "tie", "unknown", "behind"]
+"""One recipe alone; p below 0.05; not below; too few patients to say; behind all others, each over
+the fewer findings that it scores."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +53,25 @@ class Ranking:
         return self.standings[0].run
 
     @property
+    def compared(self) -> tuple[Standing, ...]:
+        """The recipes after the leader that share a finding with it."""
+        return tuple(s for s in self.standings[1:] if s.gap and s.run.recipe)
+
+    @property
+    def ahead(self) -> tuple[Standing, ...]:
+        """Those of fewer findings that are told apart from the leader and above it, over these."""
+        return tuple(s for s in self.compared if s.gap and s.gap.told_apart and s.gap.value < 0)
+
+    @property
     def next(self) -> Standing | None:
-        """The recipe after the leader, None where there is none that can be compared."""
-        return next((s for s in self.standings[1:] if s.gap and s.run.recipe), None)
+        """The first recipe after the leader that is not ahead, None where there is none."""
+        return next((s for s in self.compared if s not in self.ahead), None)
 
     @property
     def lead(self) -> Lead:
         """What the draws say of the leader's distance from the next."""
         if self.next is None or self.next.gap is None:
-            return "alone"
+            return "behind" if self.ahead else "alone"
         if self.next.gap.p is None:
             return "unknown"
         return "clear" if self.next.gap.told_apart else "tie"
@@ -68,9 +79,7 @@ class Ranking:
     @property
     def tied(self) -> tuple[Run, ...]:
         """The recipes that are not told apart from the leader."""
-        return tuple(
-            s.run for s in self.standings if s.gap and s.run.recipe and not s.gap.told_apart
-        )
+        return tuple(s.run for s in self.compared if s.gap and not s.gap.told_apart)
 
     @property
     def leaky(self) -> bool:
