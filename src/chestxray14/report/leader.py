@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, median
-from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -16,7 +15,7 @@ from chestxray14.report.published import why_boxes_apart
 from chestxray14.report.results import Run
 from chestxray14.report.sections import Section, Told
 from chestxray14.report.tables import NONE, cell, make_table, number
-from chestxray14.scoring.evaluation import Calibration, Estimate, Gap
+from chestxray14.scoring.evaluation import Bounded, Calibration, Estimate, Gap
 
 RULES = {
     "half": "0.5",
@@ -168,8 +167,8 @@ def _floor(calibrations: Sequence[Calibration]) -> str:
     return number(fmean(c.ece_floor for c in calibrations), 3)
 
 
-def _holds(found: Any, value: float) -> bool:
-    return bool(found.low <= value <= found.high)
+def _holds(found: Bounded, value: float) -> bool:
+    return found.low is not None and found.high is not None and found.low <= value <= found.high
 
 
 def describe_groups(told: Told) -> Section | None:

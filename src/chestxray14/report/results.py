@@ -1,7 +1,7 @@
 """What the stages wrote, read and checked once."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -194,15 +194,7 @@ def _read_run(
     if not history:
         raise InputError(f"{path} has no epoch; the train stage writes it")
     trained = read_record(root / f"metrics/{name}/train.json", Trained, by="train")
-    return Run(
-        **{
-            **vars(read),
-            "recipe": entry,
-            "trained": trained,
-            "history": history,
-            "localization": localization,
-        }
-    )
+    return replace(read, recipe=entry, trained=trained, history=history, localization=localization)
 
 
 def _read_floor(root: Path, run: Run, *, draws: int, labels: str) -> Scored:
