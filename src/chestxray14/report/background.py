@@ -9,7 +9,7 @@ from chestxray14.report import figures
 from chestxray14.report.gallery import sort_findings
 from chestxray14.report.overview import list_limits
 from chestxray14.report.sections import Section, Told
-from chestxray14.report.tables import NONE, make_table, number
+from chestxray14.report.tables import NONE, Row, make_table, number
 
 
 def describe_gallery(told: Told) -> Section | None:
@@ -28,7 +28,8 @@ def describe_gallery(told: Told) -> Section | None:
 
 def describe_training(told: Told) -> Section | None:
     """Return how each recipe was trained, and its learning curves; None where nothing was."""
-    rows, histories = [], {}
+    rows: list[Row] = []
+    histories = {}
     for run in told.results.runs:
         if not (run.recipe and run.trained):
             continue
@@ -53,12 +54,10 @@ def describe_training(told: Told) -> Section | None:
         *("Epoch kept", "Val. AUROC", "Images", "Device"),
     )
     words = ("Trained", "First weights", "Loss", "Optimizer", "Schedule", "Device")
-    trained = told.leader.trained
+    kept = told.leader.trained
     facts = {
-        "trained": trained,
-        "last": bool(
-            trained and told.leader.recipe and trained.best_epoch == trained.epochs_run > 0
-        ),
+        "trained": kept,
+        "last": bool(kept and told.leader.recipe and kept.best_epoch == kept.epochs_run > 0),
         "versions": sorted({run.trained.torch for run in told.results.runs if run.trained}),
     }
     drawn = (
@@ -82,7 +81,7 @@ def _describe_device(trained: Trained) -> str:
 def describe_what_ran(told: Told) -> Section:
     """Return the splits, and what the dataset's limits changed."""
     splits = {run.protocol: run.split for run in told.results.runs}
-    rows = [
+    rows: list[Row] = [
         [f"{name}, {part}", f"{of.images:,}", f"{of.patients:,}", of.sha256[:16]]
         for name, split in splits.items()
         for part, of in (("train", split.train), ("val", split.val), ("test", split.test))
@@ -104,7 +103,7 @@ def describe_what_ran(told: Told) -> Section:
 
 def describe_appendix(told: Told) -> Section:
     """Return what to know before comparing, look-alikes and whom to cite."""
-    rows = []
+    rows: list[Row] = []
     for run in [s.run for ranking in told.rankings for s in ranking.standings]:
         found = run.evaluation.look_alikes
         values = (

@@ -73,7 +73,7 @@ def draw_intervals(
         axes.set_yticks(range(len(dots)), names)
         for label, dot in zip(axes.get_yticklabels(), dots, strict=True):
             label.set_color(INK if dot.tone in ("lead", "heading") else MUTED)
-            label.set_weight("bold" if dot.tone in ("lead", "heading") else "normal")
+            label.set_fontweight("bold" if dot.tone in ("lead", "heading") else "normal")
         values = [end for dot in dots if dot.found for end in _ends(dot.found)]
         _finish(
             axes, len(dots), low=min([*values, *lines.values()]), high=max(values), about=about

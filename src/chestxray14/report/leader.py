@@ -14,7 +14,7 @@ from chestxray14.report.figures import Dot
 from chestxray14.report.published import why_boxes_apart
 from chestxray14.report.results import Run
 from chestxray14.report.sections import Section, Told
-from chestxray14.report.tables import NONE, cell, make_table, number
+from chestxray14.report.tables import NONE, Row, cell, make_table, number
 from chestxray14.scoring.evaluation import Bounded, Calibration, Estimate, Gap
 
 RULES = {
@@ -37,11 +37,11 @@ def describe_decisions(told: Told) -> Section | None:
         return None
     measures = ("sensitivity", "specificity", "precision", "npv", "f1")
     heads = ("Sensitivity", "Specificity", "Precision", "NPV", "F1")
-    rules = [
+    rules: list[Row] = [
         [head, *(cell(point.macro[measure], digits) for point in points.values())]
         for head, measure in zip(heads, measures, strict=True)
     ]
-    rows = [
+    rows: list[Row] = [
         [
             *(finding, f"{youden.thresholds[finding]:.3g}"),
             *(cell(getattr(decision, measure), digits) for measure in measures),
@@ -112,25 +112,23 @@ def describe_calibration(told: Told) -> Section | None:
     leader, digits = told.leader, told.digits
     if leader.leaky:
         return None
-    rows, worse = [], []
+    rows: list[Row] = []
+    worse = []
     for standing in told.first.standings:
         before, after = _calibrations(standing.run)
         cells = [number(fmean(c.ece for c in before), 3), _floor(before)]
         cells += [number(fmean(c.ece for c in after), 3), _floor(after)] if after else [NONE] * 2
-        brier = [fmean(c.brier.value for c in part) if part else None for part in (before, after)]
-        rows.append([standing.run.label, *cells, *(number(value, 4) for value in brier)])
+        briers = [fmean(c.brier.value for c in part) if part else None for part in (before, after)]
+        rows.append([standing.run.label, *cells, *(number(value, 4) for value in briers)])
         if after and fmean(c.ece for c in after) >= fmean(c.ece for c in before):
             worse.append(standing.run)
-    lines = []
+    lines: list[Row] = []
     for finding in leader.findings:
         scores = leader.evaluation.findings[finding]
         pair = [scores.calibration, scores.calibrated.calibration if scores.calibrated else None]
-        cells = [
-            cell(part, digits)
-            for c in pair
-            for part in ((c.slope, c.intercept) if c else (None,) * 2)
-        ]
-        lines.append([finding, cell(scores.calibration.brier, digits + 1), *cells])
+        parts = [part for c in pair for part in ((c.slope, c.intercept) if c else (None, None))]
+        brier = cell(scores.calibration.brier, digits + 1)
+        lines.append([finding, brier, *(cell(part, digits) for part in parts)])
     before, after = _calibrations(leader)
     slopes = [c.slope for c in before if c.slope]
     facts = {
@@ -192,7 +190,7 @@ def describe_groups(told: Told) -> Section | None:
     )
     if leader.leaky or not attributes:
         return None
-    rows = [
+    rows: list[Row] = [
         [finding, name, cell(gap, digits), f"{gap.positives:,}"]
         for finding, name, gap in gaps[:MOST_GAPS]
     ]
@@ -237,7 +235,7 @@ def describe_boxes(told: Told) -> Section | None:
     if leader.leaky or not found or not found.boxes:
         return None
     headline = found.iobb[HEADLINES["IoBB"]]
-    rows = []
+    rows: list[Row] = []
     for run in runs:
         own = run.localization
         if not own or not own.boxes:
@@ -252,13 +250,13 @@ def describe_boxes(told: Told) -> Section | None:
             ]
         )
     theirs = {}
-    for table in told.published.boxes:
-        system = told.published.systems[table.source]
+    for wang in told.published.boxes:
+        system = told.published.systems[wang.source]
         reason = why_boxes_apart(
-            table, system, run=leader, prepared=told.results.prepared, found=found
+            wang, system, run=leader, prepared=told.results.prepared, found=found
         )
         if reason is None:
-            theirs[table.title] = table.mean
+            theirs[wang.title] = wang.mean
     shown = {
         leader.label: {f: e for f, e in found.found.items() if f != MEAN},
         "noise": {f: Estimate(value=v) for f, v in headline.random.items() if f != MEAN},

@@ -5,12 +5,21 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from chestxray14.report import figures
-from chestxray14.report.figures import Dot, Mark
+from chestxray14.report.figures import Dot, Mark, Tone
 from chestxray14.report.published import FAMILIES, shorten, why_apart
 from chestxray14.report.ranking import Standing, average
 from chestxray14.report.results import Run
 from chestxray14.report.sections import Section, Told
-from chestxray14.report.tables import NONE, Cell, cell, make_table, number, p_cell, patients_cell
+from chestxray14.report.tables import (
+    NONE,
+    Cell,
+    Row,
+    cell,
+    make_table,
+    number,
+    p_cell,
+    patients_cell,
+)
 from chestxray14.scoring.evaluation import Estimate
 
 
@@ -18,7 +27,9 @@ def describe_result(told: Told) -> Section:
     """Return the ranking, in a figure and a table."""
     first, digits = told.first, told.macro_digits
     several = len(told.rankings) > 1
-    dots, rows, marked = [], [], []
+    dots: list[Dot] = []
+    rows: list[Row] = []
+    marked: list[str] = []
     for ranking in told.rankings:
         if several:
             dots.append(Dot(f"split {', '.join(ranking.protocols)}", None, "heading"))
@@ -27,7 +38,8 @@ def describe_result(told: Told) -> Section:
             own = len(run.findings) < len(told.results.findings)
             label = f"{run.label}, {len(run.findings)} findings" if own else run.label
             lead = place == 1 and ranking is first
-            dots.append(Dot(label, standing.macro, "apart" if run.leaky else "lead" * lead))
+            tone: Tone = "apart" if run.leaky else "lead" if lead else ""
+            dots.append(Dot(label, standing.macro, tone))
             rows.append(_rank_row(told, standing, digits=digits))
             marked += [run.label] * (run.leaky or not run.recipe)
     if comparable := told.published.comparable(told.leader, told.results.prepared):
@@ -58,7 +70,7 @@ def describe_result(told: Told) -> Section:
     return Section("result", "Result", facts, (Markup(figure),), (table,))
 
 
-def _rank_row(told: Told, standing: Standing, *, digits: int) -> list[Cell | str]:
+def _rank_row(told: Told, standing: Standing, *, digits: int) -> Row:
     run, gap = standing.run, standing.gap
     source = told.published.systems.get(run.name) if run.recipe else None
     over = f"over {len(standing.shared)}"
@@ -142,7 +154,7 @@ def describe_findings(told: Told) -> Section:
                 title=f"Precision over recall of {leader.label} by finding.",
             ),
         ]
-    rows = []
+    rows: list[Row] = []
     for finding in leader.findings:
         scores = leader.evaluation.findings[finding]
         theirs = other.evaluation.findings.get(finding) if other else None
@@ -188,7 +200,7 @@ def describe_published(told: Told) -> Section | None:
         ]
         for family in FAMILIES
     }
-    rows = [
+    rows: list[Row] = [
         [
             *(system.title, f"{system.mean:.4f}", system.protocol),
             *(system.selected_on, system.evidence, system.note or NONE),

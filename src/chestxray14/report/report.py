@@ -50,7 +50,7 @@ def write_report(told: Told) -> Report:
         autoescape=True,
     )
     page.filters |= {
-        "base64": lambda content: base64.b64encode(content).decode(),
+        "base64": _encode,
         "breakable": lambda text: Markup(str(Markup.escape(text)).replace("_", "_<wbr>")),
         "findings": tables.name_findings,
         "words": tables.join_words,
@@ -69,7 +69,7 @@ def write_report(told: Told) -> Report:
         "sections": describe(told),
         "script": Markup(script),
         # The page's policy lets this script run and no other.
-        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        "script_hash": _encode(hashlib.sha256(script.encode()).digest()),
     }
     text = page.overlay(autoescape=False, finalize=_escape_markdown)
     markdown = text.get_template("report.md.j2").render(shown)
@@ -87,6 +87,10 @@ def describe(told: Told) -> list[Section]:
         *(describe_published, describe_what_ran, describe_appendix),
     )
     return [section for make in makers if (section := make(told))]
+
+
+def _encode(content: bytes) -> str:
+    return base64.b64encode(content).decode()
 
 
 def _escape_markdown(value: object) -> object:

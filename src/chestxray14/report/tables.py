@@ -21,6 +21,9 @@ class Cell:
     note: str = ""
 
 
+Row = Sequence[Cell | str]
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows of cells, the first of each names it; `words` are the columns that are no numbers.
@@ -38,7 +41,7 @@ class Table:
 def make_table(
     caption: str,
     columns: Sequence[str],
-    rows: Iterable[Sequence[Cell | str]],
+    rows: Iterable[Row],
     *,
     words: Iterable[str] = (),
     marked: Iterable[str] = (),

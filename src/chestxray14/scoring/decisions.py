@@ -79,14 +79,14 @@ def score_decisions(
     values = {name: np.nan_to_num(share) for name, share in measure(counts).items()}
     patients = [resamples.count_rarer(column) for column in truth.T]
     told = {
-        finding: Decision(
-            **dict(zip(COUNTS, map(int, counts[:, i]), strict=True)),
-            **{
+        finding: Decision.model_validate(
+            dict(zip(COUNTS, map(int, counts[:, i]), strict=True))
+            | {
                 name: estimate(
                     float(share[i]), draws[name][:, i], enough=claims.suffice(patients[i])
                 )
                 for name, share in values.items()
-            },
+            }
         )
         for i, finding in enumerate(findings)
     }
