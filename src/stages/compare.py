@@ -22,7 +22,7 @@ from chestxray14.base.stage import run
 from chestxray14.files.outputs import write_text
 from chestxray14.model.recipe import WholeRecipe
 from chestxray14.report.gallery import read_gallery, read_test
-from chestxray14.report.published import read_published
+from chestxray14.report.published_tables import read_published
 from chestxray14.report.ranking import rank_all
 from chestxray14.report.report import write_report
 from chestxray14.report.results import Pretrained, read_results

@@ -8,17 +8,19 @@ import pytest
 from fake_run import estimate, make_curves, make_history
 
 from chestxray14.base.findings import FINDINGS
+from chestxray14.report.curves import (
+    draw_curves,
+    draw_losses,
+    draw_reliability,
+    draw_validation,
+)
 from chestxray14.report.figures import (
     Dot,
     Mark,
     draw_by_finding,
-    draw_curves,
     draw_intervals,
-    draw_losses,
     draw_matrix,
     draw_published,
-    draw_reliability,
-    draw_validation,
 )
 from chestxray14.report.svg import SERIES
 from chestxray14.scoring.evaluation import Estimate

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from chestxray14.base.errors import InputError
 from chestxray14.base.findings import BOXED_FINDINGS, FINDINGS
-from chestxray14.report.published import System, read_published, shorten, why_apart
+from chestxray14.report.published import System, shorten, why_apart
+from chestxray14.report.published_tables import read_published
 
 FOLDER = ROOT / "data/published"
 SYSTEMS = PUBLISHED.systems

@@ -5,7 +5,7 @@ from markupsafe import Markup
 
 from chestxray14.base.findings import NO_FINDING
 from chestxray14.files.metrics import Trained
-from chestxray14.report import figures
+from chestxray14.report import curves
 from chestxray14.report.gallery import sort_findings
 from chestxray14.report.overview import list_limits
 from chestxray14.report.sections import Section, Told
@@ -61,8 +61,8 @@ def describe_training(told: Told) -> Section | None:
         "versions": sorted({run.trained.torch for run in told.results.runs if run.trained}),
     }
     drawn = (
-        figures.draw_validation(histories, title="Validation AUROC of all recipes by epoch."),
-        figures.draw_losses(histories, title="Losses of each recipe by epoch."),
+        curves.draw_validation(histories, title="Validation AUROC of all recipes by epoch."),
+        curves.draw_losses(histories, title="Losses of each recipe by epoch."),
     )
     table = make_table("How each recipe was trained", columns, rows, words=words)
     return Section("training", "Training", facts, tuple(map(Markup, drawn)), (table,))

@@ -1,20 +1,17 @@
 """The figures of the page: what is drawn of scores, curves and training."""
 
-import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import matplotlib
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from chestxray14.report.svg import INK, MUTED, RULE, SERIES, STYLE, WIDTH, to_svg
+from chestxray14.report.svg import INK, MUTED, RULE, SERIES, STYLE, WIDTH, add_legend, to_svg
 from chestxray14.scoring.evaluation import Bounded, Estimate
 
 MARKERS = "osD^vP*X<"
@@ -118,7 +115,7 @@ def draw_by_finding(
         ends = [end for found in series.values() for each in found.values() for end in _ends(each)]
         values = [*ends, *(value for scores in others for value in scores.values())]
         _finish(axes, len(findings), low=min(values), high=max(values), about=about)
-        _add_legend(figure, axes)
+        add_legend(figure, axes)
         return to_svg(figure, title=title)
 
 
@@ -149,65 +146,6 @@ def draw_published(families: Mapping[str, Sequence[Mark]], *, title: str) -> str
         axes.set_yticks(range(len(families)), list(families))
         values = [mark.value for marks in families.values() for mark in marks]
         _finish(axes, len(families), low=min(values), high=max(values), about="mean AUROC")
-        return to_svg(figure, title=title)
-
-
-def draw_curves(
-    table: pd.DataFrame,
-    *,
-    axes_names: tuple[str, str],
-    chance: Mapping[str, float] | None,
-    title: str,
-) -> str:
-    """Return the curves of one network as an SVG: a panel a finding.
-
-    `table` has `finding`, then what stands on x and on y. `chance` is a height by finding, or None
-    for the diagonal.
-    """
-    (_, x, y), columns = table.columns, 4
-    panels = list(table.groupby("finding", sort=False))
-    rows = math.ceil(len(panels) / columns)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 1.28 * rows + 0.35), layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-        grid = list(axes.flat)
-        for panel, (finding, points) in zip(grid, panels, strict=False):
-            level = None if chance is None else chance[str(finding)]
-            panel.plot([0, 1], [0, 1] if level is None else [level, level], **DOTTED)
-            panel.plot(points[x], points[y], color=SERIES[0], linewidth=1.2)
-            panel.set_title(str(finding).replace("_", " "), color=INK, fontsize=8.5)
-            panel.set(xlim=(0, 1), ylim=(0, 1.02))
-            panel.set_xticks([0, 0.5, 1], ["0", ".5", "1"])
-            panel.set_yticks([0, 0.5, 1], ["0", ".5", "1"])
-            panel.tick_params(length=0, labelsize=8)
-        for panel in grid[len(panels) :]:
-            panel.set_visible(False)
-        figure.supxlabel(axes_names[0], color=MUTED, fontsize=9)
-        figure.supylabel(axes_names[1], color=MUTED, fontsize=9)
-        return to_svg(figure, title=title)
-
-
-def draw_reliability(table: pd.DataFrame, *, title: str) -> str:
-    """Return predicted against observed shares as an SVG, a line a calibration."""
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
-        axes = figure.add_subplot()
-        top = max(table["predicted"].max(), table["observed"].max()) * 1.05
-        axes.plot([0, top], [0, top], **DOTTED)
-        for place, (name, points) in enumerate(table.groupby("calibration", sort=False)):
-            axes.plot(
-                *(points["predicted"], points["observed"]),
-                marker=MARKERS[place],
-                color=SERIES[place],
-                markersize=4,
-                linewidth=1.2,
-                label=str(name),
-            )
-        axes.set_xlabel("predicted", color=MUTED)
-        axes.set_ylabel("observed", color=MUTED)
-        axes.grid()
-        axes.tick_params(length=0)
-        _add_legend(figure, axes)
         return to_svg(figure, title=title)
 
 
@@ -245,53 +183,6 @@ def draw_matrix(shares: NDArray[np.float64], *, findings: Sequence[str], title: 
         return to_svg(figure, title=title)
 
 
-def draw_validation(histories: Mapping[str, pd.DataFrame], *, title: str) -> str:
-    """Return the validation AUROC of all recipes by epoch as an SVG; columns of `results.Epoch`."""
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
-        axes = figure.add_subplot()
-        for number, (name, history) in enumerate(histories.items()):
-            axes.plot(
-                *(history["epoch"], history["val_auroc"].astype(float)),
-                color=SERIES[number % len(SERIES)],
-                marker=MARKERS[(number + number // len(SERIES)) % len(MARKERS)],
-                markersize=4,
-                linewidth=1.2,
-                label=name,
-            )
-        _tidy(axes)
-        axes.set_xlabel("epoch", color=MUTED)
-        _add_legend(figure, axes)
-        return to_svg(figure, title=title)
-
-
-def draw_losses(histories: Mapping[str, pd.DataFrame], *, title: str) -> str:
-    """Return the losses of each recipe in a panel of its own as an SVG: they share no scale."""
-    columns = 3
-    rows = math.ceil(len(histories) / columns)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 1.25 * rows + 0.45), layout="constrained")
-        grid = list(figure.subplots(rows, columns, squeeze=False, sharex=True).flat)
-        for panel, (name, history) in zip(grid, histories.items(), strict=False):
-            panel.plot(
-                history["epoch"], history["train_loss"], "--", color=MUTED, label="training"
-            )
-            panel.plot(
-                history["epoch"],
-                history["val_loss"],
-                color=SERIES[0],
-                marker=".",
-                label="validation",
-            )
-            panel.set_title(name.replace(" (", "\n("), color=INK, fontsize=7.5)
-            _tidy(panel)
-            panel.tick_params(labelsize=7.5)
-        for panel in grid[len(histories) :]:
-            panel.set_visible(False)
-        _add_legend(figure, grid[0])
-        return to_svg(figure, title=title)
-
-
 def _start(*, rows: int, row: float, more: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(WIDTH, row * rows + more), layout="constrained")
     return figure, figure.add_subplot()
@@ -324,16 +215,3 @@ def _finish(axes: Axes, rows: int, *, low: float, high: float, about: str) -> No
     axes.tick_params(length=0)
     axes.spines["left"].set_visible(False)
     axes.set_xlabel(about, color=MUTED)
-
-
-def _tidy(axes: Axes) -> None:
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5, min_n_ticks=1))
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
-    axes.grid(axis="y")
-    axes.tick_params(length=0)
-
-
-def _add_legend(figure: Figure, axes: Axes) -> None:
-    """Put what is labelled in `axes` above the figure, two in a row."""
-    handles, names = axes.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper left", ncols=2, handletextpad=0.4, fontsize=9)

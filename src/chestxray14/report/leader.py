@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from chestxray14.files.predictions import Predicted
 from chestxray14.localization.record import HEADLINES, MEAN
-from chestxray14.report import figures
+from chestxray14.report import curves, figures
 from chestxray14.report.figures import Dot
 from chestxray14.report.published import why_boxes_apart
 from chestxray14.report.results import Run
@@ -146,7 +146,7 @@ def describe_calibration(told: Told) -> Section | None:
     words = f"Predicted and observed shares of {leader.label}, all findings pooled."
     return Section(
         *("calibration", "Calibration", facts),
-        (Markup(figures.draw_reliability(leader.curves["reliability"], title=words)),),
+        (Markup(curves.draw_reliability(leader.curves["reliability"], title=words)),),
         (
             make_table("Expected calibration error, mean over the findings", columns, rows),
             make_table(f"Calibration of {leader.label}", ("Finding", "Brier", *heads), lines),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from chestxray14.report import figures
+from chestxray14.report import curves, figures
 from chestxray14.report.figures import Dot, Mark, Tone
 from chestxray14.report.published import FAMILIES, shorten, why_apart
 from chestxray14.report.ranking import Standing, average
@@ -141,13 +141,13 @@ def describe_findings(told: Told) -> Section:
     prevalence = {f: leader.evaluation.findings[f].prevalence for f in leader.findings}
     if not leader.leaky:
         drawn += [
-            figures.draw_curves(
+            curves.draw_curves(
                 leader.curves["roc"],
                 axes_names=("false positive rate", "true positive rate (dotted: chance)"),
                 chance=None,
                 title=f"ROC curves of {leader.label} by finding.",
             ),
-            figures.draw_curves(
+            curves.draw_curves(
                 leader.curves["precision_recall"],
                 axes_names=("recall", "precision (dotted: prevalence, which is chance)"),
                 chance=prevalence,

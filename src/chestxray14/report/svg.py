@@ -6,7 +6,9 @@ import re
 from typing import Any
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 WIDTH = 5.2
 """Inches: a telephone shows this at two thirds, where the text can still be read."""
@@ -72,3 +74,17 @@ def _round_places(attribute: re.Match[str]) -> str:
         r"-?\d+\.\d+", lambda number: f"{round(float(number[0]), 1) + 0.0:g}", attribute[0]
     )
     return re.sub(r'\s+(?=[A-Za-z"])|(?<=[A-Za-z])\s+', "", places)
+
+
+def tidy(axes: Axes) -> None:
+    """Give axes few ticks, whole ones along x, and lines across."""
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5, min_n_ticks=1))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
+    axes.grid(axis="y")
+    axes.tick_params(length=0)
+
+
+def add_legend(figure: Figure, axes: Axes) -> None:
+    """Put what is labelled in `axes` above the figure, two in a row."""
+    handles, names = axes.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper left", ncols=2, handletextpad=0.4, fontsize=9)
