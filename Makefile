@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Two tests at a time, one thread each; a file's tests stay together and share what they set up.
 PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile
 
-.PHONY: help setup repro test test-all lint
+.PHONY: help setup repro cost test test-all lint
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ repro: setup ## rebuild everything that changed, then name the report
 	@test -e .git || .venv/bin/dvc config --local core.no_scm true
 	.venv/bin/dvc repro
 	@echo "report: $(CURDIR)/reports/comparison.html"
+
+cost: setup ## print what training each recipe cost on this machine
+	.venv/bin/python benchmarks/cost.py
 
 test: setup ## run the suite that a change is checked with: every module, one tiny pipeline
 	$(PYTEST) -m 'not slow'

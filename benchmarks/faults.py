@@ -108,7 +108,7 @@ LISTED = (
         "the last patient is never drawn",
     ),
     Fault(
-        *("scoring/bootstrap.py", "[2.5, 97.5]", "[5, 95]"),
+        *("scoring/claims.py", "[2.5, 97.5]", "[5, 95]"),
         "intervals hold 90 %",
     ),
     Fault(

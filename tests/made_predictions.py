@@ -11,7 +11,7 @@ from chestxray14.files.predictions import Predicted, match
 from chestxray14.scoring.params import Evaluate
 from chestxray14.scoring.score import Scoring, score
 
-PARAMS = Evaluate(draws=60, seed=0, bins=5, sensitivity=0.9, at_least=5)
+PARAMS = Evaluate(draws=60, seed=0, bins=5, sensitivity=0.9)
 
 
 def predicted(

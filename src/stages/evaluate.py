@@ -43,6 +43,7 @@ from chestxray14.files.packed import list_findings, read_index
 from chestxray14.files.predictions import Predicted, match, read_predictions
 from chestxray14.files.records import read_record
 from chestxray14.files.skipped import read_skipped, write_skipped
+from chestxray14.scoring.claims import p_text
 from chestxray14.scoring.difference import subtract
 from chestxray14.scoring.evaluation import TOO_NARROW, Difference
 from chestxray14.scoring.experts import ExpertScoring, score_experts, write_experts
@@ -230,9 +231,9 @@ def _check_apart(test: Predicted, val: Predicted, *, path: Path) -> None:
 def _describe(difference: Difference) -> str:
     """Return a difference in words for the log."""
     if difference.p is None:
-        return f"{difference.value:+.4f}, too few draws or patients for an interval"
+        return f"{difference.value:+.4f}, too few patients for an interval"
     bounds = f"{difference.low:+.4f} to {difference.high:+.4f}"
-    return f"{difference.value:+.4f} ({bounds}), p {difference.p:.3f}"
+    return f"{difference.value:+.4f} ({bounds}), p {p_text(difference.p)}"
 
 
 def _write(

@@ -27,7 +27,8 @@ from chestxray14.files.outputs import read_table, write_bytes, write_json, write
 from chestxray14.files.packed import list_findings, read_index
 from chestxray14.files.records import read_record
 from chestxray14.files.skipped import read_skipped, write_skipped
-from chestxray14.scoring.bootstrap import bootstrap_findings, draw_patients, estimate
+from chestxray14.scoring.bootstrap import bootstrap_findings, draw_patients
+from chestxray14.scoring.claims import estimate, suffice, suffice_for_mean
 from chestxray14.scoring.metadata_floor import FloorScores, is_known, predict_from_metadata
 from chestxray14.scoring.params import Evaluate
 
@@ -67,18 +68,26 @@ def main() -> None:
         raise InputError(f"{path}: no finding is both present and absent in the test part")
 
     scored = [finding for finding in findings if finding in values]
-    draws = bootstrap_findings(
-        test[scored].to_numpy(),
-        predicted[scored].to_numpy(),
-        draw_patients(test["patient"].to_numpy(), draws=params.draws, seed=params.seed),
-    )
+    labels = test[scored].to_numpy()
+    resamples = draw_patients(test["patient"], draws=params.draws, seed=params.seed)
+    draws, _ = bootstrap_findings(labels, predicted[scored].to_numpy(), resamples)
+    patients = [resamples.count_rarer(column) for column in labels.T]
     # A draw that lacks one of the findings has no mean: NaN, which the interval leaves out.
-    estimates = {"macro": estimate(values["macro"], draws.mean(axis=1))} | {
-        finding: estimate(values[finding], draws[:, i]) for i, finding in enumerate(scored)
+    estimates = {
+        "macro": estimate(
+            values["macro"],
+            draws.mean(axis=1),
+            enough=suffice_for_mean(patients, in_all=test["patient"].nunique()),
+        ),
+        **{
+            finding: estimate(values[finding], draws[:, i], enough=suffice(patients[i]))
+            for i, finding in enumerate(scored)
+        },
     }
     scores = round_record(
         FloorScores(
             estimates=estimates,
+            patients=dict(zip(scored, patients, strict=True)),
             split_sha256=described.test.sha256,
             label_version=described.label_version,
         )

@@ -5,7 +5,7 @@
 Reads   predictions/<recipe>/{heatmaps.safetensors,test.csv}, evaluations/<recipe>/detail.json
         data/packed/<dataset>/{images.npy,index.csv,boxes.csv,outlines.csv,experts.csv}
         data/splits/<dataset>/<split>.csv
-        params.yaml: dataset, evaluate.seed, localize.shown, the recipe's split
+        params.yaml: dataset, evaluate.{draws,seed}, localize.shown, the recipe's split
 Writes  metrics/<recipe>/localization.json         what fits in a diff
         localizations/<recipe>/localization.json   everything else
         localizations/<recipe>/chestx_det.json     the same against ChestX-Det, where it is here
@@ -87,7 +87,9 @@ def main() -> None:
     localization = _score(recipe, annotated, left_out, shown=[shown for _, shown in chosen])
     _draw_overlays(recipe, annotated, chosen, packed=packed)
     summary = summarise_localization(localization)
-    write_json(Path(f"localizations/{name}/localization.json"), localization.model_dump())
+    write_json(
+        Path(f"localizations/{name}/localization.json"), localization.model_dump(exclude_none=True)
+    )
     table = tabulate_overlaps(localization).to_csv(index=False, lineterminator="\n")
     write_text(Path(f"plots/{name}/localization.csv"), table)
     for finding, found in localization.findings.items():
@@ -97,7 +99,10 @@ def main() -> None:
             )
     log.info("%s", _tell(localization))
     if outlined := _outline(recipe, packed=packed):
-        write_json(Path(f"localizations/{name}/{CHESTX_DET}.json"), outlined.model_dump())
+        write_json(
+            Path(f"localizations/{name}/{CHESTX_DET}.json"),
+            outlined.model_dump(exclude_none=True),
+        )
         summary |= {CHESTX_DET: summarise_outlined(outlined)}
         log.info("%s: %s", CHESTX_DET, _tell(outlined.localization))
     write_json(Path(f"metrics/{name}/localization.json"), summary)
@@ -109,6 +114,7 @@ class _Recipe:
 
     name: str
     seed: int
+    draws: int
     heatmaps: Heatmaps
     probabilities: pd.DataFrame
     evaluation: Evaluation
@@ -136,6 +142,7 @@ def _read_recipe(name: str, packed: Path) -> _Recipe:
     return _Recipe(
         name=name,
         seed=load_block("evaluate.seed", int),
+        draws=load_block("evaluate.draws", int),
         heatmaps=read_heatmaps(Path(f"predictions/{name}/heatmaps.safetensors")),
         probabilities=read_predictions(predicted, findings=list_findings(index))[0],
         evaluation=read_record(details, Evaluation, by="evaluate"),
@@ -176,6 +183,8 @@ def _score(
         grid_px=IMAGE_PX * geometry.stride / geometry.resize_px,
         resolution=CELLS,
         left_out=left_out,
+        patients=dict(zip(recipe.index["image"], recipe.index["patient"], strict=True)),
+        draws=recipe.draws,
         seed=recipe.seed,
         shown=shown,
     )

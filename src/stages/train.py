@@ -13,6 +13,7 @@ Writes  models/<recipe>/model.safetensors   weights, with all that prediction ne
         metrics/<recipe>/train.json
         plots/<recipe>/history.csv          losses, AUROC and learning rate by epoch, replaced
                                             after each
+        logs/<recipe>.json                  what it cost here; no output, for it never repeats
 
 A recipe that lists a finding which the dataset lacks is skipped: the reason stands in its outputs.
 Killed at any point, the same command goes on after the last whole epoch and, on a CPU, ends in the
@@ -23,6 +24,7 @@ $CHESTXRAY14_CHECKPOINTS) until the run is finished.
 import json
 import logging
 import math
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -55,6 +57,9 @@ from chestxray14.training.fit import History, Trained, train
 
 ROOMS = ("base", "files", "model", "training")
 """Whose code the trained bytes depend on: the same that dvc.yaml lists."""
+
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+"""What batch normalisation keeps beside its parameters."""
 
 log = logging.getLogger("train")
 
@@ -128,9 +133,16 @@ def _run(
         folder = Path()
         if distributed.is_first():
             folder = held.enter_context(checkpoint.lock_folder(*key))
+        resumed = folder != Path() and any(folder.iterdir())
         # Of a recipe of which nothing is trained, epoch 0 is kept: the network as it started.
         first = min(1, recipe.epochs)
         history = Path(f"plots/{name}/history.csv")
+        began, lengths = time.monotonic(), list[int]()
+
+        def tell(rows: History) -> None:
+            lengths.append(len(rows))
+            _write_history(history, rows, first=first)
+
         trained = train(
             recipe,
             train=parts["train"],
@@ -140,7 +152,7 @@ def _run(
             precision=precision,
             sync_batch_norm=bool(where.get("sync_batch_norm")),
             images_at_once=compute.images_at_once,
-            tell=lambda rows: _write_history(history, rows, first=first),
+            tell=tell,
         )
         if not distributed.is_first():
             return
@@ -158,6 +170,23 @@ def _run(
         if precision == "fp16":
             metrics["skipped_steps"] = trained.skipped_steps
         write_json(Path(f"metrics/{name}/train.json"), metrics)
+        write_json(
+            Path(f"logs/{name}.json"),
+            {
+                "minutes": round((time.monotonic() - began) / 60, 2),
+                # Where it went on, the epochs before that are no cost of this process.
+                "epochs": len(lengths) - 1 if resumed else len(lengths),
+                "train_images": len(parts["train"]),
+                "parameters": sum(
+                    weight.numel()
+                    for key, weight in trained.weights.items()
+                    if not key.endswith(STATISTICS)
+                ),
+                "device": device.type,
+                "precision": precision,
+                "processes": where["processes"],
+            },
+        )
         checkpoint.remove(folder)
     log.info("%s: epoch %d of %d", model, best_epoch, recipe.epochs)
 

@@ -14,6 +14,7 @@ from chestxray14.localization.record import (
     summarise_localization,
     tabulate_overlaps,
 )
+from chestxray14.scoring.evaluation import Estimate
 
 SCORES = {
     "accuracy": {"mean": 0.3, "Mass": 0.2, "Nodule": 0.4},
@@ -53,6 +54,7 @@ def localization(**changes: Any) -> Localization:
         "iou": {str(threshold): overlap for threshold in THRESHOLDS["IoU"]},
         "pointing": Pointing(**SCORES),
         "holds_centre": Pointing(accuracy={}, random={}, centre={}),
+        "found": {"mean": Estimate(value=0.5, low=0.25, high=0.75)},
         "shown": [
             Shown(
                 file="Mass_hit_1.jpg",

@@ -1,4 +1,4 @@
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from statistics import mean, median
 
@@ -23,6 +23,8 @@ from chestxray14.localization.record import (
     tabulate_overlaps,
 )
 from chestxray14.localization.score import score_cases
+from chestxray14.scoring.bootstrap import draw_patients
+from chestxray14.scoring.evaluation import Estimate
 
 BOXES = st.lists(
     st.tuples(st.integers(0, 6), st.integers(0, 6), st.integers(1, 4), st.integers(1, 4)),
@@ -59,7 +61,13 @@ def case(**changes: object) -> Case:
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 
-def score(cases: Iterable[Case], *, grid_px: float = 256, resolution: int = 16) -> Localization:
+def score(
+    cases: Iterable[Case],
+    *,
+    grid_px: float = 256,
+    resolution: int = 16,
+    patients: Mapping[str, int] | None = None,
+) -> Localization:
     return score_cases(
         list(cases),
         method="cam",
@@ -68,6 +76,8 @@ def score(cases: Iterable[Case], *, grid_px: float = 256, resolution: int = 16) 
         grid_px=grid_px,
         resolution=resolution,
         left_out={"train": 7},
+        patients=patients or {"a.png": 1, "b.png": 1, "c.png": 2, "d.png": 3},
+        draws=100,
         seed=0,
         shown=[PICTURE],
     )
@@ -319,3 +329,26 @@ def test_without_a_box_that_counts_nothing_is_scored_and_nothing_fails() -> None
         assert not scored.findings
         assert scored.shown == [PICTURE]
         assert scored.pointing.accuracy == scored.iobb["0.1"].afp == {}
+
+
+@pytest.mark.parametrize(("patients", "bounded"), [(20, True), (19, False)])
+def test_boxes_found_have_an_interval_over_patients_where_there_are_enough(
+    patients: int, bounded: bool
+) -> None:
+    images = [f"{i}.png" for i in range(60)]
+    hits = np.random.default_rng(0).random(60) < 0.4
+    cases = [
+        case(image=image, found=box(0, 0, 64, 64) if hit else NO_BOXES)
+        for image, hit in zip(images, hits, strict=True)
+    ]
+    owners = {image: i % patients for i, image in enumerate(images)}
+    scored = score(cases, patients=owners)
+    assert list(scored.found) == ["mean", "Mass"]
+    found = scored.found["Mass"]
+    assert found.value == scored.iobb["0.25"].accuracy["Mass"] == round(hits.mean(), 5)
+    if not bounded:
+        assert found == Estimate(value=found.value)
+        return
+    counts = draw_patients([owners[image] for image in images], draws=100, seed=0).counts
+    expected = np.percentile([np.repeat(hits, count).mean() for count in counts.T], [2.5, 97.5])
+    assert [found.low, found.high] == pytest.approx(expected, abs=1e-5)

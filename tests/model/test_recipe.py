@@ -24,6 +24,7 @@ SOURCES = {
     "chexnet": ("densenet121", "all", 8, "bce"),
     "resnet50_frozen": ("resnet50", "head", 14, "weighted_bce"),
     "resnet50_frozen_by_image": ("resnet50", "head", 14, "weighted_bce"),
+    "resnet50_frozen_official": ("resnet50", "head", 14, "weighted_bce"),
     "densenet121_last_block": ("densenet121", "last_block", 8, "weighted_bce"),
     "best": ("densenet121", "all", 14, "bce"),
 }
@@ -40,6 +41,8 @@ def test_every_published_system_is_there_as_its_source_describes_it() -> None:
 def test_the_leaky_control_differs_from_its_recipe_in_nothing_but_the_split() -> None:
     honest, leaky = RECIPES["resnet50_frozen"], RECIPES["resnet50_frozen_by_image"]
     assert leaky == honest.model_copy(update={"split": "image"})
+    official = RECIPES["resnet50_frozen_official"]
+    assert official == honest.model_copy(update={"split": "official"})
 
 
 @pytest.mark.parametrize("name", RECIPES)

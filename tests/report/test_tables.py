@@ -1,105 +1,57 @@
 import pytest
 
 from chestxray14.report.tables import (
-    Cell,
-    Column,
-    auroc_text,
-    difference_column,
-    difference_text,
-    estimate_column,
-    interval_text,
-    join_columns,
-    number_column,
-    p_text,
-    text_column,
-    text_table,
+    NONE,
+    cell,
+    choose_digits,
+    in_words,
+    make_table,
+    number,
+    patients_cell,
 )
-from chestxray14.scoring.evaluation import Estimate
+from chestxray14.scoring.evaluation import Difference, Estimate
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "text"),
-    [
-        (0.84006, 0.84, "+0.0001"),
-        (0.84004, 0.84, "0.0000"),
-        (0.84, 0.85549, "−0.0155"),
-        (0.83994, 0.84006, "−0.0002"),
-    ],
+    ("error", "digits"), [(0.06, 2), (0.02, 2), (0.0199, 3), (0.003, 3), (0.0019, 4), (1e-5, 4)]
 )
-def test_a_difference_is_that_of_the_printed_numbers(
-    ours: float, theirs: float, text: str
-) -> None:
-    printed = round(float(f"{ours:.4f}") - float(f"{theirs:.4f}"), 4)
-    assert float(text.replace("−", "-")) == printed
-    assert difference_text(ours, theirs) == text
+def test_digits_follow_the_standard_error(error: float, digits: int) -> None:
+    found = Estimate(value=0.5, low=0.5 - 1.96 * error, high=0.5 + 1.96 * error)
+    assert choose_digits([Estimate(value=0.7), found]) == digits
 
 
-def test_an_auroc_has_four_digits_and_a_missing_one_a_dash() -> None:
-    assert [auroc_text(value) for value in (0.84546, 1.0, None)] == ["0.8455", "1.0000", "–"]
-
-
-def test_no_difference_to_a_missing_number_or_one_of_another_protocol() -> None:
-    _, cells = difference_column(
-        "ours − theirs",
-        ours=[0.8, None, 0.8, 0.8],
-        theirs=[0.7, 0.7, None, 0.7],
-        apart=[False, False, False, True],
-    )
-    assert [cell.text for cell in cells] == ["+0.1000", "–", "–", "–"]
-
-
-def test_a_missing_number_is_not_marked_as_one_of_another_protocol() -> None:
-    _, cells = number_column(Column("Source"), [0.8, None, 0.7], apart=[True, True, False])
-    assert cells == [Cell("0.8000", apart=True), Cell("–"), Cell("0.7000")]
-
-
-def test_a_column_of_nothing_but_dashes_is_left_out() -> None:
-    columns = [
-        text_column("Name", ["a", "b"]),
-        number_column(Column("Empty"), [None, None]),
-        number_column(Column("Half"), [None, 0.5]),
-    ]
-    table = join_columns("Caption", columns, tones=["", "ours"])
-    assert [column.title for column in table.columns] == ["Name", "Half"]
-    texts = [[cell.text for cell in row.cells] for row in table.rows]
-    assert texts == [["a", "–"], ["b", "0.5000"]]
-    assert [row.tone for row in table.rows] == ["", "ours"]
-
-
-def test_a_table_of_words_knows_its_columns_of_numbers() -> None:
-    table = text_table("Caption", ("Name", "Size"), [("a", "1"), ("b", "2")], numeric=(1,))
-    assert [column.numeric for column in table.columns] == [False, True]
-    assert [row.cells for row in table.rows] == [
-        (Cell("a"), Cell("1")),
-        (Cell("b"), Cell("2")),
-    ]
-
-
-def test_an_estimate_has_its_interval_in_small_print_where_it_has_one() -> None:
-    whole = Estimate(value=0.73704, low=0.70149, high=0.77151)
-    half = Estimate(value=0.5, low=0.4)
-    _, cells = estimate_column(Column("Ours"), [whole, half, None])
-    assert cells == [Cell("0.7370", note="0.701 to 0.772"), Cell("0.5000"), Cell("–")]
-
-
-def test_the_bounds_of_a_difference_have_a_true_minus_and_no_minus_zero() -> None:
-    assert interval_text(-0.0123, -0.0001) == "−0.012 to 0.000"
-    assert interval_text(None, 0.5) == ""
+def test_without_an_interval_there_are_two_digits() -> None:
+    assert choose_digits([Estimate(value=0.7)]) == 2
 
 
 @pytest.mark.parametrize(
-    ("p", "draws", "text"),
-    [
-        (0.0124, 1000, "0.012"),
-        (1.0, 1000, "1.000"),
-        # One is added to both counts, so that no draw beyond 0 gives 2 / 1001.
-        (2 / 1001, 1000, "< 0.002"),
-        (4 / 1001, 1000, "0.004"),
-        (2 / 51, 50, "< 0.04"),
-        (2 / 100_001, 100_000, "< 0.001"),
-    ],
+    ("value", "text"), [(-0.0004, "0.00"), (-0.015, "−0.01"), (1, "1.00"), (None, NONE)]
 )
-def test_a_p_value_is_never_smaller_than_the_draws_can_tell(
-    p: float, draws: int, text: str
-) -> None:
-    assert p_text(p, draws=draws) == text
+def test_a_minus_is_one_and_never_before_zero(value: float | None, text: str) -> None:
+    assert number(value, 2) == text
+
+
+def test_a_cell_has_an_interval_where_there_is_one() -> None:
+    assert cell(Estimate(value=0.5), 2).note == ""
+    assert cell(Estimate(value=0.5, low=0.25, high=0.75), 1).note == "0.2 to 0.8"
+    assert cell(None, 2).text == NONE
+
+
+def test_a_sentence_has_interval_and_p_or_says_that_patients_are_too_few() -> None:
+    found = in_words(Difference(value=0.1, low=-0.02, high=0.2, p=0.0119), 2)
+    assert found.startswith("0.10 (")
+    assert "−0.02 to 0.20" in found
+    assert found.endswith("p = 0.012)")
+    assert "p < 0.001" in in_words(Difference(value=0.1, low=0, high=1, p=1e-5), 2)
+    assert "too few" in in_words(Difference(value=0.1), 2)
+
+
+def test_few_patients_are_called_few() -> None:
+    assert [patients_cell(n).note for n in (19, 20, 39, 40)] == ["too few", "few", "few", ""]
+
+
+def test_a_column_of_dashes_is_left_out_but_never_the_first() -> None:
+    table = make_table("T", ("a", "b", "c"), [[NONE, NONE, "1"], [NONE, "", "2"]], words=["c"])
+    assert table.columns == ("a", "c")
+    assert [[c.text for c in row] for row in table.rows] == [[NONE, "1"], [NONE, "2"]]
+    assert table.words == {"a", "c"}

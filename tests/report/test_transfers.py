@@ -2,10 +2,10 @@
 
 import dataclasses
 
+from chestxray14.report.caveats import list_caveats
 from fake_run import compare_runs, make_run
 from reading import find, texts, words
 
-from chestxray14.report.caveats import list_caveats
 from chestxray14.report.results import Transfer
 from chestxray14.report.transfers import describe_transfers
 from chestxray14.scoring.evaluation import Difference

@@ -3,20 +3,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sklearn.metrics import recall_score, roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from chestxray14.scoring.bootstrap import (
     Resamples,
     bootstrap_auroc,
     bootstrap_findings,
-    bootstrap_sensitivity,
+    bootstrap_sums,
     draw_patients,
-    estimate,
-    estimate_difference,
-    interval,
-    p_value,
 )
-from chestxray14.scoring.evaluation import Difference, Estimate
+from chestxray14.scoring.claims import interval, p_value
 
 Floats = NDArray[np.float64]
 
@@ -85,11 +81,18 @@ def test_auroc_of_every_draw_equals_scikit_learn_weighted_by_counts() -> None:
     labels, scores = make_problem()
     # More draws than one chunk has, the last chunk not full.
     drawn = draw_patients(np.arange(400) // 3, draws=75, seed=0)
-    found = bootstrap_findings(labels, scores, drawn)
-    assert found.shape == (75, 3)
+    found, precision = bootstrap_findings(labels, scores, drawn)
+    assert found.shape == precision.shape == (75, 3)
     for i in range(3):
         expected = reference(labels[:, i], scores[:, i], drawn.counts)
         np.testing.assert_allclose(found[:, i], expected, rtol=0, atol=1e-12)
+        average = [
+            average_precision_score(labels[:, i], scores[:, i], sample_weight=weights)
+            if labels[weights > 0, i].any()
+            else np.nan
+            for weights in drawn.counts.T
+        ]
+        np.testing.assert_allclose(precision[:, i], average, rtol=0, atol=1e-12)
         single = bootstrap_auroc(labels[:, i], scores[:, i], drawn)
         np.testing.assert_array_equal(single, found[:, i])
 
@@ -111,11 +114,8 @@ def test_findings_are_pooled_as_scikit_learn_pools_them() -> None:
 def test_any_weights_and_ties_give_the_auroc_of_scikit_learn_and_one_class_gives_nan(
     rows: list[tuple[int, int, int]],
 ) -> None:
-    # Ten more patients, five of each class, that no draw has: there are always enough.
-    more = [(i % 2, 0, 0) for i in range(10)]
-    labels, scores, weights = np.array([*rows, *more]).T
-    drawn_once = np.arange(len(labels)) < len(rows)
-    counts = np.column_stack([weights, drawn_once, drawn_once & labels]).astype(np.uint8)
+    labels, scores, weights = np.array(rows).T
+    counts = np.column_stack([weights, np.ones_like(weights), labels]).astype(np.uint8)
     found = bootstrap_auroc(labels, scores / 4, Resamples(np.arange(len(labels)), counts))
     np.testing.assert_allclose(found, reference(labels, scores / 4, counts), rtol=0, atol=1e-12)
     assert np.isnan(found[2])
@@ -125,21 +125,9 @@ def test_floats_as_labels_do_as_well_as_integers() -> None:
     labels, scores = make_problem()
     drawn = draw_patients(np.arange(400), draws=5, seed=0)
     np.testing.assert_array_equal(
-        bootstrap_findings(labels.astype(np.float32), scores, drawn),
-        bootstrap_findings(labels, scores, drawn),
+        bootstrap_findings(labels.astype(np.float32), scores, drawn)[0],
+        bootstrap_findings(labels, scores, drawn)[0],
     )
-
-
-def test_interval_is_between_the_percentiles_by_hand() -> None:
-    # Of 0, 1, ..., 1000 in any order, the 2.5th percentile is 25 and the 97.5th 975.
-    values = np.random.default_rng(0).permutation(1001.0 * np.arange(1001)) / 1001
-    assert interval(values) == pytest.approx((25, 975))
-
-
-def test_interval_is_over_finite_draws_and_none_where_fewer_than_half_are() -> None:
-    assert interval(np.array([1.0, 1.0, np.nan, np.nan])) == (1.0, 1.0)
-    assert interval(np.array([1.0, np.nan, np.nan])) is None
-    assert interval(np.array([np.nan])) is None
 
 
 def test_interval_by_patient_is_wider_than_by_image_where_patients_are_alike() -> None:
@@ -172,98 +160,16 @@ def test_paired_interval_of_correlated_scores_is_narrower_than_the_unpaired_one(
 
 
 def test_a_paired_difference_agrees_with_one_computed_by_hand() -> None:
-    # Six more patients that no draw has.
-    labels = np.array([1, 1, 0, 0, 1, 1, 1, 0, 0, 0])
-    first, second = np.zeros((2, 10))
-    first[:4], second[:4] = [4, 2, 3, 1], [4, 3, 2, 1]
+    labels = np.array([1, 1, 0, 0])
+    first, second = np.array([[4, 2, 3, 1], [4, 3, 2, 1]])
     # The draws: every image once; the first positive and negative twice; the second ones twice;
     # no negative. The first network has one of four pairs wrong: (2, 3).
-    counts = np.zeros((10, 4), dtype=np.uint8)
-    counts[:4] = [[1, 2, 0, 2], [1, 0, 2, 2], [1, 2, 0, 0], [1, 0, 2, 0]]
-    drawn = Resamples(np.arange(10), counts)
+    counts = np.array([[1, 2, 0, 2], [1, 0, 2, 2], [1, 2, 0, 0], [1, 0, 2, 0]], dtype=np.uint8)
+    drawn = Resamples(np.arange(4), counts)
     differences = bootstrap_auroc(labels, first, drawn) - bootstrap_auroc(labels, second, drawn)
     np.testing.assert_array_equal(differences, [-0.25, 0, 0, np.nan])
     # Of three draws, three are <= 0 and two >= 0: 2 * (2 + 1) / (3 + 1) is above 1.
     assert p_value(differences) == 1
-
-
-@pytest.mark.parametrize(
-    ("differences", "expected"),
-    [
-        (np.ones(999), 2 / 1000),
-        (-np.ones(999), 2 / 1000),
-        (np.array([-1.0] * 4 + [1.0] * 95), 2 * 5 / 100),
-        (np.array([-1.0] * 2 + [0.0] * 2 + [1.0] * 95), 2 * 5 / 100),
-        (np.zeros(10), 1),
-        (np.array([np.nan] * 5 + [1.0] * 9), 2 / 10),
-        (np.array([np.nan]), 1),
-    ],
-)
-def test_p_is_twice_the_smaller_side_with_one_added(differences: Floats, expected: float) -> None:
-    assert p_value(differences) == pytest.approx(expected)
-
-
-def test_p_of_networks_that_do_not_differ_is_below_005_about_one_time_in_twenty() -> None:
-    rng = np.random.default_rng(0)
-    labels = np.arange(200) % 2
-    drawn = draw_patients(np.arange(200), draws=200, seed=0)
-    shares = []
-    for _ in range(200):
-        scores = rng.normal(size=(200, 2)) + labels[:, None]
-        draws = bootstrap_findings(np.column_stack([labels, labels]), scores, drawn)
-        shares.append(p_value(draws[:, 0] - draws[:, 1]) < 0.05)
-    assert 0.01 < np.mean(shares) < 0.10
-
-
-@pytest.mark.parametrize(
-    ("patients", "labels"),
-    [
-        # One patient with both classes: every draw is that patient again.
-        ([0] * 12, [0, 1] * 6),
-        # Nine patients, however many images each has.
-        (np.arange(90) // 10, np.arange(90) % 2),
-        # Of many patients one alone has the finding, or lacks it.
-        (np.arange(40) // 2, np.arange(40) < 2),
-        (np.arange(40) // 2, np.arange(40) >= 2),
-    ],
-)
-def test_too_few_patients_give_no_interval_and_no_p(
-    patients: list[int] | NDArray[np.int_], labels: list[int] | NDArray[np.int_]
-) -> None:
-    truth = np.asarray(labels).astype(int)
-    drawn = draw_patients(patients, draws=50, seed=0)
-    for draws in (
-        bootstrap_auroc(truth, truth, drawn),
-        bootstrap_auroc(truth[:, None], truth[:, None], drawn),
-        bootstrap_findings(truth[:, None], truth[:, None], drawn)[:, 0],
-    ):
-        assert np.isnan(draws).all()
-        assert estimate(1.0, draws) == Estimate(value=1.0)
-        assert estimate_difference(0.1, draws) == Difference(value=0.1)
-        assert not estimate_difference(0.1, draws).told_apart
-
-
-def test_ten_patients_two_of_them_with_the_finding_are_enough() -> None:
-    labels = np.array([1, 1, *[0] * 8])
-    drawn = draw_patients(np.arange(10), draws=50, seed=0)
-    scores = np.arange(10.0)
-    found = bootstrap_auroc(labels, scores, drawn)
-    np.testing.assert_allclose(found, reference(labels, scores, drawn.counts), atol=1e-12)
-    assert np.isfinite(found).any()
-    # Without one of the ten they are too few, also where the draws were made of all.
-    assert np.isnan(bootstrap_auroc(labels[:9], scores[:9], drawn.restrict(np.arange(9)))).all()
-
-
-def test_a_finding_of_too_few_patients_takes_no_draw_from_the_others() -> None:
-    labels, scores = make_problem()
-    labels[:, 0] = 0
-    labels[:3, 0] = 1
-    drawn = draw_patients(np.arange(400) // 3, draws=5, seed=0)
-    found = bootstrap_findings(labels, scores, drawn)
-    assert np.isnan(found[:, 0]).all()
-    np.testing.assert_array_equal(
-        found[:, 1:], bootstrap_findings(labels[:, 1:], scores[:, 1:], drawn)
-    )
 
 
 def test_patients_are_counted_once_and_restricted_with_their_draws() -> None:
@@ -276,25 +182,30 @@ def test_patients_are_counted_once_and_restricted_with_their_draws() -> None:
     assert some.count_patients(np.array([True, True, False])) == 1
 
 
-def test_the_sensitivity_of_a_draw_is_that_of_its_images_repeated() -> None:
-    rng = np.random.default_rng(0)
-    labels, calls = rng.integers(0, 2, (2, 60))
-    drawn = draw_patients(np.arange(60) // 3, draws=8, seed=0)
-    found = bootstrap_sensitivity(labels, calls, drawn)
-    for draw in range(8):
+def test_sums_of_a_draw_are_those_of_its_images_repeated() -> None:
+    numbers = np.random.default_rng(0).random((60, 2))
+    drawn = draw_patients(np.arange(60) // 3, draws=40, seed=0)
+    found = bootstrap_sums(numbers, drawn)
+    for draw in range(40):
         again = np.repeat(np.arange(60), drawn.counts[:, draw])
-        assert found[draw] == pytest.approx(recall_score(labels[again], calls[again]))
-    nobody = np.isnan(bootstrap_sensitivity(labels, calls, drawn.restrict(np.zeros(60, int))))
-    assert nobody.all()
+        assert found[draw] == pytest.approx(numbers[again].sum(axis=0))
 
 
-def test_networks_are_told_apart_by_p_below_005_and_by_nothing_else() -> None:
-    # 25 of 1,000 draws below 0 leave it just outside the interval; p counts one more.
-    draws = np.concatenate([np.full(25, -0.1), np.full(975, 0.1)])
-    found = estimate_difference(0.1, draws)
-    assert (found.low, found.high) == interval(draws)
-    assert found.low is not None
-    assert found.low > 0
-    assert found.p == p_value(draws) == pytest.approx(2 * 26 / 1001)
-    assert not found.told_apart
-    assert estimate_difference(0.1, draws[2:]).told_apart
+def test_the_rarer_class_is_counted_in_patients() -> None:
+    drawn = draw_patients([7, 7, 3, 1], draws=2, seed=0)
+    # Both classes occur in patient 7; one more lacks the finding in the first column alone.
+    assert drawn.count_rarer(np.array([1, 0, 0, 0])) == 1
+    assert drawn.count_rarer(np.array([1, 0, 1, 0])) == 2
+    assert drawn.count_rarer(np.array([1, 1, 1, 0])) == 1
+
+
+def test_p_of_networks_that_do_not_differ_is_below_005_about_one_time_in_twenty() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(200) % 2
+    drawn = draw_patients(np.arange(200), draws=200, seed=0)
+    shares = []
+    for _ in range(200):
+        scores = rng.normal(size=(200, 2)) + labels[:, None]
+        draws, _ = bootstrap_findings(np.column_stack([labels, labels]), scores, drawn)
+        shares.append(p_value(draws[:, 0] - draws[:, 1]) < 0.05)
+    assert 0.01 < np.mean(shares) < 0.10

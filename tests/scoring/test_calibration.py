@@ -1,5 +1,3 @@
-from typing import get_args
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,17 +9,17 @@ from sklearn.linear_model import LogisticRegression
 
 from chestxray14.scoring.calibration import (
     CLIP,
-    Binning,
     apply_platt,
     bin_reliability,
+    calibration_floor,
     expected_calibration_error,
+    fit_line,
     fit_platt,
 )
 
 Floats = NDArray[np.float64]
 
 rows = st.lists(st.tuples(st.integers(0, 1), st.floats(0, 1)), min_size=1, max_size=40)
-binnings = st.sampled_from(get_args(Binning))
 
 
 def make_calibrated(images: int, *, seed: int = 0) -> tuple[NDArray[np.int_], Floats]:
@@ -75,8 +73,7 @@ def test_the_shift_of_a_class_weighted_loss_is_taken_back() -> None:
     calibrated = apply_platt(weighted, slope=slope, intercept=intercept)
     np.testing.assert_allclose(calibrated, probabilities, atol=0.02)
     before, after = (
-        expected_calibration_error(labels, given, bins=15, by="mass")
-        for given in (weighted, calibrated)
+        expected_calibration_error(labels, given, bins=15) for given in (weighted, calibrated)
     )
     assert before > 0.3
     assert after < 0.01
@@ -155,15 +152,12 @@ def test_slope_one_and_intercept_zero_change_nothing_but_the_ends() -> None:
     assert found == pytest.approx([CLIP, 0.25, 0.5, 1 - CLIP], rel=1e-9)
 
 
-@pytest.mark.parametrize(("by", "strategy"), [("width", "uniform"), ("mass", "quantile")])
 @pytest.mark.parametrize("decimals", [2, 12])
-def test_bins_equal_the_calibration_curve_of_scikit_learn(
-    by: Binning, strategy: str, decimals: int
-) -> None:
+def test_bins_equal_the_calibration_curve_of_scikit_learn(decimals: int) -> None:
     labels, probabilities = make_calibrated(500)
     probabilities = probabilities.round(decimals)
-    observed, predicted = calibration_curve(labels, probabilities, n_bins=15, strategy=strategy)
-    table = bin_reliability(labels, probabilities, bins=15, by=by)
+    observed, predicted = calibration_curve(labels, probabilities, n_bins=15, strategy="quantile")
+    table = bin_reliability(labels, probabilities, bins=15)
     assert table["observed"].to_list() == pytest.approx(observed.tolist())
     assert table["predicted"].to_list() == pytest.approx(predicted.tolist())
     assert table["labels"].sum() == 500
@@ -171,39 +165,91 @@ def test_bins_equal_the_calibration_curve_of_scikit_learn(
 
 def test_bins_of_equal_mass_have_equally_many_images() -> None:
     labels, probabilities = make_calibrated(1000)
-    table = bin_reliability(labels, probabilities, bins=10, by="mass")
+    table = bin_reliability(labels, probabilities, bins=10)
     assert table["labels"].to_list() == [100] * 10
 
 
 def test_a_case_done_by_hand() -> None:
     labels, probabilities = [0, 1, 0, 1], [0.1, 0.3, 0.3, 0.9]
-    table = bin_reliability(labels, probabilities, bins=4, by="width")
-    # Bins end at 0.25, 0.5, 0.75 and 1; the third is empty.
+    table = bin_reliability(labels, probabilities, bins=3)
+    # The edges between the thirds are 0.3 and 0.3: nothing is between them.
     assert list(table.columns) == ["predicted", "observed", "labels"]
-    assert table["predicted"].to_list() == pytest.approx([0.1, 0.3, 0.9])
-    assert table["observed"].to_list() == [0, 0.5, 1]
-    assert table["labels"].to_list() == [1, 2, 1]
-    found = expected_calibration_error(labels, probabilities, bins=4, by="width")
-    assert found == pytest.approx((0.1 + 2 * 0.2 + 0.1) / 4)
+    assert table["predicted"].to_list() == pytest.approx([0.7 / 3, 0.9])
+    assert table["observed"].to_list() == pytest.approx([1 / 3, 1])
+    assert table["labels"].to_list() == [3, 1]
+    found = expected_calibration_error(labels, probabilities, bins=3)
+    assert found == pytest.approx((0.3 + 0.1) / 4)
 
 
-@pytest.mark.parametrize("by", get_args(Binning))
-def test_the_error_is_zero_for_the_truth_and_one_for_its_opposite(by: Binning) -> None:
+def test_the_error_is_zero_for_the_truth_and_one_for_its_opposite() -> None:
     labels = np.array([0, 1, 1, 0, 1])
-    assert expected_calibration_error(labels, labels, bins=15, by=by) == 0
-    assert expected_calibration_error(labels, 1 - labels, bins=15, by=by) == 1
+    assert expected_calibration_error(labels, labels, bins=15) == 0
+    assert expected_calibration_error(labels, 1 - labels, bins=15) == 1
 
 
-@given(rows=rows, bins=st.integers(1, 20), by=binnings)
+@given(rows=rows, bins=st.integers(1, 20))
 def test_every_label_is_in_one_bin_and_the_error_from_zero_to_one(
-    rows: list[tuple[int, float]], bins: int, by: Binning
+    rows: list[tuple[int, float]], bins: int
 ) -> None:
     labels, probabilities = np.array(rows).T
-    table = bin_reliability(labels, probabilities, bins=bins, by=by)
+    table = bin_reliability(labels, probabilities, bins=bins)
     assert table["labels"].sum() == len(rows)
     assert (table["labels"] > 0).all()
     assert len(table) <= bins
-    error = expected_calibration_error(labels, probabilities, bins=bins, by=by)
+    error = expected_calibration_error(labels, probabilities, bins=bins)
     assert 0 <= error <= 1
     # No binning makes the error smaller than a single bin does.
     assert error >= abs(labels.mean() - probabilities.mean()) - 1e-9
+
+
+@pytest.mark.parametrize("images", [360, 22_433])
+def test_the_floor_is_the_error_of_labels_drawn_from_the_probabilities(images: int) -> None:
+    errors = [
+        expected_calibration_error(
+            np.random.default_rng(seed).random(images) < probabilities, probabilities, bins=15
+        )
+        for probabilities in [make_calibrated(images)[1]]
+        for seed in range(200)
+    ]
+    floor = calibration_floor(make_calibrated(images)[1], bins=15, seed=0)
+    assert floor == pytest.approx(np.mean(errors), rel=0.05)
+    # At 360 images perfect calibration looks worse by the root of the sizes.
+    assert floor == pytest.approx(0.0433 if images == 360 else 0.0057, abs=2e-4)
+
+
+def test_the_line_equals_plain_logistic_regression() -> None:
+    labels, probabilities = make_calibrated(3000)
+    stretched = expit(1.7 * logit(probabilities) + 0.4)
+    found = fit_line(labels, stretched, np.arange(3000))
+    assert found is not None
+    model = LogisticRegression(C=np.inf, tol=1e-10).fit(logit(stretched)[:, None], labels)
+    assert found[0].value == pytest.approx(model.coef_[0, 0], abs=1e-5)
+    # With slope 1 the intercept makes predicted and observed equal in the mean.
+    shifted = expit(logit(stretched) + found[1].value)
+    assert shifted.mean() == pytest.approx(labels.mean(), abs=1e-9)
+
+
+def test_the_lines_intervals_hold_the_truth_also_where_patients_have_several_images() -> None:
+    held = []
+    for seed in range(150):
+        labels, probabilities = make_calibrated(600, seed=seed)
+        # Three copies of each image: an interval by image would be too narrow by the root of 3.
+        found = fit_line(
+            np.repeat(labels, 3), np.repeat(probabilities, 3), np.repeat(np.arange(600), 3)
+        )
+        assert found is not None
+        held.append(
+            [line.low <= truth <= line.high for line, truth in zip(found, (1, 0), strict=True)]
+        )
+    assert (np.mean(held, axis=0) > 0.88).all()
+    assert (np.mean(held, axis=0) < 1).all()
+
+
+@pytest.mark.parametrize(
+    ("labels", "probabilities"),
+    [([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9]), ([0, 1, 0], [0.3] * 3), ([0, 0, 0], [0.1, 0.2, 0.3])],
+)
+def test_a_line_without_a_finite_solution_is_none(
+    labels: list[int], probabilities: list[float]
+) -> None:
+    assert fit_line(labels, probabilities, np.arange(len(labels))) is None

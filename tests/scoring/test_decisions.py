@@ -1,19 +1,15 @@
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sklearn.metrics import (
-    classification_report,
-    f1_score,
-    precision_recall_fscore_support,
-    recall_score,
-)
+from sklearn.metrics import classification_report, confusion_matrix, f1_score, recall_score
 
+from chestxray14.scoring.bootstrap import draw_patients
 from chestxray14.scoring.decisions import choose_threshold, score_decisions
-from chestxray14.scoring.evaluation import AVERAGES, Decision, Rule
+from chestxray14.scoring.evaluation import Rule
 
 RULES: tuple[Rule, ...] = get_args(Rule)
 
@@ -73,14 +69,6 @@ def test_a_finding_with_one_class_has_no_threshold(rule: Rule, label: int) -> No
         choose_threshold([label] * 3, [0.1, 0.2, 0.3], rule=rule, sensitivity=0.9)
 
 
-def fields(decision: Decision) -> tuple[float, float, float, int]:
-    return decision.precision, decision.recall, decision.f1, decision.positives
-
-
-def reported(row: dict[str, Any]) -> tuple[float, float, float, int]:
-    return row["precision"], row["recall"], row["f1-score"], row["support"]
-
-
 tables = st.integers(2, 4).flatmap(
     lambda k: st.lists(
         st.lists(st.tuples(st.booleans(), st.booleans()), min_size=k, max_size=k),
@@ -98,30 +86,46 @@ def test_the_table_equals_the_report_of_scikit_learn(rows: list[list[tuple[bool,
     report = classification_report(
         labels, decisions, target_names=names, output_dict=True, zero_division=0
     )
-    table = score_decisions(labels, decisions, findings=names)
-    assert list(table) == [*names, *AVERAGES] == list(report)
+    drawn = draw_patients(np.arange(len(rows)), draws=3, seed=0)
+    table, macro = score_decisions(labels, decisions, drawn, findings=names)
+    assert list(table) == names
+    keys = {"precision": "precision", "recall": "sensitivity", "f1-score": "f1"}
     for name, decision in table.items():
-        assert fields(decision) == pytest.approx(reported(report[name]))
+        assert decision.true_positives + decision.false_negatives == report[name]["support"]
+        for theirs, ours in keys.items():
+            assert getattr(decision, ours).value == pytest.approx(report[name][theirs])
+    for theirs, ours in keys.items():
+        assert macro[ours].value == pytest.approx(report["macro avg"][theirs])
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=12))
-def test_the_table_of_a_single_finding_has_its_own_scores_as_averages(
+def test_the_counts_are_those_of_the_confusion_matrix_and_both_sides_stand_together(
     rows: list[tuple[bool, bool]],
 ) -> None:
-    labels, decisions = np.array(rows).T.astype(int)[:, :, None]
-    table = score_decisions(labels, decisions, findings=["Mass"])
-    expected = precision_recall_fscore_support(
-        labels[:, 0], decisions[:, 0], average="binary", zero_division=0
-    )[:3]
-    for name in ("Mass", "micro avg", "macro avg"):
-        assert fields(table[name])[:3] == pytest.approx(expected)
-    # Over images, of which each has one decision, all three are the share rightly called.
-    share = (labels & decisions).mean()
-    assert fields(table["samples avg"]) == pytest.approx((share, share, share, labels.sum()))
+    labels, decisions = np.array(rows).T.astype(int)
+    drawn = draw_patients(np.arange(len(rows)), draws=3, seed=0)
+    table, _ = score_decisions(labels[:, None], decisions[:, None], drawn, findings=["Mass"])
+    told = table["Mass"]
+    matrix = confusion_matrix(labels, decisions, labels=[0, 1]).ravel().tolist()
+    assert [
+        *(told.true_negatives, told.false_positives, told.false_negatives, told.true_positives)
+    ] == matrix
+    # Turned round, sensitivity is specificity and precision the negative predictive value.
+    table, _ = score_decisions(1 - labels[:, None], 1 - decisions[:, None], drawn, findings=["-"])
+    assert table["-"].sensitivity == told.specificity
+    assert table["-"].precision == told.npv
 
 
-def test_floats_and_booleans_do_as_well_as_integers() -> None:
-    labels, probabilities = np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([[0.5, 0.5], [0.4, 0.6]])
-    table = score_decisions(labels, probabilities >= [0.4, 0.55], findings=["Mass", "Nodule"])
-    assert fields(table["Mass"]) == pytest.approx((1 / 2, 1, 2 / 3, 1))
-    assert fields(table["Nodule"]) == (0, 0, 0, 1)
+def test_intervals_are_of_the_images_repeated() -> None:
+    rng = np.random.default_rng(0)
+    labels, calls = (rng.random((2, 150, 2)) < 0.4).astype(int)
+    drawn = draw_patients(np.arange(150) // 2, draws=60, seed=0)
+    table, macro = score_decisions(labels, calls, drawn, findings=["Mass", "Nodule"])
+    again = [np.repeat(np.arange(150), count) for count in drawn.counts.T]
+    for measure, scored in (("f1", f1_score), ("sensitivity", recall_score)):
+        draws = np.array([[scored(labels[r, i], calls[r, i]) for i in (0, 1)] for r in again])
+        for told, values in (
+            (getattr(table["Nodule"], measure), draws[:, 1]),
+            (macro[measure], draws.mean(axis=1)),
+        ):
+            assert [told.low, told.high] == pytest.approx(np.percentile(values, [2.5, 97.5]))

@@ -21,7 +21,8 @@ from chestxray14.data.labels import read_labels, read_list
 from chestxray14.data.splits import describe_split
 from chestxray14.files.outputs import write_json
 from chestxray14.files.records import read_record
-from chestxray14.scoring.bootstrap import bootstrap_findings, draw_patients, interval
+from chestxray14.scoring.bootstrap import bootstrap_findings, draw_patients
+from chestxray14.scoring.claims import interval, suffice
 from chestxray14.scoring.metadata_floor import FloorScores, predict_from_metadata
 from chestxray14.scoring.params import Evaluate
 
@@ -90,7 +91,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
     """Make a folder that holds what the stage reads, work in it, and return the index."""
     shutil.copy(ROOT / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
-    table = cohort(60, seed=1).assign(Hernia=0)
+    table = cohort(240, seed=1).assign(Hernia=0)
     part = table["patient"].map(lambda patient: ("train", "val", "test")[patient % 3])
     Path("data/packed/phantom").mkdir(parents=True)
     Path("data/splits/phantom").mkdir(parents=True)
@@ -121,13 +122,15 @@ def test_the_stage_writes_short_metrics_and_beside_them_every_interval_and_draw(
     predicted = predict_from_metadata(train, test, seed=params.seed, findings=FINDINGS)
     scored = FINDINGS[:-1]  # Nobody has a hernia.
     drawn = draw_patients(test["patient"], draws=params.draws, seed=params.seed)
-    expected = bootstrap_findings(test[list(scored)], predicted[list(scored)], drawn)
+    expected, _ = bootstrap_findings(test[list(scored)], predicted[list(scored)], drawn)
     np.testing.assert_array_equal(draws, expected)
     assert list(scores.estimates) == ["macro", *scored]
     for i, finding in enumerate(scored):
         told = scores.estimates[finding]
         assert told.value == round(roc_auc_score(test[finding], predicted[finding]), 5)
-        assert (told.low, told.high) == pytest.approx(interval(expected[:, i]), abs=1e-5)
+        assert scores.patients[finding] == drawn.count_rarer(test[finding].to_numpy())
+        bounds = interval(expected[:, i]) if suffice(scores.patients[finding]) else (None, None)
+        assert (told.low, told.high) == pytest.approx(bounds, abs=1e-5)
     macro = scores.estimates["macro"]
     assert (macro.low, macro.high) == pytest.approx(interval(expected.mean(axis=1)), abs=1e-5)
     metrics = json.loads(Path("metrics/metadata/patient.json").read_text())
@@ -135,7 +138,7 @@ def test_the_stage_writes_short_metrics_and_beside_them_every_interval_and_draw(
     assert metrics["auroc_low"] == {"macro": macro.low}
     assert metrics["auroc_high"] == {"macro": macro.high}
     assert metrics["split_sha256"] == scores.split_sha256
-    assert (metrics["images"], metrics["patients"]) == (60, 20)
+    assert (metrics["images"], metrics["patients"]) == (240, 80)
 
 
 def test_a_test_part_of_nine_patients_has_a_floor_without_an_interval(

@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import recall_score, roc_auc_score
 
 from chestxray14.scoring.bootstrap import draw_patients
-from chestxray14.scoring.evaluation import Attribute, Gap
+from chestxray14.scoring.evaluation import Attribute
 from chestxray14.scoring.subgroups import compare_groups, group_images
 
 NAMES = ("Mass", "Nodule")
@@ -32,7 +32,6 @@ def compare(
     probabilities: np.ndarray,
     *,
     thresholds: Mapping[str, float] | None = None,
-    at_least: int = 10,
     draws: int = 20,
 ) -> dict[str, Attribute]:
     return compare_groups(
@@ -42,7 +41,6 @@ def compare(
         draw_patients(table["patient"].to_numpy(), draws=draws, seed=0),
         findings=NAMES,
         thresholds=thresholds,
-        at_least=at_least,
     )
 
 
@@ -98,14 +96,11 @@ def test_each_group_is_scored_on_its_own_rows() -> None:
             expected = [roc_auc_score(labels[rows, i], probabilities[rows, i]) for i in range(2)]
             assert group.images == rows.sum()
             assert group.patients == len(set(table["patient"].to_numpy()[rows]))
-            assert group.too_few == ()
-            assert group.auroc["Mass"].value == pytest.approx(expected[0], abs=6e-6)
-            assert group.auroc["Nodule"].value == pytest.approx(expected[1], abs=6e-6)
-            assert group.auroc["macro"].value == pytest.approx(np.mean(expected), abs=6e-6)
-            for estimate in group.auroc.values():
-                assert estimate.low is not None
-                assert estimate.high is not None
-                assert 0 <= estimate.low < estimate.value < estimate.high <= 1
+            assert group.macro is not None
+            assert group.macro.value == pytest.approx(np.mean(expected), abs=6e-6)
+            assert group.macro.low is not None
+            assert group.macro.high is not None
+            assert group.macro.low < group.macro.value < group.macro.high
 
 
 def test_the_interval_is_of_the_draws_of_the_groups_rows() -> None:
@@ -120,46 +115,61 @@ def test_the_interval_is_of_the_draws_of_the_groups_rows() -> None:
         [roc_auc_score(labels[again, i], probabilities[again, i]) for i in range(2)]
         for again in (np.repeat(rows, counts[rows, draw]) for draw in range(100))
     ]
-    for name, values in (("Mass", [d[0] for d in drawn]), ("macro", np.mean(drawn, axis=1))):
-        expected = np.percentile(values, [2.5, 97.5])
-        assert [women.auroc[name].low, women.auroc[name].high] == pytest.approx(expected, abs=1e-5)
+    expected = np.percentile(np.mean(drawn, axis=1), [2.5, 97.5])
+    assert women.macro is not None
+    assert [women.macro.low, women.macro.high] == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("few", ["positives", "negatives"])
-def test_nine_patients_are_too_few_where_ten_are_asked(few: str) -> None:
-    # One image a patient, but for the ninth woman's: she has two, which makes ten images.
-    patients = np.arange(120)
-    patients[18] = patients[16]
-    table = people(120).assign(patient=patients, sex=["F", "M"] * 60, age=50.0, view="PA")
-    labels = np.zeros((120, 2), dtype=np.uint8)
-    labels[:40, :] = 1
+@pytest.mark.parametrize(("women_with_it", "shared"), [(19, ("Nodule",)), (20, NAMES)])
+def test_patients_of_each_class_decide_whether_a_group_scores_a_finding(
+    few: str, women_with_it: int, shared: tuple[str, ...]
+) -> None:
+    # One image a patient, but for the first woman's, of whom there are two.
+    patients = np.arange(240)
+    patients[2] = patients[0]
+    table = people(240).assign(patient=patients, sex=["F", "M"] * 120, age=50.0, view="PA")
+    labels = np.zeros((240, 2), dtype=np.uint8)
+    labels[:80, :] = 1
     women = np.flatnonzero(table["sex"] == "F")
     labels[women, 0] = 0
-    labels[women[:10], 0] = 1
+    labels[women[: women_with_it + 1], 0] = 1
     if few == "negatives":
         labels[women, 0] = 1 - labels[women, 0]
-    probabilities = np.random.default_rng(0).random((120, 2))
+    probabilities = np.random.default_rng(0).random((240, 2))
     found = compare(table, labels, probabilities)["sex"]
-    assert found.shared == ("Nodule",)
-    assert found.groups["women"].too_few == ("Mass",)
-    assert set(found.groups["women"].auroc) == {"macro", "Nodule"}
-    assert found.groups["men"].too_few == ()
-    assert set(found.groups["men"].auroc) == {"macro", "Mass", "Nodule"}
-    for group in found.groups.values():
-        assert group.auroc["macro"] == group.auroc["Nodule"]
-    enough = compare(table, labels, probabilities, at_least=9)["sex"]
-    assert enough.shared == NAMES
+    assert found.shared == shared
+    columns = [NAMES.index(name) for name in shared]
+    for name, letter in (("women", "F"), ("men", "M")):
+        rows = np.flatnonzero(table["sex"] == letter)
+        expected = np.mean(
+            [roc_auc_score(labels[rows, i], probabilities[rows, i]) for i in columns]
+        )
+        told = found.groups[name].macro
+        assert told is not None
+        assert told.value == pytest.approx(expected)
+
+
+def test_a_group_too_small_for_any_finding_is_named_and_keeps_the_others_comparable() -> None:
+    table = people(300).assign(
+        patient=np.arange(300), age=np.repeat([10.0, 30, 50], [20, 140, 140])
+    )
+    rng = np.random.default_rng(0)
+    found = compare(table, (rng.random((300, 2)) < 0.3).astype(int), rng.random((300, 2)))["age"]
+    assert found.too_few == ("under 20",)
+    assert found.shared == NAMES
+    assert [group.macro is None for group in found.groups.values()] == [True, False, False]
 
 
 def test_groups_that_share_no_finding_have_no_mean() -> None:
-    table = people(80).assign(sex=["F", "M"] * 40)
-    labels = np.zeros((80, 2), dtype=np.uint8)
-    labels[np.flatnonzero(table["sex"] == "F")[:20], 0] = 1
-    labels[np.flatnonzero(table["sex"] == "M")[:20], 1] = 1
-    found = compare(table, labels, np.random.default_rng(0).random((80, 2)))["sex"]
+    table = people(160).assign(patient=np.arange(160), sex=["F", "M"] * 80)
+    labels = np.zeros((160, 2), dtype=np.uint8)
+    labels[np.flatnonzero(table["sex"] == "F")[:40], 0] = 1
+    labels[np.flatnonzero(table["sex"] == "M")[:40], 1] = 1
+    found = compare(table, labels, np.random.default_rng(0).random((160, 2)))["sex"]
     assert found.shared == ()
-    assert set(found.groups["women"].auroc) == {"Mass"}
-    assert set(found.groups["men"].auroc) == {"Nodule"}
+    assert found.groups["women"].macro is None
+    assert found.groups["men"].macro is None
 
 
 def test_unknown_ages_are_counted_and_in_no_band() -> None:
@@ -178,43 +188,41 @@ def test_where_no_age_is_known_there_is_no_band() -> None:
 
 
 def test_the_gap_between_two_groups_is_the_difference_of_their_rates() -> None:
-    table = people(10).assign(patient=np.arange(10), sex=["F"] * 5 + ["M"] * 5)
-    labels = np.array([[1, 1, 1, 1, 0, 1, 1, 1, 0, 0], [1, 0, 0, 0, 0, 1, 1, 1, 0, 0]]).T
-    # Women: three of four at or above 0.4. Men: one of three. One woman has a nodule: too few.
-    mass = [0.9, 0.4, 0.5, 0.1, 0.9, 0.6, 0.3, 0.2, 0.9, 0.1]
-    probabilities = np.array([mass, mass]).T
+    table = people(100).assign(patient=np.arange(100), sex=["F"] * 50 + ["M"] * 50)
+    labels = np.zeros((100, 2), dtype=np.uint8)
+    labels[[*range(40), *range(50, 80)], 0] = 1
+    labels[[*range(19), *range(50, 80)], 1] = 1  # Of a nodule, one woman too few.
+    probabilities = np.full((100, 2), 0.1)
+    probabilities[:30] = 0.4  # Thirty of forty women with a mass, at the threshold itself.
+    probabilities[50:60] = 0.9  # Ten of thirty men.
     thresholds = {"Mass": 0.4, "Nodule": 0.4}
-    groups = compare(table, labels, probabilities, thresholds=thresholds, at_least=3)["sex"].groups
-    # Five patients a group are too few for an interval.
+    groups = compare(table, labels, probabilities, thresholds=thresholds)["sex"].groups
     assert set(groups["women"].tpr_gap) == set(groups["men"].tpr_gap) == {"Mass"}
-    for name, gap, positives in (("women", 3 / 4 - 1 / 3, 4), ("men", 1 / 3 - 3 / 4, 3)):
+    for name, gap, positives in (("women", 3 / 4 - 1 / 3, 40), ("men", 1 / 3 - 3 / 4, 30)):
         found = groups[name].tpr_gap["Mass"]
-        assert found == Gap(value=found.value, positives=positives)
-        assert found.value == pytest.approx(gap)
-    without = compare(table, labels, probabilities, at_least=3)["sex"].groups
+        assert (found.value, found.positives) == (pytest.approx(gap), positives)
+    without = compare(table, labels, probabilities)["sex"].groups
     assert without["women"].tpr_gap == without["men"].tpr_gap == {}
 
 
-def test_a_rate_takes_patients_and_not_images_with_the_finding() -> None:
-    # Ten images with the finding, of four women; of ten men.
-    table = people(20).assign(
-        patient=[0, 0, 0, 1, 1, 1, 2, 2, 2, 3, *range(10, 20)], sex=["F"] * 10 + ["M"] * 10
+@pytest.mark.parametrize(("women", "gaps"), [(19, set()), (20, {"Mass", "Nodule"})])
+def test_a_rate_takes_patients_and_not_images_with_the_finding(women: int, gaps: set[str]) -> None:
+    # Forty images with the finding of women; of as many men.
+    table = people(80).assign(
+        patient=[*(np.arange(40) % women), *range(40, 80)], sex=["F"] * 40 + ["M"] * 40
     )
-    labels, probabilities = np.ones((20, 2), dtype=np.uint8), np.full((20, 2), 0.5)
-    for at_least, gaps in ((5, set()), (4, {"Mass"})):
-        found = compare(table, labels, probabilities, thresholds={"Mass": 0.4}, at_least=at_least)[
-            "sex"
-        ].groups
-        assert set(found["women"].tpr_gap) == set(found["men"].tpr_gap) == gaps
+    labels, probabilities = np.ones((80, 2), dtype=np.uint8), np.full((80, 2), 0.5)
+    found = compare(table, labels, probabilities, thresholds=dict.fromkeys(NAMES, 0.4))["sex"]
+    assert set(found.groups["women"].tpr_gap) == set(found.groups["men"].tpr_gap) == gaps
 
 
 def test_the_gap_of_two_of_several_groups_is_their_difference_and_not_half_of_it() -> None:
-    table = people(60).assign(patient=np.arange(60), age=np.repeat([10.0, 30, 50], 20))
-    labels = np.zeros((60, 2), dtype=np.uint8)
-    labels[:40:2] = 1  # Ten under 20 and ten from 20 to 39; nobody from 40 to 59.
-    probabilities = np.full((60, 2), 0.1)
-    probabilities[:16:2] = 0.9  # Eight of the ten under 20.
-    probabilities[20:26:2] = 0.9  # Three of the ten from 20 to 39.
+    table = people(120).assign(patient=np.arange(120), age=np.repeat([10.0, 30, 50], 40))
+    labels = np.zeros((120, 2), dtype=np.uint8)
+    labels[:80:2] = 1  # Twenty under 20 and twenty from 20 to 39; nobody from 40 to 59.
+    probabilities = np.full((120, 2), 0.1)
+    probabilities[:32:2] = 0.9  # Sixteen of the twenty under 20.
+    probabilities[40:52:2] = 0.9  # Six of the twenty from 20 to 39.
     found = compare(table, labels, probabilities, thresholds={"Mass": 0.5})["age"].groups
     assert found["under 20"].tpr_gap["Mass"].value == pytest.approx(0.8 - 0.3)
     assert found["20 to 39"].tpr_gap["Mass"].value == pytest.approx(0.3 - 0.8)

@@ -176,7 +176,7 @@ def make_params() -> dict[str, Any]:
         "limits": {"input_px": 32, "epochs": 2, "weights": "random", "views": None},
     }
     params["recipes"] = {RECIPE: params["recipes"][RECIPE]}
-    params["evaluate"] |= {"draws": 50, "at_least": 2}
+    params["evaluate"] |= {"draws": 50}
     params["compute"] |= {"device": "cpu", "threads": 1}
     own = {part: f"data/lists/{part}.txt" for part in ("train", "val", "test")}
     params["splits"] = {

@@ -6,6 +6,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from chestxray14.files.metrics import Count, Share
+from chestxray14.scoring.evaluation import Estimate
 
 Rate = Annotated[float, Field(ge=0)]
 Kind = Literal["IoBB", "IoU"]
@@ -118,6 +119,7 @@ class Localization(_Localized):
     iou: dict[str, Overlap]
     pointing: Pointing
     holds_centre: Pointing
+    found: dict[str, Estimate]
     shown: list[Shown]
 
     @property

@@ -17,12 +17,13 @@ import numpy as np
 import pandas as pd
 
 from chestxray14.base.findings import FINDINGS
-from chestxray14.base.scores import DIGITS
+from chestxray14.base.scores import DIGITS, round_record
 from chestxray14.files.packed import IMAGE_PX
 from chestxray14.localization.baselines import put_centre, put_noise
 from chestxray14.localization.boxes import hold, iobb, iou
 from chestxray14.localization.cases import Case
 from chestxray14.localization.record import (
+    HEADLINES,
     MEAN,
     THRESHOLDS,
     FindingBoxes,
@@ -32,6 +33,9 @@ from chestxray14.localization.record import (
     Pointing,
     Shown,
 )
+from chestxray14.scoring.bootstrap import bootstrap_sums, draw_patients
+from chestxray14.scoring.claims import estimate, suffice, suffice_for_mean
+from chestxray14.scoring.evaluation import Estimate
 
 SMALL = ("Mass", "Nodule")
 """Findings about as small as a cell, where holding the lesion's centre says more than overlap."""
@@ -46,6 +50,8 @@ def score_cases(
     grid_px: float,
     resolution: int,
     left_out: Mapping[str, int],
+    patients: Mapping[str, int],
+    draws: int,
     seed: int,
     shown: Sequence[Shown],
 ) -> Localization:
@@ -53,8 +59,8 @@ def score_cases(
 
     `cases` are every annotated test image with every boxed finding that the network predicts.
     Noise has cells of `grid_px`, is enlarged to `resolution` as the heatmaps are, and depends on
-    `seed`, image and finding, so that networks of one grid meet the same noise. `shown` goes into
-    the record as it is.
+    `seed`, image and finding, so that networks of one grid meet the same noise. Intervals are over
+    `draws` of the boxed images' `patients`, by image. `shown` goes into the record as it is.
     """
     boxed = [case for case in cases if len(case.truth)]
     noise = put_noise(boxed, cells=round(IMAGE_PX / grid_px), resolution=resolution, seed=seed)
@@ -91,6 +97,7 @@ def score_cases(
         iou=at["IoU"],
         pointing=Pointing(**pointing),
         holds_centre=Pointing(**held),
+        found=_estimate(tables["accuracy"], patients=patients, draws=draws, seed=seed),
         shown=list(shown),
     )
 
@@ -98,7 +105,7 @@ def score_cases(
 def _measure_truth(cases: Iterable[Case]) -> pd.DataFrame:
     """Return a row for each radiologist's box: its best overlaps, and which points hit.
 
-    Columns: finding, IoBB and IoU (0 where nothing is found), pointed (it holds the heatmap's
+    Columns: finding, image, IoBB and IoU (0 where nothing is found), pointed (it holds the heatmap's
     maximum), held (a hot box holds its centre).
     """
     rows = []
@@ -110,8 +117,9 @@ def _measure_truth(cases: Iterable[Case]) -> pd.DataFrame:
         pointed = hold(case.truth, np.array([case.peak]))[:, 0]
         middles = case.truth[:, :2] + case.truth[:, 2:] / 2
         held = np.logical_or.reduce(hold(case.hot, middles), axis=0)
-        rows += [(case.finding, *values) for values in zip(*best, pointed, held, strict=True)]
-    table = pd.DataFrame(rows, columns=["finding", "IoBB", "IoU", "pointed", "held"])
+        state = (case.finding, case.image)
+        rows += [(*state, *values) for values in zip(*best, pointed, held, strict=True)]
+    table = pd.DataFrame(rows, columns=["finding", "image", "IoBB", "IoU", "pointed", "held"])
     return table.astype({"IoBB": float, "IoU": float, "pointed": bool, "held": bool})
 
 
@@ -151,6 +159,33 @@ def _score_overlap(
         afp=_average(number / len(tables["accuracy"])),
         false_positives_per_image=_average(number / images),
     )
+
+
+def _estimate(
+    table: pd.DataFrame, *, patients: Mapping[str, int], draws: int, seed: int
+) -> dict[str, Estimate]:
+    """Return the share of boxes found at the headline's IoBB by finding, after their mean."""
+    hit = table["IoBB"] > float(HEADLINES["IoBB"])
+    values = _share(table, hit)
+    if values.empty:
+        return {}
+    resamples = draw_patients(table["image"].map(patients), draws=draws, seed=seed)
+    boxed = np.column_stack([table["finding"] == finding for finding in values.index])
+    sums = bootstrap_sums(np.hstack([boxed & hit.to_numpy()[:, None], boxed]), resamples)
+    with np.errstate(invalid="ignore"):
+        shares = sums[:, : len(values)] / sums[:, len(values) :]
+    counts = [resamples.count_patients(column) for column in boxed.T]
+    in_all = len(np.unique(resamples.patients))
+    found = {
+        MEAN: estimate(
+            float(values.mean()),
+            shares.mean(axis=1),
+            enough=suffice_for_mean(counts, in_all=in_all),
+        )
+    }
+    for i, (finding, value) in enumerate(values.items()):
+        found[str(finding)] = estimate(float(value), shares[:, i], enough=suffice(counts[i]))
+    return {name: round_record(each) for name, each in found.items()}
 
 
 def _describe(cases: Sequence[Case], found: pd.DataFrame) -> dict[str, FindingBoxes]:

@@ -1,7 +1,6 @@
-"""One report of everything that ran, beside what was published.
+"""What is compared, and how it is told: one page and one short text from what the stages wrote.
 
-In come the records of the stages, examples and overlays, and the tables in data/published; out go
-one Markdown text and one HTML page that needs no other file. Nothing is scored here that a stage
-has scored. May import `localization`, `data`, `model` (its recipes), `scoring`, `files` and `base`;
-no torch.
+In come metrics, draws, predictions and published numbers; out go Markdown and HTML. Numbers are read
+and checked in `results`, compared in `ranking`, drawn in `figures` and told in templates/.
+May import everything below it but what runs a network; no torch.
 """

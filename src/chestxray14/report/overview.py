@@ -1,292 +1,233 @@
-"""What the runs reach: the result, finding by finding, examples, and published systems."""
+"""The sections that compare networks: the result, finding by finding, published numbers."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from chestxray14.base.findings import NO_FINDING
-from chestxray14.report.caveats import NIH
-from chestxray14.report.comparison import Comparison, Group
-from chestxray14.report.examples import Example
-from chestxray14.report.figures import draw_auroc
-from chestxray14.report.group_sections import name_findings
-from chestxray14.report.ranking import gap_text, measure_gap
-from chestxray14.report.regimens import list_limits
-from chestxray14.report.results import Floor, Run, mean_auroc, name_runs
-from chestxray14.report.sections import Section
-from chestxray14.report.tables import auroc_text, interval_text, p_text
-from chestxray14.report.what_ran import KINDS
-from chestxray14.report.wording import patients_text, range_text, title_group
+from chestxray14.report import curves, figures
+from chestxray14.report.figures import Dot, Mark, Tone
+from chestxray14.report.published import FAMILIES, shorten, why_apart
+from chestxray14.report.ranking import Standing, average
+from chestxray14.report.results import Run
+from chestxray14.report.sections import Section, Told
+from chestxray14.report.tables import (
+    NONE,
+    Cell,
+    Row,
+    cell,
+    make_table,
+    number,
+    p_cell,
+    patients_cell,
+)
 from chestxray14.scoring.evaluation import Estimate
 
-SET_APART = (
-    "In italics: reached under other conditions, with the protocol beside it. No difference to "
-    "such a number is shown."
-)
 
-FEWER = (
-    "A mean over other findings is another number. Only a ranking, over the same findings and the "
-    "same test images, puts a recipe of fewer than {count} beside the others."
-)
-
-METADATA = (
-    "Metadata alone is gradient boosting on age, sex, view and follow-up number, fitted on the "
-    "training part. It sees no pixel: an AUROC that is no higher may owe nothing to disease. Much "
-    "of the same can be seen in an image, so a higher one is no proof either."
-)
-
-DERIVED = (
-    "No Finding is derived from the probabilities of a network that predicts all {count} findings, and "
-    "is in no mean."
-)
-
-
-def describe_result(comparison: Comparison) -> Section:
-    """Return the result in sentences, the rankings, and each run beside its source."""
-    recipes = [run for run in comparison.runs if run.training]
-    changed = {run.name for runs in list_limits(recipes).values() for run in runs}
-    text = [line for group in comparison.groups for line in _summarise(comparison, group)]
-    if limited := [run for run in recipes if run.name in changed]:
-        text.append(
-            f"The dataset's limits changed what {name_runs(limited, among=recipes)} asked for (see "
-            "What ran), so this is a reduced run, not what was published."
-        )
-    rankings = [group.ranking for group in comparison.groups if group.ranking]
-    return Section(
-        "result",
-        "Result",
-        text=tuple(text),
-        tables=(*rankings, comparison.headline),
-        points=tuple(_explain_result(comparison)),
+def describe_result(told: Told) -> Section:
+    """Return the ranking, in a figure and a table."""
+    first, digits = told.first, told.macro_digits
+    several = len(told.rankings) > 1
+    dots: list[Dot] = []
+    rows: list[Row] = []
+    marked: list[str] = []
+    for ranking in told.rankings:
+        if several:
+            dots.append(Dot(f"split {', '.join(ranking.protocols)}", None, "heading"))
+        for place, standing in enumerate(ranking.standings, start=1):
+            run = standing.run
+            own = len(run.findings) < len(told.results.findings)
+            label = f"{run.label}, {len(run.findings)} findings" if own else run.label
+            lead = place == 1 and ranking is first
+            tone: Tone = "apart" if run.leaky else "lead" if lead else ""
+            dots.append(Dot(label, standing.macro, tone))
+            rows.append(_rank_row(told, standing, digits=digits))
+            marked += [run.label] * (run.leaky or not run.recipe)
+    if comparable := told.published.comparable(told.leader, told.results.prepared):
+        dots.append(Dot("published, same protocol", None, "heading"))
+        dots += [Dot(shorten(s.title), Estimate(value=s.mean), "apart") for s in comparable]
+    lines = {"chance": 0.5}
+    if first.floor:
+        lines["metadata alone"] = first.floor.value
+    about = f"macro AUROC, {told.interval}"
+    words = (
+        f"Macro AUROC of every recipe; {told.leader.label} {first.standings[0].macro.value:.2f}."
     )
-
-
-def _explain_result(comparison: Comparison) -> Iterator[str]:
-    """Yield what the numbers of the result are, and why some are not there."""
-    yield (
-        "An AUROC has four decimals, the bounds of its interval three. Of "
-        f"{comparison.runs[0].evaluation.draws:,} bootstrap draws of the test patients, an interval "
-        "holds 95 % of those in which every finding it is about has both classes; a paired one "
-        "compares two networks draw by draw."
+    figure = figures.draw_intervals(dots, lines=lines, about=about, title=words)
+    columns = (
+        *("Recipe", "Macro AUROC", "Findings", "Below the leader", "p (Holm)"),
+        *("Its source reports", "Split"),
     )
-    if any(group.ranking for group in comparison.groups):
-        yield "The p values of a ranking are not adjusted for the number of pairs."
-    for group in comparison.groups:
-        test = group.test
-        if one_class := [f for f in test.findings if test.positives(f) in (0, test.known(f))]:
-            yield (
-                f"Not scored on {group.splits}: {', '.join(one_class)}. No test image shows it, or "
-                "all do, and ranking needs both."
-            )
-    if any(len(run.scored) < len(run.labelled) for run in comparison.runs):
-        yield FEWER.format(count=len(comparison.runs[0].labelled))
-    yield from comparison.no_difference
-    tables = [comparison.headline, *(t for group in comparison.groups for t in group.by_finding)]
-    if any(cell.apart for table in tables for row in table.rows for cell in row.cells):
-        yield SET_APART
-    leaky = [run for run in comparison.runs if run.leaky]
-    if leaky and not comparison.honest[0].leaky:
-        yield (
-            f"Not shown for {name_runs(leaky, among=comparison.runs)}: curves, decisions by finding, "
-            "reliability, groups of patients and boxes by finding. Scores on patients that a network was trained on "
-            "do not hold for new ones."
-        )
-
-
-def _summarise(comparison: Comparison, group: Group) -> Iterator[str]:
-    """Yield which recipe reaches most on one set of test images, and whether that is sure."""
-    where = (
-        f"{group.test.images:,} test images of {patients_text(group.test.patients)} "
-        f"({comparison.prepared.dataset}, {group.splits})"
-    )
-    control = " A control: patients stand on both sides of its split." if group.leaky else ""
-    count = len(group.runs)
-    if count == 1:
-        macro, micro = (group.leader.evaluation.auroc[average] for average in ("macro", "micro"))
-        yield (
-            f"{group.leader.label} reaches a macro AUROC of {_estimate_text(macro)} and a micro "
-            f"AUROC of {auroc_text(micro.value)}, on {where}.{control}"
-        )
-        return
-    if not group.shared:
-        yield (
-            f"{count} networks were scored on {where}. No finding is scored in all of them, so they "
-            f"are not ranked.{control}"
-        )
-        return
-
-    def reach(runs: Sequence[Run]) -> str:
-        found = sorted({auroc_text(mean_auroc(run.auroc, group.shared)) for run in runs})
-        return " to ".join(dict.fromkeys((found[0], found[-1])))
-
-    networks = "both networks" if count == 2 else f"all {count} networks"
-    over = f"Over the {len(group.shared)} findings that {networks} score"
-    if group.leaky or not group.recipes:
-        yield f"{over}, they reach a macro AUROC of {reach(group.runs)}, on {where}.{control}"
-        return
-    best, *others = group.recipes
-    told = [f"{over}, the recipe “{best.label}” has the highest macro AUROC, {reach([best])}"]
-    if others:
-        told.append(f"the other recipes reach {reach(others)}")
-    if elsewhere := [run for run in group.runs if not run.training]:
-        told.append(f"what was pretrained elsewhere reaches {reach(elsewhere)}")
-    yield f"{'; '.join(told)}. All on {where}."
-    if others:
-        yield _tell_apart(group, best, others[0])
-
-
-def _estimate_text(estimate: Estimate) -> str:
-    bounds = interval_text(estimate.low, estimate.high)
-    return auroc_text(estimate.value) + (f" (95 % interval {bounds})" if bounds else "")
-
-
-def _tell_apart(group: Group, best: Run, second: Run) -> str:
-    """Say whether the patients tell the two highest recipes apart."""
-    gap = measure_gap(best, second, group.shared)
-    told = f"The next, “{second.label}”, is {gap_text(best, second, group.shared)} below"
-    if gap.p is None:
-        return f"{told}; too few patients, or draws of them, to tell whether by luck."
-    bounds = interval_text(gap.low, gap.high)
-    told += f" (paired 95 % interval {bounds}, p {p_text(gap.p, draws=len(best.draws))})"
-    verdict = "tell the two apart" if gap.told_apart else "do not tell the two apart"
-    return (
-        f"{told}: these patients {verdict}. Each recipe ran once, and the luck of training is in "
-        "no interval (see How to read this)."
-    )
-
-
-def describe_findings(comparison: Comparison) -> list[Section]:
-    """Return the AUROC of each finding, a figure and a table for each set of test images."""
-    derived = any(NO_FINDING in run.evaluation.findings for run in comparison.runs)
-    dash = " A dash: not predicted, or not scored (see Result)."
-    fewer = any(len(run.scored) < len(run.labelled) for run in comparison.runs)
-    sections = [
-        Section(
-            "findings",
-            "Finding by finding",
-            text=(
-                (
-                    f"AUROC of each of the {len(comparison.runs[0].labelled)} findings: the chance that a random image with the "
-                    "finding is ranked above a random one without it. 0.5 is chance, 1 is perfect. "
-                    "The fewer positives, the wider the 95 % interval, which stands with each value "
-                    f"of ours.{dash if fewer else ''}"
-                ),
-                *([METADATA] if comparison.floors else []),
-                *([DERIVED.format(count=len(comparison.runs[0].labelled))] if derived else []),
-            ),
-        )
-    ]
-    for group in comparison.groups:
-        svg = draw_auroc(
-            {run.label: {f: run.auroc[f] for f in run.scored} for run in group.runs},
-            {title: system.auroc for title, system in group.references.items()},
-            findings=group.test.findings,
-            names=[run.label for run in comparison.runs],
-            title=_title_auroc(group),
-        )
-        few = group.ranking and len(group.shared) < len(group.test.findings)
-        shared = [f"Scored by all: {', '.join(group.shared)}."] if few else []
-        sections.append(
-            Section(
-                f"split-{group.anchor}",
-                title_group(group, KINDS[group.leader.split.kind]),
-                level=3,
-                text=(*shared, *_tell_floor(group, comparison.floors)),
-                figures=(Markup(svg),),
-                tables=group.by_finding,
-            )
-        )
-    return sections
-
-
-def _title_auroc(group: Group) -> str:
-    """Return what the figure shows, with the lowest and highest AUROC and where the others are."""
-    scores = {f"{run.label}, {f}": run.auroc[f] for run in group.runs for f in run.scored}
-    return (
-        f"AUROC by finding, {group.splits}: {range_text(scores, auroc_text)}; the tables that follow "
-        "have the others."
-    )
-
-
-def _tell_floor(group: Group, floors: Mapping[str, Floor]) -> list[str]:
-    """Say how far the leader is from metadata alone, nothing where that is not known."""
-    run, floor = group.leader, floors.get(group.leader.protocol)
-    shared = [finding for finding in run.scored if floor and finding in floor.scored]
-    if not floor and not group.test.patients:
-        return ["Metadata alone: age, sex, view and follow-up number are not in this dataset."]
-    if not floor or not shared:
-        return []
-    theirs, ours = (auroc_text(mean_auroc(auroc, shared)) for auroc in (floor.auroc, run.auroc))
-    gap = measure_gap(run, floor, shared)
-    sure = (
-        "too few patients, or draws of them, for an interval"
-        if gap.p is None
-        else f"paired 95 % interval {interval_text(gap.low, gap.high)}, "
-        f"p {p_text(gap.p, draws=len(run.draws))}"
-    )
-    told = (
-        f"In the mean of {len(shared)} findings metadata alone reaches {theirs}, {run.label} "
-        f"{ours}, a difference of {gap_text(run, floor, shared)} ({sure})."
-    )
-    gaps = {finding: measure_gap(run, floor, [finding]) for finding in shared}
-    above = [finding for finding, gap in gaps.items() if gap.told_apart and gap.value > 0]
-    told += (
-        f" One by one these patients put {run.label} above metadata (paired p below 0.05, not "
-        f"adjusted) in {name_findings(above, among=shared)}."
-    )
-    return [told]
-
-
-def describe_examples(comparison: Comparison, examples: Sequence[Example]) -> list[Section]:
-    """Return test images with the predictions of the first group's leader, nothing for none."""
-    if not examples:
-        return []
-    group = comparison.honest[0]
-    text = (
-        f"{len(examples)} test images of {group.splits}, drawn by a seed among those with and those "
-        "without a finding, none of them picked. Beside each stand its labels and the highest "
-        f"probabilities of “{group.leader.label}”; a predicted finding that is labelled is set in "
-        "bold. A probability is no risk of a patient (see Calibration)."
-    )
-    real = f"Radiographs: NIH Clinical Center, {NIH}"
-    drawn = "These radiographs are drawn, not taken."
-    origins = {
-        "phantom": drawn,
-        "table": f"Radiographs of the dataset {comparison.prepared.dataset}.",
+    table = make_table("Ranking", columns, rows, words=["Split"], marked=marked)
+    leaks = [r for r in told.results.runs if r.leaky and r is not told.leader]
+    facts = {
+        "limited": sum(bool(list_limits(run)) for run in told.results.runs),
+        "leaks": [(run, _find_twin(run, told.results.runs)) for run in leaks],
+        "others": [r for r in told.rankings[1:] if not r.leaky],
+        "reports": [
+            (run, why_apart(system, run=run, prepared=told.results.prepared))
+            for run in told.results.runs
+            if (system := told.published.systems.get(run.name))
+        ],
     }
-    origin = origins.get(comparison.prepared.source, real)
-    shown = tuple(examples)
-    return [Section("examples", "Example radiographs", text=(text, origin), examples=shown)]
+    return Section("result", "Result", facts, (Markup(figure),), (table,))
 
 
-def describe_published(comparison: Comparison) -> list[Section]:
-    """Return the published systems in a table for each protocol."""
-    tables = comparison.published.values()
-    ours = [row.cells[0].text for table in tables for row in table.rows if row.tone == "ours"]
-    sections = [
-        Section(
-            "published",
-            "Published systems, by protocol",
-            text=(
-                (
-                    "Macro AUROC, each under its own protocol; compare within a table only. It is the "
-                    "mean of the 14 printed findings, or the mean as stated where a source prints no "
-                    "findings."
-                ),
-                (
-                    "A recipe of this run stands among them, in bold, only where it has the same "
-                    f"dataset and protocol. Here: {', '.join(ours) or 'none'}."
-                ),
-                (
-                    "TEST SET marks a model that was chosen on the images it is scored on, which "
-                    "flatters it. Evidence: primary was read at the source, secondary is quoted by "
-                    "somebody else, re-scored was computed from published predictions."
-                ),
-            ),
+def _rank_row(told: Told, standing: Standing, *, digits: int) -> Row:
+    run, gap = standing.run, standing.gap
+    source = told.published.systems.get(run.name) if run.recipe else None
+    over = f"over {len(standing.shared)}"
+    below = Cell(NONE)
+    if gap:
+        told_gap = cell(gap, digits)
+        below = Cell(told_gap.text, f"{told_gap.note}, {over}" if told_gap.note else over)
+    return [
+        run.label,
+        cell(standing.macro, digits),
+        f"{len(run.findings)}",
+        below,
+        p_cell(gap),
+        Cell(f"{source.mean:.4f}", source.conditions) if source else NONE,
+        run.protocol if run.recipe else f"{run.protocol}; pretrained elsewhere: {run.pretrained}",
+    ]
+
+
+def _find_twin(run: Run, runs: Sequence[Run]) -> Run | None:
+    """Return the recipe that differs from a leaky one by its split alone."""
+    for other in runs:
+        if run.recipe and other.recipe and not other.leaky:
+            moved = other.recipe.model_copy(update={"split": run.recipe.split})
+            if moved == run.recipe:
+                return other
+    return None
+
+
+def list_limits(run: Run) -> list[str]:
+    """Return what the dataset's limits changed in a recipe."""
+    if not (run.recipe and run.trained):
+        return []
+    asked, used = run.recipe, run.trained
+    pairs = (
+        ("input", f"{asked.input_px} px", f"{used.input_px} px"),
+        ("weights", asked.start, used.weights),
+        ("epochs", str(asked.epochs), str(used.epochs)),
+    )
+    return [f"{what} {wanted} → {got}" for what, wanted, got in pairs if wanted != got]
+
+
+def describe_findings(told: Told) -> Section:
+    """Return the AUROC by finding of leader, runner-up and metadata alone."""
+    first, leader, digits = told.first, told.leader, told.digits
+    floor = told.results.floors.get(leader.protocol)
+    in_all = leader.evaluation.patients
+    floors = {f: average(floor, [f], in_all=in_all) for f in floor.findings} if floor else {}
+    shown = {leader.label: {f: leader.evaluation.findings[f].auroc for f in leader.findings}}
+    other = first.next.run if first.next else None
+    if other:
+        shown[other.label] = {f: other.evaluation.findings[f].auroc for f in other.findings}
+    if floors:
+        shown["metadata alone"] = floors
+    grey = [s.run.scored.values for s in first.standings[1:] if s.run is not other]
+    best, *_, worst = sorted(leader.findings, key=lambda f: -leader.scored.values[f]) * 2
+    above = [
+        finding
+        for finding in leader.findings
+        if (gap := first.above_floor.get(finding)) and gap.told_apart and gap.value > 0
+    ]
+    title = f"AUROC by finding: {leader.label}, highest in {best}, lowest in {worst}."
+    drawn = [
+        figures.draw_by_finding(
+            shown,
+            others=grey,
+            findings=leader.findings,
+            about=f"AUROC, {told.interval} (dotted: chance)",
+            chance=0.5,
+            title=title,
         )
     ]
-    for family, table in comparison.published.items():
-        title = family[0].upper() + family[1:]
-        anchor = f"published-{family.replace(' ', '-')}"
-        sections.append(Section(anchor, title, level=3, tables=(table,)))
-    return sections
+    prevalence = {f: leader.evaluation.findings[f].prevalence for f in leader.findings}
+    if not leader.leaky:
+        drawn += [
+            curves.draw_curves(
+                leader.curves["roc"],
+                axes_names=("false positive rate", "true positive rate (dotted: chance)"),
+                chance=None,
+                title=f"ROC curves of {leader.label} by finding.",
+            ),
+            curves.draw_curves(
+                leader.curves["precision_recall"],
+                axes_names=("recall", "precision (dotted: prevalence, which is chance)"),
+                chance=prevalence,
+                title=f"Precision over recall of {leader.label} by finding.",
+            ),
+        ]
+    rows: list[Row] = []
+    for finding in leader.findings:
+        scores = leader.evaluation.findings[finding]
+        theirs = other.evaluation.findings.get(finding) if other else None
+        rows.append(
+            [
+                finding,
+                patients_cell(scores.patients),
+                cell(scores.auroc, digits),
+                cell(theirs.auroc if theirs else None, digits),
+                cell(floors.get(finding), digits),
+                p_cell(first.above_floor.get(finding)),
+                cell(scores.average_precision, digits),
+                number(scores.prevalence, digits),
+            ]
+        )
+    columns = (
+        *("Finding", "Patients of the rarer class", leader.label),
+        *(other.label if other else "", "Metadata alone", "p above metadata (Holm)"),
+        *("Average precision", "Prevalence"),
+    )
+    facts = {
+        "above": above,
+        "best": best,
+        "worst": worst,
+        "one_class": leader.evaluation.one_class,
+    }
+    table = make_table("AUROC by finding", columns, rows)
+    return Section("findings", "By finding", facts, tuple(map(Markup, drawn)), (table,))
+
+
+def describe_published(told: Told) -> Section | None:
+    """Return published numbers by protocol; None where there are none."""
+    systems = [system for system in told.published.systems.values() if not system.micro]
+    families = {
+        family: [
+            Mark(
+                system.mean,
+                shorten(system.title),
+                "odd" if system.implausible else "hollow" if system.selected_on_test else "",
+            )
+            for system in systems
+            if system.family == family
+        ]
+        for family in FAMILIES
+    }
+    rows: list[Row] = [
+        [
+            *(system.title, f"{system.mean:.4f}", system.protocol),
+            *(system.selected_on, system.evidence, system.note or NONE),
+        ]
+        for family in FAMILIES
+        for system in sorted(systems, key=lambda each: -each.mean)
+        if system.family == family
+    ]
+    columns = ("System", "Mean AUROC", "Protocol", "Chosen on", "Evidence", "Note")
+    words = ("Protocol", "Chosen on", "Evidence", "Note")
+    doubtful = [s.title for s in systems if s.implausible or s.selected_on_test]
+    known = [system for system in systems if not system.implausible]
+    facts = {
+        "comparable": told.published.comparable(told.leader, told.results.prepared),
+        "official": max((s for s in known if s.family == "official split"), key=lambda s: s.mean),
+        "random": max((s for s in known if s.family == "published lists"), key=lambda s: s.mean),
+        "systems": len(systems),
+    }
+    drawn = figures.draw_published(
+        {name: marks for name, marks in families.items() if marks},
+        title="Published mean AUROC by protocol.",
+    )
+    table = make_table("Published systems", columns, rows, words=words, marked=doubtful)
+    return Section("published", "Published numbers", facts, (Markup(drawn),), (table,))

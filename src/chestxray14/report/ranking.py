@@ -1,93 +1,173 @@
-"""The runs on one test part by their mean AUROC, and how sure their order is."""
+"""The networks on the same test images, in order, and how sure the order is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from chestxray14.report.regimens import TRAINABLE
-from chestxray14.report.results import ELSEWHERE, Floor, Run, mean_auroc
-from chestxray14.report.tables import (
-    NONE,
-    Cell,
-    Column,
-    Table,
-    difference_text,
-    estimate_column,
-    interval_text,
-    join_columns,
-    p_text,
-    text_column,
+from chestxray14.base.errors import InputError
+from chestxray14.report.results import Run, Scored
+from chestxray14.scoring.claims import (
+    adjust,
+    estimate,
+    estimate_difference,
+    suffice,
+    suffice_for_mean,
 )
-from chestxray14.scoring.bootstrap import estimate, estimate_difference
 from chestxray14.scoring.evaluation import Difference, Estimate
 
+Lead = Literal["alone", "clear", "tie", "unknown", "behind"]
+"""One recipe alone; p below 0.05; not below; too few patients to say; behind all others, each over
+the fewer findings that it scores."""
 
-def measure_gap(upper: Run, lower: Run | Floor, findings: Sequence[str]) -> Difference:
-    """Return the paired difference of two mean AUROC over some findings that both score.
 
-    Both are of the same test images and so share their draws.
+@dataclass(frozen=True)
+class Standing:
+    """A network's place: its mean AUROC, and how far it is below the leader.
+
+    `gap` is the leader's less its own over the `shared` findings that both score, p by Holm over all
+    gaps of the ranking; None for the leader itself, and where nothing is shared.
     """
-    value = mean_auroc(upper.auroc, findings) - mean_auroc(lower.auroc, findings)
-    return estimate_difference(value, upper.draw_mean(findings) - lower.draw_mean(findings))
+
+    run: Run
+    macro: Estimate
+    gap: Difference | None = None
+    shared: tuple[str, ...] = ()
 
 
-def gap_text(upper: Run, lower: Run | Floor, findings: Sequence[str]) -> str:
-    """Return how far `lower` is below `upper` as printed, positive where `upper` is the higher."""
-    means = (mean_auroc(each.auroc, findings) for each in (upper, lower))
-    return difference_text(*means).lstrip("+")
+@dataclass(frozen=True)
+class Ranking:
+    """The networks on one set of test images.
+
+    First the recipes of the most findings, by their mean over these, then the others by their gap,
+    what was pretrained elsewhere last. `above_floor` is the leader less metadata alone, over the
+    findings of both: the mean, then each finding, p of these by Holm; empty, and `floor` None,
+    where nothing but pixels is known.
+    """
+
+    standings: tuple[Standing, ...]
+    above_floor: Mapping[str, Difference]
+    floor: Estimate | None
+
+    @property
+    def leader(self) -> Run:
+        """The network in the first place."""
+        return self.standings[0].run
+
+    @property
+    def compared(self) -> tuple[Standing, ...]:
+        """The recipes after the leader that share a finding with it."""
+        return tuple(s for s in self.standings[1:] if s.gap and s.run.recipe)
+
+    @property
+    def ahead(self) -> tuple[Standing, ...]:
+        """Those of fewer findings that are told apart from the leader and above it, over these."""
+        return tuple(s for s in self.compared if s.gap and s.gap.told_apart and s.gap.value < 0)
+
+    @property
+    def next(self) -> Standing | None:
+        """The first recipe after the leader that is not ahead, None where there is none."""
+        return next((s for s in self.compared if s not in self.ahead), None)
+
+    @property
+    def lead(self) -> Lead:
+        """What the draws say of the leader's distance from the next."""
+        if self.next is None or self.next.gap is None:
+            return "behind" if self.ahead else "alone"
+        if self.next.gap.p is None:
+            return "unknown"
+        return "clear" if self.next.gap.told_apart else "tie"
+
+    @property
+    def tied(self) -> tuple[Run, ...]:
+        """The recipes that are not told apart from the leader."""
+        return tuple(s.run for s in self.compared if s.gap and not s.gap.told_apart)
+
+    @property
+    def leaky(self) -> bool:
+        """Whether these networks were trained on patients of these test images."""
+        return self.leader.leaky
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """The splits that have these test images."""
+        return tuple(sorted({standing.run.protocol for standing in self.standings}))
 
 
-def estimate_mean(run: Run | Floor, findings: Sequence[str]) -> Estimate:
-    """Return a mean AUROC over some of the scored findings with its interval."""
-    return estimate(mean_auroc(run.auroc, findings), run.draw_mean(findings))
+def rank_all(runs: Sequence[Run], floors: Mapping[str, Scored]) -> tuple[Ranking, ...]:
+    """Return a ranking for each set of test images: that of the most recipes first, leaks last.
+
+    Raises `InputError` where there is no run.
+    """
+    if not runs:
+        raise InputError("params.yaml: recipes is empty, there is nothing to compare")
+    groups: dict[tuple[bool, str], list[Run]] = {}
+    for run in runs:
+        groups.setdefault((run.leaky, run.split.test.sha256), []).append(run)
+    ordered = sorted(groups.items(), key=lambda group: (group[0][0], -len(group[1])))
+    return tuple(rank(members, floors) for _, members in ordered)
 
 
-def rank(runs: Sequence[Run], findings: Sequence[str]) -> list[Run]:
-    """Return runs by their mean AUROC over the same findings, highest first."""
-    return sorted(runs, key=lambda run: -mean_auroc(run.auroc, findings))
+def rank(runs: Sequence[Run], floors: Mapping[str, Scored]) -> Ranking:
+    """Return the ranking of networks on the same test images."""
+    most = max(len(run.findings) for run in [run for run in runs if run.recipe] or runs)
+
+    def order(run: Run) -> tuple[bool, bool, float]:
+        mean = run.scored.mean(run.findings)
+        return not run.recipe, len(run.findings) < most, -mean
+
+    leader, *others = sorted(runs, key=order)
+    standings = [_stand(run, leader) for run in others]
+    gaps = iter(adjust([standing.gap for standing in standings if standing.gap]))
+    standings = [replace(s, gap=next(gaps)) if s.gap else s for s in standings]
+    whole = [s for s in standings if s.run.recipe and len(s.run.findings) == most]
+    rest = sorted(
+        (s for s in standings if s not in whole),
+        key=lambda s: (not s.run.recipe, s.gap.value if s.gap else 1.0),
+    )
+    ordered = (Standing(leader, leader.evaluation.auroc["macro"]), *whole, *rest)
+    floor = floors.get(leader.protocol)
+    shared = _share(leader, floor) if floor else ()
+    if not floor or not shared:
+        return Ranking(ordered, above_floor={}, floor=None)
+    in_all = leader.evaluation.patients
+    mean = subtract(leader.scored, floor, shared, in_all=in_all)
+    each = adjust([subtract(leader.scored, floor, [f], in_all=in_all) for f in shared])
+    return Ranking(
+        ordered,
+        above_floor={"macro": mean, **dict(zip(shared, each, strict=True))},
+        floor=average(floor, shared, in_all=in_all),
+    )
 
 
-def tabulate_ranking(runs: Sequence[Run], findings: Sequence[str], *, splits: str) -> Table:
-    """Return the ranked runs, each with its paired gap to the first; `splits` names their splits."""
-    ranked = rank(runs, findings)
-    gaps = [measure_gap(ranked[0], run, findings) for run in ranked[1:]]
-    draws = len(ranked[0].draws)
-    columns = [
-        text_column("Recipe", [run.label for run in ranked]),
-        estimate_column(
-            Column("Macro AUROC", "95 % interval"),
-            [estimate_mean(run, findings) for run in ranked],
-        ),
-        (
-            Column("Below the first", "paired, 95 % interval"),
-            [
-                Cell(NONE),
-                *(
-                    Cell(gap_text(ranked[0], run, findings), note=interval_text(gap.low, gap.high))
-                    for run, gap in zip(ranked[1:], gaps, strict=True)
-                ),
-            ],
-        ),
-        (
-            Column("p", "paired"),
-            [
-                Cell(NONE),
-                *(Cell(NONE if gap.p is None else p_text(gap.p, draws=draws)) for gap in gaps),
-            ],
-        ),
-        text_column(
-            "Trained",
-            [
-                TRAINABLE[run.training.recipe.trainable] if run.training else ELSEWHERE
-                for run in ranked
-            ],
-        ),
-        text_column("Split", [run.split_label for run in ranked]),
-        (
-            Column("Training images"),
-            [
-                Cell(f"{run.training.trained.train_images:,}" if run.training else NONE)
-                for run in ranked
-            ],
-        ),
-    ]
-    caption = f"Ranked on {splits}, over the same findings ({len(findings)} of 14) and images"
-    return join_columns(caption, columns, tones=[""] * len(ranked))
+def average(scored: Scored, findings: Sequence[str], *, in_all: int) -> Estimate:
+    """Return the mean AUROC over some findings, `in_all` being the patients of the test part."""
+    enough = _suffice(scored, findings, in_all=in_all)
+    return estimate(scored.mean(findings), scored.draw(findings), enough=enough)
+
+
+def subtract(upper: Scored, lower: Scored, findings: Sequence[str], *, in_all: int) -> Difference:
+    """Return the paired difference of two mean AUROC over the same findings and images."""
+    return estimate_difference(
+        upper.mean(findings) - lower.mean(findings),
+        upper.draw(findings) - lower.draw(findings),
+        enough=_suffice(upper, findings, in_all=in_all),
+    )
+
+
+def _suffice(scored: Scored, findings: Sequence[str], *, in_all: int) -> bool:
+    patients = [scored.patients[finding] for finding in findings]
+    if len(patients) == 1:
+        return suffice(patients[0])
+    return suffice_for_mean(patients, in_all=in_all)
+
+
+def _share(run: Run, other: Run | Scored) -> tuple[str, ...]:
+    return tuple(finding for finding in run.findings if finding in other.findings)
+
+
+def _stand(run: Run, leader: Run) -> Standing:
+    shared = _share(leader, run)
+    gap = None
+    if shared:
+        gap = subtract(leader.scored, run.scored, shared, in_all=leader.evaluation.patients)
+    return Standing(run, run.evaluation.auroc["macro"], gap, shared)

@@ -1,40 +1,37 @@
-"""The comparison in words: one report, written as Markdown and as one HTML page."""
+"""The report, as one page and as a short text whose changes can be read in a diff."""
 
 import base64
+import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
-from chestxray14.report.calibration_sections import describe_calibration
-from chestxray14.report.caveats import list_caveats, list_citations
-from chestxray14.report.comparison import Comparison
-from chestxray14.report.curve_sections import describe_curves
-from chestxray14.report.decision_sections import describe_decisions
-from chestxray14.report.examples import Example
-from chestxray14.report.group_sections import describe_groups
-from chestxray14.report.localization_examples import Overlay
-from chestxray14.report.localization_sections import describe_localization
-from chestxray14.report.look_alikes import describe_look_alikes
-from chestxray14.report.overview import (
-    describe_examples,
-    describe_findings,
-    describe_published,
-    describe_result,
+from chestxray14.report import tables
+from chestxray14.report.background import (
+    describe_appendix,
+    describe_gallery,
+    describe_training,
+    describe_what_ran,
 )
-from chestxray14.report.sections import Section
+from chestxray14.report.experts import describe_experts
+from chestxray14.report.leader import (
+    describe_boxes,
+    describe_calibration,
+    describe_decisions,
+    describe_groups,
+)
+from chestxray14.report.overview import describe_findings, describe_published, describe_result
+from chestxray14.report.sections import Section, Told
 from chestxray14.report.transfers import describe_transfers
-from chestxray14.report.what_ran import describe_training, describe_what_ran
+from chestxray14.scoring.claims import AT_LEAST, FEW
+
+TEMPLATES = Path(__file__).parent / "templates"
 
 TITLE = "Chest X-ray classifiers, compared"
-
-PHANTOM = (
-    "These radiographs are drawn, not taken. The report shows that the machinery works from end "
-    "to end; it is not a clinical result and says nothing about any patient."
-)
-RESEARCH = "Research software: not a medical device, not for diagnosis."
 
 
 @dataclass(frozen=True)
@@ -45,63 +42,63 @@ class Report:
     html: str
 
 
-def write_report(
-    comparison: Comparison, *, examples: Sequence[Example], overlays: Sequence[Overlay]
-) -> Report:
-    """Return the report on a comparison; the same comparison gives the same bytes.
-
-    `examples` are test images with the predictions of the first honest group's leader, `overlays`
-    some with its heatmaps.
-    """
-    titles = [system.title for system in comparison.systems]
-    titles += [source.title for source in comparison.decisions.values()]
-    titles += comparison.localization
-    shown = {
-        "title": TITLE,
-        "banner": PHANTOM if comparison.prepared.source == "phantom" else "",
-        "research": RESEARCH,
-        "sections": [
-            describe_result(comparison),
-            *describe_findings(comparison),
-            *describe_curves(comparison),
-            *describe_decisions(comparison),
-            *describe_calibration(comparison),
-            *describe_groups(comparison),
-            *describe_transfers(comparison),
-            *describe_localization(comparison, overlays),
-            *describe_examples(comparison, examples),
-            describe_training(comparison),
-            *describe_published(comparison),
-            *describe_what_ran(comparison),
-            *describe_look_alikes(comparison),
-            Section("caveats", "How to read this", points=list_caveats(comparison)),
-            Section(
-                "citing",
-                "How to cite",
-                text=list_citations(comparison),
-                points=tuple(dict.fromkeys(titles)),
-            ),
-        ],
-    }
+def write_report(told: Told) -> Report:
+    """Return the report; the same results give the same bytes."""
     page = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         autoescape=True,
     )
-    page.filters["base64"] = lambda content: base64.b64encode(content).decode()
+    page.filters |= {
+        "base64": _encode,
+        "breakable": lambda text: Markup(str(Markup.escape(text)).replace("_", "_<wbr>")),
+        "findings": tables.name_findings,
+        "words": tables.join_words,
+    }
+    page.globals |= {
+        "number": tables.number,
+        "in_words": tables.in_words,
+        "equal": tables.equal,
+        "AT_LEAST": AT_LEAST,
+        "FEW": FEW,
+    }
+    script = (TEMPLATES / "filter.js").read_text()
+    shown = {
+        "title": TITLE,
+        "told": told,
+        "sections": describe(told),
+        "script": Markup(script),
+        # The page's policy lets this script run and no other.
+        "script_hash": _encode(hashlib.sha256(script.encode()).digest()),
+    }
     text = page.overlay(autoescape=False, finalize=_escape_markdown)
     markdown = text.get_template("report.md.j2").render(shown)
     return Report(
         markdown=re.sub(r"\n{3,}", "\n\n", markdown).strip() + "\n",
-        html=page.get_template("report.html.j2").render(shown) + "\n",
+        html=page.get_template("page.html.j2").render(shown) + "\n",
     )
+
+
+def describe(told: Told) -> list[Section]:
+    """Return the sections, in order, without those that have nothing to show."""
+    makers: tuple[Callable[[Told], Section | None], ...] = (
+        *(describe_result, describe_findings, describe_decisions, describe_calibration),
+        *(describe_groups, describe_transfers, describe_experts, describe_boxes),
+        *(describe_gallery, describe_training),
+        *(describe_published, describe_what_ran, describe_appendix),
+    )
+    return [section for make in makers if (section := make(told))]
+
+
+def _encode(content: bytes) -> str:
+    return base64.b64encode(content).decode()
 
 
 def _escape_markdown(value: object) -> object:
     """Return text in which nothing is markup: Markdown's counterpart of autoescape."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or isinstance(value, Markup):
         return value
     line = " ".join(value.split())
     # An underscore inside a word, as in every recipe's name, is none in Markdown either.

@@ -1,32 +1,37 @@
-"""What the stages measured: their metrics files, and one scored network."""
+"""What the stages wrote, read and checked once."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Tag
 
-from chestxray14.files.metrics import Count, Share, SplitFacts, Trained
+from chestxray14.base.errors import InputError, name_some
+from chestxray14.base.findings import NO_FINDING
+from chestxray14.files.metrics import Count, Prepared, Share, SplitFacts, Trained
+from chestxray14.files.records import read_record, read_rows
+from chestxray14.files.skipped import read_skipped
 from chestxray14.localization.record import Localization
+from chestxray14.model.params import ExternalSet
 from chestxray14.model.recipe import NAME_OR_FILE, WeightsFile, WholeRecipe, name_weights
-from chestxray14.scoring.evaluation import TOO_NARROW, Estimate, Evaluation
+from chestxray14.scoring.evaluation import Evaluation
+from chestxray14.scoring.expert_scores import ExpertEvaluation
+from chestxray14.scoring.metadata_floor import FloorScores
 from chestxray14.scoring.transfer import Drift
 
-LABEL_VERSIONS = {
-    "original": "the original labels of 2017",
-    "v2020": "the v2020 labels",
-    "undetermined": "undetermined, as the label file is not the full one",
-    "phantom": "phantom, as drawn",
-    "chestmnist": "those that come with ChestMNIST",
-    "table": "as in the dataset's own table",
-}
-"""What `Prepared.label_version` says, in words."""
+Floats = NDArray[np.float64]
 
-ELSEWHERE = "pretrained elsewhere, not trained here"
-"""What a network of `external` is called where a recipe's own words would stand."""
+CURVES = {
+    "roc": ("finding", "false_positive_rate", "true_positive_rate"),
+    "precision_recall": ("finding", "recall", "precision"),
+    "reliability": ("calibration", "predicted", "observed", "labels"),
+    "experts": ("finding", "set", "false_positive_rate", "true_positive_rate"),
+}
+"""The tables of a run's curves; the first column of each is words, and `set`, the others numbers."""
 
 
 class Epoch(BaseModel):
@@ -60,68 +65,49 @@ class Pretrained(BaseModel):
         return name_weights(self.weights)
 
 
-@dataclass(frozen=True)
-class Training:
-    """What params.yaml asks for in a recipe, and what came of it."""
+class Scored(NamedTuple):
+    """The AUROC of some findings: values, patients of the rarer class, and (draws, findings)."""
 
-    recipe: WholeRecipe
-    trained: Trained
-    history: tuple[Epoch, ...]
-
-
-@dataclass(frozen=True)
-class Curves:
-    """The tables of plots/<name>/roc.csv, precision_recall.csv and reliability.csv."""
-
-    roc: pd.DataFrame
-    precision_recall: pd.DataFrame
-    reliability: pd.DataFrame
-
-
-@dataclass(frozen=True)
-class Floor:
-    """What age, sex, view and follow-up number alone reach on the test images of a split.
-
-    `estimates` has `macro` and each scored finding; `draws` is as of `Run`, in the same draws of
-    patients.
-    """
-
-    estimates: dict[str, Estimate]
-    draws: NDArray[np.float64]
+    values: Mapping[str, float]
+    patients: Mapping[str, int]
+    draws: Floats
 
     @property
-    def scored(self) -> tuple[str, ...]:
-        """The findings that have an AUROC, in the dataset's order."""
-        return tuple(name for name in self.estimates if name != "macro")
+    def findings(self) -> tuple[str, ...]:
+        """The findings, in the order of the draws' columns."""
+        return tuple(self.values)
 
-    @property
-    def auroc(self) -> dict[str, float]:
-        """The AUROC of each scored finding, and `macro` over them."""
-        return {name: estimate.value for name, estimate in self.estimates.items()}
+    def mean(self, findings: Sequence[str]) -> float:
+        """Return the mean over some of them."""
+        return float(np.mean([self.values[finding] for finding in findings]))
 
-    def draw_mean(self, findings: Sequence[str]) -> NDArray[np.float64]:
-        """Return the mean AUROC over some of the scored findings in each draw."""
-        return _draw_mean(self.draws, scored=self.scored, findings=findings)
+    def draw(self, findings: Sequence[str]) -> Floats:
+        """Return the same in every draw, (draws,)."""
+        columns = [self.findings.index(finding) for finding in findings]
+        mean: Floats = self.draws[:, columns].mean(axis=1)
+        return mean
 
 
 @dataclass(frozen=True)
 class Run:
-    """One network on the test images of a split.
+    """One network on the test images of a split, `protocol` by name.
 
-    `draws` (draws, findings) has the AUROC of each scored finding in each bootstrap draw, NaN where
-    a draw has one class or patients are too few; networks on the same test images share their
-    draws. `training` is None where the network was pretrained elsewhere, and `pretrained` then
-    names its weights; nothing is localized then. `protocol` is the name of the split.
+    Networks on the same test images share their draws. What was pretrained elsewhere has no recipe,
+    and `pretrained` names its weights; nothing is localized then. `experts` are scores against
+    radiologists, their ROC among the `curves`; None where nobody read a test image.
     """
 
     name: str
     protocol: str
     split: SplitFacts
     evaluation: Evaluation
-    draws: NDArray[np.float64]
-    curves: Curves
-    training: Training | None
-    localization: Localization | None
+    scored: Scored
+    curves: Mapping[str, pd.DataFrame]
+    recipe: WholeRecipe | None = None
+    trained: Trained | None = None
+    history: tuple[Epoch, ...] = ()
+    localization: Localization | None = None
+    experts: ExpertEvaluation | None = None
     pretrained: str = ""
 
     @property
@@ -135,65 +121,228 @@ class Run:
         return f"{self.name} (LEAKY)" if self.leaky else self.name
 
     @property
-    def split_label(self) -> str:
-        """The name of its split, never without what is wrong with it."""
-        if self.split.kind == "given":
-            return f"given (intervals {TOO_NARROW})"
-        return f"{self.protocol} (LEAKY)" if self.leaky else self.protocol
-
-    @property
-    def scored(self) -> tuple[str, ...]:
-        """The findings that have an AUROC, in the dataset's order."""
-        return tuple(name for name in self.labelled if name in self.evaluation.findings)
-
-    @property
-    def labelled(self) -> tuple[str, ...]:
-        """The findings of the dataset."""
-        return self.split.test.findings
-
-    @property
-    def auroc(self) -> dict[str, float]:
-        """The AUROC of each scored finding, and `macro` and `micro` over them."""
-        return {
-            average: self.evaluation.auroc[average].value for average in ("macro", "micro")
-        } | {finding: self.evaluation.findings[finding].auroc.value for finding in self.scored}
-
-    def draw_mean(self, findings: Sequence[str]) -> NDArray[np.float64]:
-        """Return the mean AUROC over some of the scored findings in each draw."""
-        return _draw_mean(self.draws, scored=self.scored, findings=findings)
+    def findings(self) -> tuple[str, ...]:
+        """The findings that have an AUROC."""
+        return self.scored.findings
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """One run on all images of another dataset, which params.yaml calls `name`.
+    """A run on all images of another dataset, which params.yaml calls `name`.
 
-    `draws` are as of `Run`, of the patients there, and `drift` is that of its probabilities.
+    `draws` (draws, scored findings) are of the patients there, `drift` is that of its probabilities.
     """
 
     name: str
     run: Run
     evaluation: Evaluation
-    draws: NDArray[np.float64]
+    draws: Floats
     drift: Drift
 
 
-def mean_auroc(auroc: Mapping[str, float], findings: Sequence[str]) -> float:
-    """Return the mean over some of the scored findings: `macro` itself where these are all."""
-    if "macro" in auroc and set(findings) == set(auroc) - {"macro", "micro"}:
-        return auroc["macro"]  # the mean before rounding
-    return sum(auroc[finding] for finding in findings) / len(findings)
+@dataclass(frozen=True)
+class Results:
+    """Everything that was measured.
+
+    `floors` are what metadata alone reach, by split, where the dataset has any. `skipped` recipes did
+    not run, for the reason that is given; `transfers` are runs on other datasets.
+    """
+
+    prepared: Prepared
+    runs: tuple[Run, ...]
+    floors: Mapping[str, Scored]
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    transfers: tuple[Transfer, ...] = ()
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the radiographs are drawn, not taken."""
+        return self.prepared.source == "phantom"
+
+    @property
+    def own_table(self) -> bool:
+        """Whether images and labels are somebody's own, not NIH's or drawn like them."""
+        return self.prepared.source == "table"
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Every finding that a network scores, in their order."""
+        longest = sorted(self.runs, key=lambda run: -len(run.findings))
+        return tuple(dict.fromkeys(finding for run in longest for finding in run.findings))
 
 
-def name_runs(runs: Sequence[Run], *, among: Sequence[Run]) -> str:
-    """Return the names of some runs, or how many they are where these are all."""
-    if len(runs) == len(among) > 2:
-        return f"all {len(runs)} recipes"
-    return ", ".join(run.label for run in runs)
+def read_results(
+    root: Path,
+    *,
+    dataset: str,
+    draws: int,
+    entries: Mapping[str, WholeRecipe | Pretrained],
+    sets: Mapping[str, ExternalSet],
+) -> Results:
+    """Return what the stages wrote of the recipes and pretrained networks of params.yaml.
+
+    `sets` are the other datasets on which some of them are tested.
+
+    Raises `InputError` for a file that is missing or malformed, of other images, labels or draws.
+    """
+    if not entries:
+        raise InputError("params.yaml: recipes is empty, there is nothing to compare")
+    path = root / "metrics/prepare.json"
+    prepared = read_record(path, Prepared, by="prepare")
+    if prepared.dataset != dataset:
+        raise InputError(
+            f"{path} is of dataset {prepared.dataset!r}, params.yaml says {dataset!r}; "
+            "run prepare again"
+        )
+    labels = prepared.label_version
+    found = {name: root / f"evaluations/{name}/detail.json" for name in entries}
+    found |= {
+        f"{recipe} on {name}": root / f"evaluations/sets/{name}/{recipe}/detail.json"
+        for name, chosen in sets.items()
+        for recipe in chosen.recipes
+    }
+    skipped = {name: reason for name, path in found.items() if (reason := read_skipped(path))}
+    if set(entries) <= set(skipped):
+        raise InputError(
+            f"every recipe is skipped; {name_some(skipped)}: {next(iter(skipped.values()))}"
+        )
+    runs = {
+        name: _read_run(root, name, entry, draws=draws, labels=labels)
+        for name, entry in entries.items()
+        if name not in skipped
+    }
+    floors = {
+        run.protocol: _read_floor(root, run, draws=draws, labels=labels)
+        for run in runs.values()
+        if not read_skipped(root / f"evaluations/metadata/{run.protocol}.json")
+    }
+    transfers = tuple(
+        _read_transfer(root, name, runs[recipe], draws=draws)
+        for name, chosen in sets.items()
+        for recipe in chosen.recipes
+        if recipe in runs and f"{recipe} on {name}" not in skipped
+    )
+    return Results(prepared, tuple(runs.values()), floors, skipped, transfers)
 
 
-def _draw_mean(
-    draws: NDArray[np.float64], *, scored: Sequence[str], findings: Sequence[str]
-) -> NDArray[np.float64]:
-    columns = [scored.index(finding) for finding in findings]
-    mean: NDArray[np.float64] = draws[:, columns].mean(axis=1)
-    return mean
+def _read_run(
+    root: Path, name: str, entry: WholeRecipe | Pretrained, *, draws: int, labels: str
+) -> Run:
+    split = read_record(root / f"metrics/split/{entry.split}.json", SplitFacts, by="split")
+    path = root / f"evaluations/{name}/detail.json"
+    evaluation = read_record(path, Evaluation, by="evaluate")
+    _check_origin(path, evaluation, split=split, protocol=entry.split, labels=labels)
+    findings = {k: found for k, found in evaluation.findings.items() if k != NO_FINDING}
+    curves = {
+        kind: _read_curves(root / f"plots/{name}/{kind}.csv", kind)
+        for kind in CURVES
+        if kind != "experts"
+    }
+    experts = read_record(path.with_name("experts.json"), ExpertEvaluation, by="evaluate")
+    if experts.root:
+        curves["experts"] = _read_curves(path.with_name("experts.csv"), "experts")
+    read = Run(
+        name,
+        protocol=entry.split,
+        split=split,
+        evaluation=evaluation,
+        scored=Scored(
+            {finding: scores.auroc.value for finding, scores in findings.items()},
+            {finding: scores.patients for finding, scores in findings.items()},
+            _read_draws(path.with_name("draws.npy"), shape=(draws, len(findings)), by="evaluate"),
+        ),
+        curves=curves,
+        experts=experts if experts.root else None,
+        pretrained=entry.start if isinstance(entry, Pretrained) else "",
+    )
+    if isinstance(entry, Pretrained):
+        return read
+    path = root / f"localizations/{name}/localization.json"
+    localization = read_record(path, Localization, by="localize")
+    _check_origin(path, localization, split=split, protocol=entry.split, labels=labels)
+    path = root / f"plots/{name}/history.csv"
+    history = read_rows(path, Epoch, by="train")
+    if not history:
+        raise InputError(f"{path} has no epoch; the train stage writes it")
+    trained = read_record(root / f"metrics/{name}/train.json", Trained, by="train")
+    return replace(read, recipe=entry, trained=trained, history=history, localization=localization)
+
+
+def _read_transfer(root: Path, name: str, run: Run, *, draws: int) -> Transfer:
+    folder, by = root / f"evaluations/sets/{name}/{run.name}", "evaluate_set"
+    evaluation = read_record(folder / "detail.json", Evaluation, by=by)
+    shape = draws, len(evaluation.scored)
+    return Transfer(
+        name,
+        run,
+        evaluation,
+        draws=_read_draws(folder / "draws.npy", shape=shape, by=by),
+        drift=read_record(folder / "drift.json", Drift, by=by),
+    )
+
+
+def _read_floor(root: Path, run: Run, *, draws: int, labels: str) -> Scored:
+    path = root / f"evaluations/metadata/{run.protocol}.json"
+    scores = read_record(path, FloorScores, by="fit_metadata")
+    _check_origin(path, scores, split=run.split, protocol=run.protocol, labels=labels)
+    values = {name: found.value for name, found in scores.estimates.items() if name != "macro"}
+    shape = draws, len(values)
+    return Scored(
+        values,
+        scores.patients,
+        _read_draws(path.with_suffix(".npy"), shape=shape, by="fit_metadata"),
+    )
+
+
+def _check_origin(
+    path: Path,
+    scores: Evaluation | FloorScores | Localization,
+    *,
+    split: SplitFacts,
+    protocol: str,
+    labels: str,
+) -> None:
+    """Refuse scores on other test images, or by another version of the labels, than is at hand."""
+    if scores.split_sha256 != split.test.sha256:
+        raise InputError(
+            f"{path} was scored on other images than the test part of "
+            f"metrics/split/{protocol}.json; run the stages after split again"
+        )
+    scored = () if isinstance(scores, Localization) else scores.scored
+    if strange := [name for name in scored if name not in split.test.findings]:
+        raise InputError(
+            f"{path} scores {', '.join(strange)}, which the dataset has no labels of; run the "
+            "stages after prepare again"
+        )
+    if scores.label_version != labels:
+        raise InputError(
+            f"{path}: found label_version {scores.label_version!r}, expected {labels!r} as in "
+            "metrics/prepare.json; run the stages after prepare again"
+        )
+
+
+def _read_draws(path: Path, *, shape: tuple[int, int], by: str) -> Floats:
+    """Return the AUROC of each draw (draws, scored findings), NaN where a draw has one class."""
+    try:
+        draws: Floats = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or "not an array"
+        raise InputError(f"{path}: {reason}; the {by} stage writes it") from None
+    if draws.shape != shape or draws.dtype != np.float64:
+        raise InputError(
+            f"{path}: found {draws.dtype} of shape {draws.shape}, expected float64 of {shape}, "
+            f"draws by scored findings; the {by} stage writes it"
+        )
+    return draws
+
+
+def _read_curves(path: Path, kind: str) -> pd.DataFrame:
+    text, *numbers = (column for column in CURVES[kind] if column != "set")
+    try:
+        table = pd.read_csv(path, dtype={text: str, **dict.fromkeys(numbers, np.float64)})
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or str(error).splitlines()[0]
+        raise InputError(f"{path}: {reason}; the evaluate stage writes it") from None
+    if missing := [column for column in CURVES[kind] if column not in table]:
+        raise InputError(f"{path} lacks the column {missing[0]!r}; the evaluate stage writes it")
+    return table

@@ -1,28 +1,65 @@
-"""The parts that the report is made of."""
+"""What a report is made from, and what one section of it shows; templates/ has the words."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
+import pandas as pd
 from markupsafe import Markup
 
-from chestxray14.report.examples import Example
-from chestxray14.report.localization_examples import Overlay
-from chestxray14.report.tables import Table
+from chestxray14.files.predictions import Predicted
+from chestxray14.report.gallery import Picture
+from chestxray14.report.published import Published
+from chestxray14.report.ranking import Ranking
+from chestxray14.report.results import Results, Run
+from chestxray14.report.tables import Table, choose_digits
+from chestxray14.scoring.evaluation import TOO_NARROW
+
+
+@dataclass(frozen=True)
+class Told:
+    """All that a report is made from; `agreement` is of the labels with radiologists."""
+
+    results: Results
+    rankings: tuple[Ranking, ...]
+    published: Published
+    test: Predicted
+    pictures: Sequence[Picture]
+    agreement: pd.DataFrame
+
+    @property
+    def first(self) -> Ranking:
+        """The ranking of the first screen."""
+        return self.rankings[0]
+
+    @property
+    def leader(self) -> Run:
+        """The network that sections without room for all are about."""
+        return self.first.leader
+
+    @property
+    def interval(self) -> str:
+        """What an interval is called: never without a warning where patients are not known."""
+        known = self.leader.evaluation.patients > 0
+        return "95 % interval" if known else f"95 % interval {TOO_NARROW}"
+
+    @property
+    def macro_digits(self) -> int:
+        """Decimals of mean AUROC."""
+        return choose_digits(s.macro for s in self.first.standings)
+
+    @property
+    def digits(self) -> int:
+        """Decimals of a finding's scores."""
+        return choose_digits(f.auroc for f in self.leader.evaluation.findings.values())
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the report under one heading; what is empty is left out.
+    """One section; `name` is that of its template."""
 
-    `figures` are SVG, `examples` radiographs and `overlays` heatmaps on some; all stand in the page
-    only. `level` is 2 or 3.
-    """
-
-    anchor: str
+    name: str
     title: str
-    level: int = 2
-    text: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
     figures: tuple[Markup, ...] = ()
     tables: tuple[Table, ...] = ()
-    examples: tuple[Example, ...] = ()
-    overlays: tuple[Overlay, ...] = ()
-    points: tuple[str, ...] = ()

@@ -1,146 +1,132 @@
-"""Tables of finished text, and the columns of AUROC and differences they are made of.
+"""Numbers as they are printed, and tables of them, the same for the page and for Markdown."""
 
-An AUROC has four decimals and the bounds of its interval three.
-"""
-
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from chestxray14.scoring.evaluation import Estimate
+from chestxray14.scoring.claims import AT_LEAST, FEW, p_text
+from chestxray14.scoring.evaluation import Bounded, Difference, Estimate
 
 NONE = "–"
 """Stands where there is no number."""
 
+LEAST_DIGITS, MOST_DIGITS = 2, 4
+
 
 @dataclass(frozen=True)
 class Cell:
-    """What a table shows in one place, `note` in small print after it.
-
-    `apart` marks a number of another protocol.
-    """
+    """What a table shows in one place, `note` in small print after it."""
 
     text: str
-    apart: bool = False
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column's heading and, in small print, what its numbers are."""
-
-    title: str
-    note: str = ""
-    numeric: bool = True
-
-
-Filled = tuple[Column, list[Cell]]
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row; its first cell names it. `tone` is one of "", "ours", "doubtful" and "total"."""
-
-    cells: tuple[Cell, ...]
-    tone: str = ""
+Row = Sequence[Cell | str]
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of finished text, the same for every output format."""
+    """Rows of cells, the first of each names it; `words` are the columns that are no numbers.
+
+    `marked` rows stand apart, say of a leak or another protocol.
+    """
 
     caption: str
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    words: frozenset[str]
+    marked: frozenset[str] = frozenset()
 
 
-def text_column(title: str, texts: Sequence[str]) -> Filled:
-    """Return a column of words."""
-    return Column(title, numeric=False), [Cell(text) for text in texts]
-
-
-def number_column(
-    column: Column, values: Sequence[float | None], *, apart: Sequence[bool] = ()
-) -> Filled:
-    """Return a column of AUROC; `apart` says of each whether it is of another protocol."""
-    flags = apart or [False] * len(values)
-    return column, [
-        Cell(auroc_text(v), flag and v is not None) for v, flag in zip(values, flags, strict=True)
-    ]
-
-
-def estimate_cell(estimate: Estimate | None) -> Cell:
-    """Return an AUROC with its interval, where it has one, in small print."""
-    if estimate is None:
-        return Cell(NONE)
-    return Cell(auroc_text(estimate.value), note=interval_text(estimate.low, estimate.high))
-
-
-def estimate_column(column: Column, estimates: Sequence[Estimate | None]) -> Filled:
-    """Return a column of AUROC with their intervals."""
-    return column, [estimate_cell(estimate) for estimate in estimates]
-
-
-def difference_column(
-    note: str,
-    ours: Sequence[float | None],
-    theirs: Sequence[float | None],
-    *,
-    apart: Sequence[bool],
-) -> Filled:
-    """Return a column of differences, a dash where a value is missing or of another protocol."""
-    cells = [
-        Cell(NONE if x is None or y is None or flag else difference_text(x, y))
-        for x, y, flag in zip(ours, theirs, apart, strict=True)
-    ]
-    return Column("Difference", note), cells
-
-
-def join_columns(caption: str, columns: Sequence[Filled], *, tones: Sequence[str]) -> Table:
-    """Return a table from its columns, without those that would hold nothing but dashes."""
-    told = [(c, cells) for c, cells in columns if any(cell.text != NONE for cell in cells)]
-    rows = zip(*(cells for _, cells in told), strict=True)
-    return Table(
-        caption=caption,
-        columns=tuple(column for column, _ in told),
-        rows=tuple(Row(cells, tone) for cells, tone in zip(rows, tones, strict=True)),
-    )
-
-
-def text_table(
+def make_table(
     caption: str,
-    headings: Sequence[str],
-    rows: Sequence[Sequence[str]],
+    columns: Sequence[str],
+    rows: Iterable[Row],
     *,
-    numeric: Sequence[int] = (),
+    words: Iterable[str] = (),
+    marked: Iterable[str] = (),
 ) -> Table:
-    """Return a table of words; `numeric` are the places of the columns of numbers."""
+    """Return a table without the columns that would hold nothing but dashes."""
+    filled = [[c if isinstance(c, Cell) else Cell(c) for c in row] for row in rows]
+    kept = [
+        i
+        for i in range(len(columns))
+        if i == 0 or any(row[i].text not in (NONE, "") for row in filled)
+    ]
     return Table(
-        caption=caption,
-        columns=tuple(Column(h, numeric=i in numeric) for i, h in enumerate(headings)),
-        rows=tuple(Row(tuple(Cell(text) for text in row)) for row in rows),
+        caption,
+        tuple(columns[i] for i in kept),
+        tuple(tuple(row[i] for i in kept) for row in filled),
+        frozenset({columns[0], *words}),
+        frozenset(marked),
     )
 
 
-def auroc_text(value: float | None) -> str:
-    """Return an AUROC as the report prints it."""
-    return NONE if value is None else f"{value:.4f}"
+def choose_digits(estimates: Iterable[Estimate | Bounded]) -> int:
+    """Return how many decimals scores with such intervals are worth, from `LEAST_DIGITS` on.
+
+    A step of the last one is at most half the standard error that the narrowest interval has.
+    """
+    errors = [
+        (e.high - e.low) / 3.92 / 2 for e in estimates if e.low is not None and e.high is not None
+    ]
+    if not errors or min(errors) <= 0:
+        return LEAST_DIGITS
+    return min(MOST_DIGITS, max(LEAST_DIGITS, math.ceil(-math.log10(min(errors)))))
 
 
-def interval_text(low: float | None, high: float | None) -> str:
-    """Return an interval as the report prints it, nothing where a bound is missing."""
-    if low is None or high is None:
+def number(value: float | None, digits: int) -> str:
+    """Return a number with a true minus sign, a dash for none."""
+    # Adding 0 makes what rounds to minus zero plain zero.
+    return NONE if value is None else f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
+
+
+def bounds(found: Estimate | Bounded, digits: int) -> str:
+    """Return an interval, nothing where there is none."""
+    if found.low is None or found.high is None:
         return ""
-    # Adding 0 makes a bound that rounds to minus zero plain zero.
-    return " to ".join(f"{round(bound, 3) + 0.0:.3f}".replace("-", "−") for bound in (low, high))
+    return f"{number(found.low, digits)} to {number(found.high, digits)}"
 
 
-def p_text(p: float, *, draws: int) -> str:
-    """Return a two-sided bootstrap p value, never smaller than the draws can tell."""
-    least = max(2 / draws, 0.001)
-    return f"< {least:.2g}" if p < least else f"{p:.3f}"
+def cell(found: Estimate | Bounded | None, digits: int) -> Cell:
+    """Return a value with its interval in small print."""
+    return (
+        Cell(NONE) if found is None else Cell(number(found.value, digits), bounds(found, digits))
+    )
 
 
-def difference_text(ours: float, theirs: float) -> str:
-    """Return the difference of two AUROC as printed, so that a reader can check the row."""
-    units = round((round(ours, 4) - round(theirs, 4)) * 10_000)
-    return f"{units / 10_000:+.4f}".replace("-", "−") if units else "0.0000"
+def in_words(found: Estimate | Bounded, digits: int) -> str:
+    """Return a value with its interval, and p where there is one, for a sentence."""
+    told = [f"95 % interval {bounds(found, digits)}"] if found.low is not None else []
+    if isinstance(found, Difference) and found.p is not None:
+        told.append(f"p {equal(found.p)}")
+    noted = f" ({', '.join(told)})" if told else ", too few patients for an interval"
+    return number(found.value, digits) + noted
+
+
+def equal(p: float) -> str:
+    """Return a p after its sign, `= 0.012` or `< 0.001`."""
+    text = p_text(p)
+    return text if text.startswith("<") else f"= {text}"
+
+
+def p_cell(found: Difference | None) -> str:
+    """Return a p, a dash for none."""
+    return NONE if found is None or found.p is None else p_text(found.p)
+
+
+def patients_cell(patients: int) -> Cell:
+    """Return how many patients have the rarer class, with a word where they are few."""
+    if patients < AT_LEAST:
+        return Cell(f"{patients:,}", "too few")
+    return Cell(f"{patients:,}", "few" if patients < FEW else "")
+
+
+def join_words(words: Sequence[str]) -> str:
+    """Return names as words of a sentence."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def name_findings(findings: Sequence[str]) -> str:
+    """Return findings as words of a sentence, without their underscores."""
+    return join_words([finding.replace("_", " ") for finding in findings])

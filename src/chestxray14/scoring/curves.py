@@ -1,7 +1,6 @@
 """Tables to draw curves from: ROC, precision over recall, reliability."""
 
-import heapq
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,39 +10,45 @@ from chestxray14.base.scores import DIGITS
 from chestxray14.scoring.calibration import bin_reliability
 from chestxray14.scoring.ranked import precision_recall_curve, roc_curve
 
-POINTS = 101
-"""The most points that a finding's curve is drawn with."""
-
-CLOSE = 0.001
-"""The distance from the full curve, in units of its axes, at which points are enough."""
-
-Floats = NDArray[np.float64]
-Curve = Callable[[ArrayLike, ArrayLike], tuple[Floats, Floats]]
+GRID: NDArray[np.float64] = np.linspace(0, 1, 101)
+"""The false positive rates and recalls at which curves are told."""
 
 
 def roc_table(
     labels: ArrayLike, probabilities: ArrayLike, *, findings: Sequence[str]
 ) -> pd.DataFrame:
-    """Return the ROC curve of each finding, from (0, 0) to (1, 1), at most `POINTS` points each.
+    """Return the true positive rate of each finding at `GRID`, after (0, 0).
 
-    `labels` are zeros and ones, both (n, len(findings)). Columns `finding`,
+    `labels` are zeros and ones, NaN where unknown, both (n, len(findings)). Columns `finding`,
     `false_positive_rate` and `true_positive_rate`, to four decimals; a finding with one class
-    has none. Points are left out where the line between their neighbours is within `CLOSE` of
-    them, and the nearest ones first where more than `POINTS` are left.
+    has none.
     """
-    columns = ("false_positive_rate", "true_positive_rate")
-    return _tabulate(labels, probabilities, findings=findings, curve=roc_curve, columns=columns)
+    tables = [
+        pd.DataFrame({"finding": finding, "false_positive_rate": x, "true_positive_rate": y})
+        for finding, truth, given in _two_classes(labels, probabilities, findings)
+        for x in [np.append(0, GRID)]
+        for y in [np.append(0, np.interp(GRID, *roc_curve(truth, given)))]
+    ]
+    return _join(tables, columns=("finding", "false_positive_rate", "true_positive_rate"))
 
 
 def precision_recall_table(
     labels: ArrayLike, probabilities: ArrayLike, *, findings: Sequence[str]
 ) -> pd.DataFrame:
-    """Return precision over recall of each finding, from recall 0 on, thinned as in `roc_table`.
+    """Return the precision of each finding at `GRID`, 1 at recall 0, where nothing is called.
 
-    Columns `finding`, `recall` and `precision`.
+    Columns `finding`, `recall` and `precision`: that of the strictest threshold which reaches
+    the recall.
     """
-    columns, curve = ("recall", "precision"), precision_recall_curve
-    return _tabulate(labels, probabilities, findings=findings, curve=curve, columns=columns)
+    tables = []
+    for finding, truth, given in _two_classes(labels, probabilities, findings):
+        recall, precision = precision_recall_curve(truth, given)
+        # A hair below, as a recall of 3 / 10 is not quite the grid's 0.3.
+        places = np.searchsorted(recall, GRID - 1e-9)
+        tables.append(
+            pd.DataFrame({"finding": finding, "recall": GRID, "precision": precision[places]})
+        )
+    return _join(tables, columns=("finding", "recall", "precision"))
 
 
 def reliability_table(
@@ -51,65 +56,30 @@ def reliability_table(
 ) -> pd.DataFrame:
     """Return predicted and observed shares over bins of equally many labels, all findings pooled.
 
-    `labels` are zeros and ones (n, k), `calibrations` name the probabilities (n, k), say before
+    `labels` are zeros and ones (n, k), NaN where unknown, `calibrations` name the probabilities (n, k), say before
     and after Platt. Columns `calibration`, `predicted`, `observed` and `labels`, their number.
     """
     truth = np.ravel(labels)
     known = ~np.isnan(truth)
     tables = {
-        name: bin_reliability(truth[known], np.ravel(given)[known], bins=bins, by="mass").round(
-            DIGITS
-        )
+        name: bin_reliability(truth[known], np.ravel(given)[known], bins=bins).round(DIGITS)
         for name, given in calibrations.items()
     }
     return pd.concat(tables, names=["calibration"]).reset_index(0).reset_index(drop=True)
 
 
-def _tabulate(
-    labels: ArrayLike,
-    probabilities: ArrayLike,
-    *,
-    findings: Sequence[str],
-    curve: Curve,
-    columns: tuple[str, str],
-) -> pd.DataFrame:
+def _two_classes(
+    labels: ArrayLike, probabilities: ArrayLike, findings: Sequence[str]
+) -> Iterator[tuple[str, NDArray[np.bool_], NDArray[np.float64]]]:
+    """Yield what is known of each finding that is both present and absent."""
     truth, given = np.asarray(labels), np.asarray(probabilities, np.float64)
-    tables = []
-    for place, finding in enumerate(findings):
-        known = ~np.isnan(truth[:, place])
-        present = truth[known, place] == 1
+    for finding, label, column in zip(findings, truth.T, given.T, strict=True):
+        known = ~np.isnan(label)
+        present = label[known] == 1
         if present.any() and not present.all():
-            points = _thin(np.column_stack(curve(present, given[known, place]))).round(4)
-            table = pd.DataFrame(points, columns=list(columns))
-            table.insert(0, "finding", finding)
-            tables.append(table)
-    if not tables:
-        return pd.DataFrame(columns=["finding", *columns])
-    return pd.concat(tables, ignore_index=True)
+            yield finding, present, column[known]
 
 
-def _thin(points: Floats) -> Floats:
-    """Return the points (n, 2) that a line through them needs most, in their order.
-
-    The first and last, then always the point farthest from the line so far (Ramer 1972; Douglas &
-    Peucker 1973), until all are within `CLOSE` or `POINTS` are kept.
-    """
-    kept = [0, len(points) - 1]
-    rest = [_farthest(points, *kept)]
-    while len(kept) < POINTS and -rest[0][0] > CLOSE:
-        _, at, first, last = heapq.heappop(rest)
-        kept.append(at)
-        heapq.heappush(rest, _farthest(points, first, at))
-        heapq.heappush(rest, _farthest(points, at, last))
-    return points[sorted(kept)]
-
-
-def _farthest(points: Floats, first: int, last: int) -> tuple[float, int, int, int]:
-    """Return minus the distance, and the place, of the point farthest from first to last."""
-    along = points[last] - points[first]
-    offset = points[first : last + 1] - points[first]
-    length = along @ along
-    share = np.clip(offset @ along / length, 0, 1) if length else np.zeros(len(offset))
-    distance = np.linalg.norm(offset - share[:, None] * along, axis=1)
-    at = int(distance.argmax())
-    return -float(distance[at]), first + at, first, last
+def _join(tables: list[pd.DataFrame], *, columns: Sequence[str]) -> pd.DataFrame:
+    empty = pd.DataFrame(columns=list(columns))
+    return pd.concat(tables, ignore_index=True).round(4) if tables else empty

@@ -5,9 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chestxray14.scoring.evaluation import AVERAGES, Decision, Rule
+from chestxray14.scoring import claims
+from chestxray14.scoring.bootstrap import Resamples, bootstrap_sums
+from chestxray14.scoring.claims import estimate
+from chestxray14.scoring.evaluation import Decision, Estimate, Rule
 
-Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+COUNTS = ("true_positives", "false_positives", "false_negatives", "true_negatives")
 
 
 def choose_threshold(
@@ -41,42 +46,57 @@ def choose_threshold(
     return float(candidates[best])
 
 
-def score_decisions(
-    labels: ArrayLike, decisions: ArrayLike, *, findings: Sequence[str]
-) -> dict[str, Decision]:
-    """Return precision, recall and F1 of each finding, then of `AVERAGES`.
+def measure(counts: ArrayLike) -> dict[str, Floats]:
+    """Return what is told of decisions, from hits, false alarms, misses and right rejections (4, ...).
 
-    Both are zeros and ones (n, len(findings)), a label NaN where unknown, which counts nowhere; also for a single finding, of which scikit-learn's
-    report would have two classes and no averages. Otherwise equal to its `classification_report`
-    with `zero_division=0`: micro pools all decisions, macro is the mean over the findings, weighted
-    that by positives, samples the mean over the images.
+    Keys are those of `Decision`; NaN where a share is 0 / 0.
     """
-    truth = np.asarray(labels) == 1
-    called = (np.asarray(decisions) == 1) & (truth | (np.asarray(labels) == 0))
-    right = truth & called
-    single = _rates(right.sum(axis=0), called.sum(axis=0), truth.sum(axis=0))
-    by_image = _rates(right.sum(axis=1), called.sum(axis=1), truth.sum(axis=1))
-    positives = truth.sum(axis=0)
-    total = int(positives.sum())
-    averages = (
-        _rates(right.sum(), called.sum(), truth.sum()),
-        single.mean(axis=1),
-        single @ positives / max(total, 1),
-        by_image.mean(axis=1),
-    )
-    rows = [
-        *zip(findings, single.T, positives, strict=True),
-        *((name, rates, total) for name, rates in zip(AVERAGES, averages, strict=True)),
-    ]
-    return {
-        name: Decision(
-            precision=float(precision), recall=float(recall), f1=float(f1), positives=int(count)
-        )
-        for name, (precision, recall, f1), count in rows
+    hits, false, missed, rejected = np.asarray(counts, np.float64)
+    shares = {
+        "sensitivity": (hits, hits + missed),
+        "specificity": (rejected, rejected + false),
+        "precision": (hits, hits + false),
+        "npv": (rejected, rejected + missed),
+        "f1": (2 * hits, 2 * hits + false + missed),
     }
+    with np.errstate(invalid="ignore"):
+        return {name: part / whole for name, (part, whole) in shares.items()}
 
 
-def _rates(right: Counts, called: Counts, present: Counts) -> NDArray[np.float64]:
-    """Return precision, recall and F1, stacked, 0 where they are 0 / 0."""
-    shares = (right, called), (right, present), (2 * right, called + present)
-    return np.stack([part / np.maximum(whole, 1) for part, whole in shares])
+def score_decisions(
+    labels: ArrayLike, decisions: ArrayLike, resamples: Resamples, *, findings: Sequence[str]
+) -> tuple[dict[str, Decision], dict[str, Estimate]]:
+    """Return the decisions on each finding, and the mean of each share over them.
+
+    Both are zeros and ones (n, len(findings)), a label NaN where unknown, which counts nowhere.
+    Values are those of scikit-learn's `classification_report` with `zero_division=0`.
+    """
+    truth, called = np.asarray(labels), np.asarray(decisions) == 1
+    shown, lacked = truth == 1, truth == 0
+    outcomes = np.stack([shown & called, lacked & called, shown & ~called, lacked & ~called], 1)
+    counts = outcomes.sum(axis=0)
+    sums = bootstrap_sums(outcomes.reshape(len(truth), -1), resamples)
+    draws = measure(sums.reshape(-1, *counts.shape).swapaxes(0, 1))
+    values = {name: np.nan_to_num(share) for name, share in measure(counts).items()}
+    patients = [resamples.count_rarer(column) for column in truth.T]
+    told = {
+        finding: Decision.model_validate(
+            dict(zip(COUNTS, map(int, counts[:, i]), strict=True))
+            | {
+                name: estimate(
+                    float(share[i]), draws[name][:, i], enough=claims.suffice(patients[i])
+                )
+                for name, share in values.items()
+            }
+        )
+        for i, finding in enumerate(findings)
+    }
+    macro = {
+        name: estimate(
+            float(share.mean()),
+            draws[name].mean(axis=1),
+            enough=claims.suffice_for_mean(patients, in_all=len(np.unique(resamples.patients))),
+        )
+        for name, share in values.items()
+    }
+    return told, macro

@@ -4,7 +4,7 @@ import numpy as np
 
 from chestxray14.base.errors import InputError
 from chestxray14.base.scores import round_record
-from chestxray14.scoring.bootstrap import estimate_difference
+from chestxray14.scoring.claims import estimate_difference, suffice, suffice_for_mean
 from chestxray14.scoring.evaluation import Differences
 from chestxray14.scoring.score import Scoring
 
@@ -23,9 +23,18 @@ def subtract(first: Scoring, second: Scoring) -> Differences:
         values.append([each.evaluation.findings[finding].auroc.value for finding in shared])
         draws.append(each.draws[:, [findings.index(finding) for finding in shared]])
     value, gaps = np.array(values[0]) - np.array(values[1]), draws[0] - draws[1]
-    differences = {"macro": estimate_difference(float(value.mean()), gaps.mean(axis=1))}
+    patients = [first.evaluation.findings[finding].patients for finding in shared]
+    differences = {
+        "macro": estimate_difference(
+            float(value.mean()),
+            gaps.mean(axis=1),
+            enough=suffice_for_mean(patients, in_all=first.evaluation.patients),
+        )
+    }
     for i, finding in enumerate(shared):
-        differences[finding] = estimate_difference(float(value[i]), gaps[:, i])
+        differences[finding] = estimate_difference(
+            float(value[i]), gaps[:, i], enough=suffice(patients[i])
+        )
     evaluation = first.evaluation
     told = Differences(
         findings=len(shared),

@@ -17,9 +17,6 @@ highest sensitivity + specificity − 1 (Youden), with the highest F1, and the h
 reaches the asked sensitivity.
 """
 
-AVERAGES = ("micro avg", "macro avg", "weighted avg", "samples avg")
-"""The averages of scikit-learn's classification report, below its findings."""
-
 
 TOO_NARROW = "over images, too narrow"
 """What is said of an interval where patients are not known: images of one patient are alike."""
@@ -32,9 +29,9 @@ class Evaluated(BaseModel):
 
 
 class Estimate(Evaluated):
-    """A score with its 95 % interval over the draws of patients that have both classes.
+    """A score from 0 to 1 with its 95 % interval over the draws of patients that have both classes.
 
-    Bounds are None where too few draws, or too few patients, have a score.
+    Bounds are None where too few draws, or too few patients, have a score (`claims.suffice`).
     """
 
     value: Share
@@ -42,22 +39,26 @@ class Estimate(Evaluated):
     high: Share | None = None
 
 
-class Difference(Evaluated):
-    """One network less another in the same draws of patients, with the two-sided p value.
-
-    The interval and p are over the draws that have both classes, and None where too few draws, or
-    too few patients, have a score.
-    """
+class Bounded(Evaluated):
+    """Any number with its 95 % interval, bounds None as in `Estimate`."""
 
     value: float
     low: float | None = None
     high: float | None = None
+
+
+class Difference(Bounded):
+    """One network less another in the same draws of patients, with the two-sided p value.
+
+    The interval and p are over the draws that have both classes, and None as in `Estimate`.
+    """
+
     p: Share | None = None
 
     @property
     def told_apart(self) -> bool:
-        """Whether p is below 0.05."""
-        return self.p is not None and self.p < 0.05
+        """Whether p, as it is printed, is below 0.05."""
+        return self.p is not None and round(self.p, 3) < 0.05
 
 
 class Differences(Evaluated):
@@ -75,95 +76,108 @@ class Differences(Evaluated):
     differences: dict[str, Difference]
 
 
-class Gap(Evaluated):
-    """A group's sensitivity less that of others, with its 95 % interval.
+class Gap(Bounded):
+    """A group's sensitivity less that of others; `positives` are its images with the finding."""
 
-    Bounds are None as in `Estimate`. `positives` are the group's images with the finding.
-    """
-
-    value: float
-    low: float | None = None
-    high: float | None = None
     positives: Count
 
 
+class Calibration(Evaluated):
+    """Whether probabilities of one finding mean what they say, on test.
+
+    `ece` is the expected calibration error over bins of equally many images, `ece_floor` the mean of
+    it where labels are drawn anew from the probabilities: what perfect calibration has at this size.
+    `slope` and `intercept` are of `calibration.fit_line`: 1 and 0 where calibration is perfect.
+    """
+
+    brier: Estimate
+    ece: Share
+    ece_floor: Share
+    slope: Bounded | None = None
+    intercept: Bounded | None = None
+
+
 class Calibrated(Evaluated):
-    """The scores after Platt's sigmoid(slope * logit + intercept), fitted on the validation part.
+    """Platt's sigmoid(slope * logit + intercept), fitted on the validation part, and what it gives.
 
     `slope` is never below 0, which would turn the order round: it is 0 where validation says so.
     """
 
     slope: float
     intercept: float
-    brier: Share
-    ece_width: Share
-    ece_mass: Share
+    calibration: Calibration
 
 
 class FindingScores(Evaluated):
     """The scores of one finding, or of the derived No Finding, that is both present and absent.
 
-    `lift` is average precision over prevalence, which is what chance reaches. `ece_width` and
-    `ece_mass` are expected calibration errors over bins of equal width and of equally many images.
-    `label_accuracy` is the share of right labels at 0.5, `all_negative` that of calling nobody.
+    `patients` have an image of the rarer class: they decide whether there are intervals.
+    `average_precision` is to be read beside `prevalence`, which is what chance reaches.
     Images whose label is not known are left out of all, and counted in `unknown` where there are any.
     `calibrated` is None where the validation part has one class only, or is absent;
     `val_positives` are its images with the finding.
     """
 
     positives: Count
+    patients: Count
     unknown: Count | None = None
     val_positives: Count | None = None
     prevalence: Share
     auroc: Estimate
-    average_precision: Share
-    lift: float
-    brier: Share
-    ece_width: Share
-    ece_mass: Share
-    label_accuracy: Share
-    all_negative: Share
+    average_precision: Estimate
+    calibration: Calibration
     calibrated: Calibrated | None = None
 
 
 class Decision(Evaluated):
-    """Precision, recall and F1, 0 where they are 0 / 0, as scikit-learn's report has them."""
+    """What calling images above a threshold gives, shares 0 where they are 0 / 0.
 
-    precision: Share
-    recall: Share
-    f1: Share
-    positives: Count
+    `npv` is the share of the images not called that lack the finding, `precision` that of the called
+    that show it.
+    """
+
+    true_positives: Count
+    false_positives: Count
+    false_negatives: Count
+    true_negatives: Count
+    sensitivity: Estimate
+    specificity: Estimate
+    precision: Estimate
+    npv: Estimate
+    f1: Estimate
 
 
 class OperatingPoint(Evaluated):
-    """Thresholds by finding; decisions by finding and by `AVERAGES`."""
+    """Thresholds and decisions by finding; `macro` has the mean of each share over them."""
 
     thresholds: dict[str, Share]
     decisions: dict[str, Decision]
+    macro: dict[str, Estimate]
 
 
 class Subgroup(Evaluated):
     """One group of test images, say of women.
 
-    `auroc` has each finding with enough patients with an image that shows it and enough with one
-    that does not, and `macro`, over the findings that all groups of the attribute have, where there
-    are any. `too_few` names the other findings. `tpr_gap` is the sensitivity at Youden's threshold
-    less that of the other group, or less the median where more than two groups have enough patients
-    with the finding.
+    `macro` is the mean AUROC over the findings that all groups of the attribute can score, None where
+    there are none. `tpr_gap` is the sensitivity at Youden's threshold less that of the other group,
+    or less the median where more than two groups have enough patients with the finding.
     """
 
     images: Count
     patients: Count
-    auroc: dict[str, Estimate]
-    too_few: tuple[str, ...]
+    macro: Estimate | None = None
     tpr_gap: dict[str, Gap]
 
 
 class Attribute(Evaluated):
-    """The groups by one attribute; `unknown` images have no value. `shared` as in `Subgroup`."""
+    """The groups by one attribute; `unknown` images have no value, `shared` findings are scored.
+
+    `too_few` has the groups that are too small for any finding and so in no mean.
+    """
 
     shared: tuple[str, ...]
     groups: dict[str, Subgroup]
+    too_few: tuple[str, ...] = ()
     unknown: Count
 
 
@@ -184,11 +198,11 @@ class LookAlikes(Evaluated):
 class Evaluation(Evaluated):
     """Everything `evaluate` says of one network; `findings` in the dataset's order.
 
-    `auroc` has macro, micro and weighted (by positives), `average_precision` macro and micro.
+    `auroc` has macro and micro, `average_precision` is the macro one.
     `one_class` names predicted findings that no test image shows, or all do. Without a validation
     part there is only the operating point `half`, no calibration and no gap. `patients` is 0 where
-    they are not known: intervals are over images then. `draws`, `bins`,
-    `sensitivity` and `at_least` are those of params.yaml. `doubts` are the lines of
+    they are not known: intervals are over images then. `draws`, `bins` and `sensitivity` are those
+    of params.yaml. `doubts` are the lines of
     `plausibility.list_doubts`.
     """
 
@@ -199,9 +213,8 @@ class Evaluation(Evaluated):
     draws: Count
     bins: Count
     sensitivity: Share
-    at_least: Count
     auroc: dict[str, Estimate]
-    average_precision: dict[str, Share]
+    average_precision: Estimate
     findings: dict[str, FindingScores]
     one_class: tuple[str, ...]
     operating_points: dict[Rule, OperatingPoint]
@@ -222,8 +235,6 @@ class Evaluation(Evaluated):
 
     @model_validator(mode="after")
     def _known_scores(self) -> "Evaluation":
-        if set(self.auroc) != {"macro", "micro", "weighted"}:
-            raise ValueError(
-                f"auroc must have macro, micro and weighted, not {sorted(self.auroc)}"
-            )
+        if set(self.auroc) != {"macro", "micro"}:
+            raise ValueError(f"auroc must have macro and micro, not {sorted(self.auroc)}")
         return self

@@ -20,11 +20,10 @@ from chestxray14.files.predictions import Predicted
 from chestxray14.scoring.bootstrap import (
     Resamples,
     bootstrap_auroc,
-    bootstrap_sensitivity,
+    bootstrap_sums,
     draw_patients,
-    estimate,
-    estimate_difference,
 )
+from chestxray14.scoring.claims import AT_LEAST, estimate, estimate_difference
 from chestxray14.scoring.curves import roc_table
 from chestxray14.scoring.decisions import choose_threshold
 from chestxray14.scoring.evaluation import Difference, Estimate, Rule
@@ -49,9 +48,6 @@ COMPOSITES = {
 
 FEWEST_SCORED = 10
 """Patients with a finding, and without, below which it is not scored."""
-
-FEWEST_BOUNDED = 20
-"""The same below which a score has no interval: it would be too narrow."""
 
 CHOSEN: tuple[Rule, ...] = ("youden", "max_f1", "sensitivity")
 """The rules whose thresholds come from the validation part."""
@@ -170,10 +166,12 @@ def _average(
     return round_record(
         ExpertMeans(
             findings=tuple(bounded),
-            auroc=estimate(float(values["auroc"]), means["auroc"]),
-            auroc_nih=estimate(float(values["auroc_nih"]), means["auroc_nih"]),
+            auroc=estimate(float(values["auroc"]), means["auroc"], enough=True),
+            auroc_nih=estimate(float(values["auroc_nih"]), means["auroc_nih"], enough=True),
             difference=estimate_difference(
-                float(values["auroc"] - values["auroc_nih"]), means["auroc"] - means["auroc_nih"]
+                float(values["auroc"] - values["auroc_nih"]),
+                means["auroc"] - means["auroc_nih"],
+                enough=True,
             ),
         )
     )
@@ -183,19 +181,21 @@ def _compare_labels(
     present: Truth, nih: Truth, given: Floats, resamples: Resamples
 ) -> tuple[dict[str, Estimate | Difference], dict[str, Floats]]:
     """Return AUROC against radiologists, where NIH's labels suffice theirs and the difference; draws."""
-    values, draws = {}, {}
+    values, draws, enough = {}, {}, {}
     for name, truth in (("auroc", present), ("auroc_nih", nih)):
         if _suffice(truth, resamples, FEWEST_SCORED):
-            values[name] = rank_auroc(truth.astype(np.uint8), given)
-            draws[name] = np.full(resamples.counts.shape[1], np.nan)
-            if _suffice(truth, resamples, FEWEST_BOUNDED):
-                draws[name] = bootstrap_auroc(truth, given, resamples)
+            values[name] = rank_auroc(truth, given)
+            draws[name] = bootstrap_auroc(truth, given, resamples)
+            enough[name] = _suffice(truth, resamples, AT_LEAST)
     told: dict[str, Estimate | Difference] = {
-        name: estimate(value, draws[name]) for name, value in values.items()
+        name: estimate(value, draws[name], enough=enough[name]) for name, value in values.items()
     }
     if len(values) == 2:
-        gap = values["auroc"] - values["auroc_nih"]
-        told["difference"] = estimate_difference(gap, draws["auroc"] - draws["auroc_nih"])
+        told["difference"] = estimate_difference(
+            values["auroc"] - values["auroc_nih"],
+            draws["auroc"] - draws["auroc_nih"],
+            enough=all(enough.values()),
+        )
     return told, draws
 
 
@@ -214,10 +214,11 @@ def _choose(val: Predicted, parts: Sequence[str], sensitivity: float) -> dict[Ru
 
 def _decide(present: Truth, called: Truth, resamples: Resamples) -> Decided:
     def share(among: Truth, right: Truth) -> Estimate:
-        value = float(right[among].mean())
-        if not _suffice(present, resamples, FEWEST_BOUNDED):
-            return Estimate(value=value)
-        return estimate(value, bootstrap_sensitivity(among, right, resamples))
+        sums = bootstrap_sums(np.column_stack([among & right, among]), resamples)
+        with np.errstate(invalid="ignore"):
+            draws = sums[:, 0] / sums[:, 1]
+        enough = _suffice(present, resamples, AT_LEAST)
+        return estimate(float(right[among].mean()), draws, enough=enough)
 
     return Decided(sensitivity=share(present, called), specificity=share(~present, ~called))
 
@@ -235,5 +236,5 @@ def _compare_readers(
         truth, drawn = present[rows], resamples.restrict(rows)
         if _suffice(truth, drawn, FEWEST_SCORED):
             called = own.iloc[:, -1].to_numpy() == 1
-            bounded = _suffice(truth, drawn, FEWEST_BOUNDED)
+            bounded = _suffice(truth, drawn, AT_LEAST)
             yield str(reader), compare_reader(truth, given[rows], called, drawn, bounded=bounded)

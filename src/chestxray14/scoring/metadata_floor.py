@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import model_validator
 
-from chestxray14.files.metrics import _Metrics
+from chestxray14.files.metrics import Count, _Metrics
 from chestxray14.scoring.evaluation import Estimate
 
 SETTINGS: dict[str, Any] = {"learning_rate": 0.05, "max_iter": 100, "max_leaf_nodes": 4}
@@ -69,10 +69,11 @@ def _encode(table: pd.DataFrame) -> NDArray[np.float64]:
 class FloorScores(_Metrics):
     """evaluations/metadata/<split>.json: the AUROC that metadata alone reaches on a split.
 
-    `estimates` has `macro` and each scored finding.
+    `estimates` has `macro` and each scored finding, `patients` those of each finding's rarer class.
     """
 
     estimates: dict[str, Estimate]
+    patients: dict[str, Count]
     split_sha256: str
     label_version: str
 

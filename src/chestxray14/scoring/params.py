@@ -14,4 +14,3 @@ class Evaluate(Record):
     seed: Seed
     bins: Annotated[int, Field(ge=2, le=1000)]
     sensitivity: Share
-    at_least: Annotated[int, Field(ge=1)]

@@ -15,7 +15,6 @@ from scipy.sparse import csr_array
 from chestxray14.base.errors import InputError
 from chestxray14.base.findings import NO_FINDING
 from chestxray14.files.predictions import Predicted
-from chestxray14.scoring.bootstrap import FEWEST_OF_A_CLASS
 
 Floats = NDArray[np.float64]
 Labels = NDArray[Any]
@@ -28,6 +27,9 @@ Z = 3.0902
 
 FEWEST = 20
 """Patients below which two AUROCs are not told apart here."""
+
+FEWEST_OF_A_CLASS = 2
+"""Patients of each class that a finding's error takes."""
 
 MARGIN = 0.05
 """By how much an AUROC must be on the wrong side for certain."""

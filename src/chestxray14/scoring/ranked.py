@@ -25,28 +25,15 @@ def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
     return float(np.sum(np.diff(hits, prepend=0) * (hits / (hits + false))) / hits[-1])
 
 
-def brier_score(labels: ArrayLike, probabilities: ArrayLike) -> float:
-    """Return the mean squared distance of probabilities from zeros and ones, both (n,)."""
-    return float(np.mean((np.asarray(probabilities, np.float64) - np.asarray(labels)) ** 2))
-
-
 def roc_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats]:
-    """Return false and true positive rates from (0, 0) to (1, 1); no point amid even steps."""
+    """Return false and true positive rates from (0, 0) to (1, 1)."""
     hits, false = _count(labels, scores)
-    kept = np.ones(len(hits), dtype=bool)
-    kept[1:-1] = (np.diff(hits, 2) != 0) | (np.diff(false, 2) != 0)
-    return np.append(0, false[kept]) / false[-1], np.append(0, hits[kept]) / hits[-1]
+    return np.append(0, false) / false[-1], np.append(0, hits) / hits[-1]
 
 
 def precision_recall_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats]:
-    """Return recall and precision from recall 0, where nothing is called and precision is 1.
-
-    Of the points of one recall the first and the last.
-    """
+    """Return recall and precision from recall 0, where nothing is called and precision is 1."""
     hits, false = _count(labels, scores)
-    kept, steps = np.ones(len(hits), dtype=bool), np.diff(hits) != 0
-    kept[1:-1] = steps[:-1] | steps[1:]
-    hits, false = hits[kept], false[kept]
     return np.append(0, hits / hits[-1]), np.append(1, hits / (hits + false))
 
 

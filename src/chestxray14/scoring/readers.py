@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from chestxray14.scoring.bootstrap import Resamples, estimate_difference
-from chestxray14.scoring.evaluation import Difference
+from chestxray14.scoring.bootstrap import Resamples
+from chestxray14.scoring.claims import estimate_difference
 from chestxray14.scoring.expert_scores import Reader
 
 Floats = NDArray[np.float64]
@@ -25,13 +25,12 @@ def compare_reader(
     own = _share(called[present], counts[present])
     network = _sensitivity_at(given, present, counts, false=_count(counts[called & ~present]))
     gaps = network - own
-    difference = Difference(value=float(gaps[0]))
     return Reader(
         images=len(present),
         sensitivity=float(own[0]),
         specificity=float(1 - called[~present].mean()),
         network=float(network[0]),
-        difference=estimate_difference(float(gaps[0]), gaps[1:]) if bounded else difference,
+        difference=estimate_difference(float(gaps[0]), gaps[1:], enough=bounded),
     )
 
 

@@ -17,16 +17,23 @@ from chestxray14.scoring.bootstrap import (
     Resamples,
     bootstrap_auroc,
     bootstrap_findings,
+    bootstrap_sums,
     draw_patients,
-    estimate,
 )
-from chestxray14.scoring.calibration import apply_platt, expected_calibration_error, fit_platt
+from chestxray14.scoring.calibration import (
+    apply_platt,
+    calibration_floor,
+    expected_calibration_error,
+    fit_line,
+    fit_platt,
+)
+from chestxray14.scoring.claims import estimate, suffice, suffice_for_mean
 from chestxray14.scoring.curves import precision_recall_table, reliability_table, roc_table
 from chestxray14.scoring.decisions import choose_threshold, score_decisions
 from chestxray14.scoring.evaluation import (
     RULES,
     Calibrated,
-    Estimate,
+    Calibration,
     Evaluation,
     FindingScores,
     OperatingPoint,
@@ -34,7 +41,7 @@ from chestxray14.scoring.evaluation import (
 )
 from chestxray14.scoring.look_alikes import find_look_alikes
 from chestxray14.scoring.params import Evaluate
-from chestxray14.scoring.ranked import average_precision, brier_score, drop_unknown
+from chestxray14.scoring.ranked import average_precision, drop_unknown
 from chestxray14.scoring.subgroups import compare_groups
 
 Matrix = NDArray[np.float64]
@@ -76,14 +83,33 @@ def score(
         raise InputError("no finding is both present and absent in the predicted test images")
     labels, scores = test.labels(columns), test.scores(columns)
     resamples = draw_patients(test.known["patient"], draws=params.draws, seed=params.seed)
-    draws = bootstrap_findings(labels, scores, resamples)
+    draws, precision_draws = bootstrap_findings(labels, scores, resamples)
+    patients = [resamples.count_rarer(column) for column in labels.T]
     platt = {} if val is None else _fit_platt(val, columns)
     calibrated = {
         name: apply_platt(scores[:, columns.index(name)], slope=slope, intercept=intercept)
         for name, (slope, intercept) in platt.items()
     }
-    points = _decide(test, val, sensitivity=params.sensitivity)
+    points = _decide(test, val, resamples, sensitivity=params.sensitivity)
+    scored = {
+        name: _score_finding(
+            labels[:, i],
+            scores[:, i],
+            resamples,
+            draws=(draws[:, i], precision_draws[:, i]),
+            patients=patients[i],
+            val_positives=(
+                int((val.labels([name]) == 1).sum()) if val and name in val.probabilities else None
+            ),
+            platt=platt.get(name),
+            params=params,
+        )
+        for i, name in enumerate(columns)
+    }
     n = len(findings)
+    enough = suffice_for_mean(patients[:n], in_all=int(test.known["patient"].nunique()))
+    classes = [(labels[:, :n] == value).any(axis=1) for value in (1, 0)]
+    pooled = min(map(resamples.count_patients, classes))
     evaluation = Evaluation(
         label_version=label_version,
         split_sha256=hash_names(test.known["image"]),
@@ -92,39 +118,24 @@ def score(
         draws=params.draws,
         bins=params.bins,
         sensitivity=params.sensitivity,
-        at_least=params.at_least,
-        auroc=_average_auroc(
-            labels[:, :n], scores[:, :n], draws=draws[:, :n], resamples=resamples
+        auroc={
+            "macro": estimate(
+                float(np.mean([scored[name].auroc.value for name in findings])),
+                draws[:, :n].mean(axis=1),
+                enough=enough,
+            ),
+            "micro": estimate(
+                rank_auroc(labels[:, :n].ravel(), scores[:, :n].ravel()),
+                bootstrap_auroc(labels[:, :n], scores[:, :n], resamples),
+                enough=suffice(pooled),
+            ),
+        },
+        average_precision=estimate(
+            float(np.mean([scored[name].average_precision.value for name in findings])),
+            precision_draws[:, :n].mean(axis=1),
+            enough=enough,
         ),
-        average_precision={
-            "macro": float(
-                np.mean(
-                    [
-                        average_precision(*drop_unknown(labels[:, i], scores[:, i]))
-                        for i in range(n)
-                    ]
-                )
-            ),
-            "micro": average_precision(
-                *drop_unknown(labels[:, :n].ravel(), scores[:, :n].ravel())
-            ),
-        },
-        findings={
-            name: _score_finding(
-                labels[:, i],
-                scores[:, i],
-                draws=draws[:, i],
-                val_positives=(
-                    int((val.labels([name]) == 1).sum())
-                    if val and name in val.probabilities
-                    else None
-                ),
-                calibrated=calibrated.get(name),
-                platt=platt.get(name),
-                bins=params.bins,
-            )
-            for i, name in enumerate(columns)
-        },
+        findings=scored,
         one_class=tuple(finding for finding in test.findings if finding not in findings),
         operating_points=points,
         subgroups=compare_groups(
@@ -134,7 +145,6 @@ def score(
             resamples,
             findings=findings,
             thresholds=points["youden"].thresholds if "youden" in points else None,
-            at_least=params.at_least,
         ),
         look_alikes=find_look_alikes(test, train, findings=findings),
         doubts=tuple(doubts),
@@ -154,7 +164,7 @@ def score(
 def summarise_evaluation(evaluation: Evaluation) -> dict[str, Any]:
     """Return what metrics/<name>/test.json holds: few enough numbers to read in a diff.
 
-    Brier score and ECE (bins of equally many images) are means over the findings, and F1 is that of
+    Brier score, ECE and its floor are means over the findings, and F1 is that of
     the rules that decide on all of them: a mean over fewer is another number.
     """
     scored = [evaluation.findings[name] for name in evaluation.scored]
@@ -164,11 +174,10 @@ def summarise_evaluation(evaluation: Evaluation) -> dict[str, Any]:
         | {name: scores.auroc.value for name, scores in evaluation.findings.items()},
         "auroc_low": {} if macro.low is None else {"macro": macro.low},
         "auroc_high": {} if macro.high is None else {"macro": macro.high},
-        "average_precision": evaluation.average_precision,
-        "brier": {"as_predicted": _mean([scores.brier for scores in scored])},
-        "ece": {"as_predicted": _mean([scores.ece_mass for scores in scored])},
+        "average_precision": {"macro": evaluation.average_precision.value},
+        **_summarise_calibration(scored),
         "f1_macro": {
-            rule: point.decisions["macro avg"].f1
+            rule: point.macro["f1"].value
             for rule, point in evaluation.operating_points.items()
             if len(point.thresholds) == len(scored)
         },
@@ -179,11 +188,21 @@ def summarise_evaluation(evaluation: Evaluation) -> dict[str, Any]:
         "split_sha256": evaluation.split_sha256,
         "label_version": evaluation.label_version,
     }
-    calibrated = [scores.calibrated for scores in scored if scores.calibrated]
-    if len(calibrated) == len(scored):
-        metrics["brier"]["after_platt"] = _mean([scores.brier for scores in calibrated])
-        metrics["ece"]["after_platt"] = _mean([scores.ece_mass for scores in calibrated])
     return metrics
+
+
+def _summarise_calibration(scored: Sequence[FindingScores]) -> dict[str, dict[str, float]]:
+    """Return the mean Brier score, ECE and its floor, as predicted and, of all findings, after Platt."""
+    states = {"as_predicted": [scores.calibration for scores in scored]}
+    if all(scores.calibrated for scores in scored):
+        states["after_platt"] = [
+            scores.calibrated.calibration for scores in scored if scores.calibrated
+        ]
+    return {
+        "brier": {name: _mean([each.brier.value for each in of]) for name, of in states.items()},
+        "ece": {name: _mean([each.ece for each in of]) for name, of in states.items()},
+        "ece_floor": {name: _mean([each.ece_floor for each in of]) for name, of in states.items()},
+    }
 
 
 def _fit_platt(val: Predicted, columns: Sequence[str]) -> dict[str, tuple[float, float]]:
@@ -196,73 +215,68 @@ def _known_pairs(predicted: Predicted, name: str) -> tuple[Labels, Matrix]:
     return drop_unknown(predicted.labels([name])[:, 0], predicted.scores([name])[:, 0])
 
 
-def _average_auroc(
-    labels: Labels, scores: Matrix, *, draws: Matrix, resamples: Resamples
-) -> dict[str, Estimate]:
-    """Return macro, micro and weighted AUROC; a draw counts where it scores every finding."""
-    single = [rank_auroc(labels[:, i], scores[:, i]) for i in range(labels.shape[1])]
-    positives = np.count_nonzero(labels == 1, axis=0)
-    weights = resamples.counts.T.astype(np.float32) @ (labels == 1).astype(np.float32)
-    return {
-        "macro": estimate(float(np.mean(single)), draws.mean(axis=1)),
-        "micro": estimate(
-            rank_auroc(labels.ravel(), scores.ravel()),
-            bootstrap_auroc(labels, scores, resamples),
-        ),
-        "weighted": estimate(
-            float(np.average(single, weights=positives)),
-            (draws * weights).sum(axis=1) / weights.sum(axis=1),
-        ),
-    }
-
-
 def _score_finding(
     labels: Labels,
     scores: Matrix,
+    resamples: Resamples,
     *,
-    draws: Matrix,
+    draws: tuple[Matrix, Matrix],
+    patients: int,
     val_positives: int | None,
-    calibrated: Matrix | None,
     platt: tuple[float, float] | None,
-    bins: int,
+    params: Evaluate,
 ) -> FindingScores:
-    images = len(labels)
-    if calibrated is not None:
-        _, calibrated = drop_unknown(labels, calibrated)
-    labels, scores = drop_unknown(labels, scores)
-    prevalence = float(labels.mean())
-    precision = average_precision(labels, scores)
+    """Return the scores of one finding; `draws` are those of AUROC and average precision."""
+    enough = suffice(patients)
+    images, known = len(labels), ~np.isnan(labels)
+    if not known.all():
+        labels, scores = labels[known], scores[known]
+        resamples = resamples.restrict(known)
     fitted = None
-    if calibrated is not None and platt is not None:
+    if platt is not None:
         slope, intercept = platt
+        after = apply_platt(scores, slope=slope, intercept=intercept)
         fitted = Calibrated(
-            slope=slope, intercept=intercept, **_calibration(labels, calibrated, bins=bins)
+            slope=slope,
+            intercept=intercept,
+            calibration=_calibrate(labels, after, resamples, enough=enough, params=params),
         )
     return FindingScores(
         positives=int(labels.sum()),
+        patients=patients,
         unknown=images - len(labels) or None,
         val_positives=val_positives,
-        prevalence=prevalence,
-        auroc=estimate(rank_auroc(labels, scores), draws),
-        average_precision=precision,
-        lift=precision / prevalence,
-        label_accuracy=float(((scores >= 0.5) == labels).mean()),
-        all_negative=1 - prevalence,
+        prevalence=float(labels.mean()),
+        auroc=estimate(rank_auroc(labels, scores), draws[0], enough=enough),
+        average_precision=estimate(average_precision(labels, scores), draws[1], enough=enough),
+        calibration=_calibrate(labels, scores, resamples, enough=enough, params=params),
         calibrated=fitted,
-        **_calibration(labels, scores, bins=bins),
     )
 
 
-def _calibration(labels: Labels, probabilities: Matrix, *, bins: int) -> dict[str, float]:
-    return {
-        "brier": brier_score(labels, probabilities),
-        "ece_width": expected_calibration_error(labels, probabilities, bins=bins, by="width"),
-        "ece_mass": expected_calibration_error(labels, probabilities, bins=bins, by="mass"),
-    }
+def _calibrate(
+    labels: Labels,
+    probabilities: Matrix,
+    resamples: Resamples,
+    *,
+    enough: bool,
+    params: Evaluate,
+) -> Calibration:
+    errors = (probabilities - labels) ** 2
+    sums = bootstrap_sums(np.column_stack([errors, np.ones_like(errors)]), resamples)
+    line = fit_line(labels, probabilities, resamples.patients) if enough else None
+    slope, intercept = line or (None, None)
+    return Calibration(
+        brier=estimate(float(errors.mean()), sums[:, 0] / sums[:, 1], enough=enough),
+        ece=expected_calibration_error(labels, probabilities, bins=params.bins),
+        ece_floor=calibration_floor(probabilities, bins=params.bins, seed=params.seed),
+        slope=slope,
+        intercept=intercept,
+    )
 
 
 def _decide(
-    test: Predicted, val: Predicted | None, *, sensitivity: float
+    test: Predicted, val: Predicted | None, resamples: Resamples, *, sensitivity: float
 ) -> dict[Rule, OperatingPoint]:
     """Return decisions by each rule over the findings for which validation gives a threshold."""
     points: dict[Rule, OperatingPoint] = {}
@@ -282,10 +296,10 @@ def _decide(
             }
         if chosen:
             decisions = test.scores(chosen) >= np.array([thresholds[name] for name in chosen])
-            points[rule] = OperatingPoint(
-                thresholds=thresholds,
-                decisions=score_decisions(test.labels(chosen), decisions, findings=chosen),
+            told, macro = score_decisions(
+                test.labels(chosen), decisions, resamples, findings=chosen
             )
+            points[rule] = OperatingPoint(thresholds=thresholds, decisions=told, macro=macro)
     return points
 
 

@@ -12,14 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from chestxray14.base.scores import auroc
-from chestxray14.scoring.bootstrap import (
-    Resamples,
-    bootstrap_findings,
-    bootstrap_sensitivity,
-    estimate,
-    interval,
-)
+from chestxray14.base.scores import rank_auroc
+from chestxray14.scoring.bootstrap import Resamples, bootstrap_findings, bootstrap_sums
+from chestxray14.scoring.claims import estimate, interval, suffice
 from chestxray14.scoring.evaluation import Attribute, Estimate, Gap, Subgroup
 
 # In words, since the letters F and M stand beside findings and views in a report.
@@ -64,15 +59,15 @@ def compare_groups(
     *,
     findings: Sequence[str],
     thresholds: Mapping[str, float] | None,
-    at_least: int,
 ) -> dict[str, Attribute]:
     """Return the scores of each group of test images, by attribute.
 
     `labels` and `probabilities` are (n, len(findings)) and `resamples` is the draws of the n rows of
-    `table`. A finding is scored in a group with `at_least` patients with an image that shows it and
-    `at_least` with one that does not. A true positive rate at `thresholds` takes `at_least`
-    patients with an image that shows it; the gap is the rate less the other, or less the median
-    where more than two groups have a rate. Groups without an image are left out.
+    `table`. A group scores a finding with `claims.AT_LEAST` patients with an image that shows it and
+    as many with one that does not; one that scores none is named and does without a mean. A true
+    positive rate at `thresholds` takes as many patients with the finding; the gap is the rate less the
+    other, or less the median where more than two groups have a rate. Groups without an image are
+    left out.
     """
     truth = np.asarray(labels)
     given = np.asarray(probabilities, dtype=np.float64)
@@ -83,28 +78,19 @@ def compare_groups(
             for name in names.cat.categories
             if len(rows := np.flatnonzero(names == name))
         }
-        # The macro average waits for all groups: it is over the findings that they share.
-        values: dict[str, dict[str, float]] = {}
-        draws: dict[str, dict[str, NDArray[np.float64]]] = {}
-        for name, member in members.items():
-            values[name], draws[name] = _score(member, findings=findings, at_least=at_least)
-        shared = tuple(
-            finding
-            for finding in findings
-            if values and all(finding in scored for scored in values.values())
-        )
-        gaps = _tpr_gaps(
-            members, findings=findings, thresholds=thresholds or {}, at_least=at_least
-        )
+        scored = {name: _list_scored(member) for name, member in members.items()}
+        sets = [set(places) for places in scored.values() if places]
+        shared = sorted(set.intersection(*sets)) if sets else []
+        gaps = _tpr_gaps(members, findings=findings, thresholds=thresholds or {})
         compared[attribute] = Attribute(
-            shared=shared,
+            shared=tuple(findings[i] for i in shared),
+            too_few=tuple(name for name, places in scored.items() if not places),
             unknown=int(names.isna().sum()),
             groups={
                 name: Subgroup(
                     images=len(member.rows),
                     patients=int(table["patient"].iloc[member.rows].nunique()),
-                    auroc=_estimates(values[name], draws[name], shared=shared),
-                    too_few=tuple(f for f in findings if f not in values[name]),
+                    macro=_average(member, shared) if shared and scored[name] else None,
                     tpr_gap=gaps[name],
                 )
                 for name, member in members.items()
@@ -117,43 +103,22 @@ def _order(column: "pd.Series[Any]", groups: Sequence[str]) -> "pd.Series[Any]":
     return column.astype(pd.CategoricalDtype(list(groups)))
 
 
-def _score(
-    member: _Member, *, findings: Sequence[str], at_least: int
-) -> tuple[dict[str, float], dict[str, NDArray[np.float64]]]:
-    """Return the AUROC of each finding with enough patients, and that of each draw."""
-    enough = [
-        i
-        for i, known in enumerate(member.labels.T)
-        if min(map(member.resamples.count_patients, (known == 1, known == 0))) >= at_least
-    ]
-    scored = tuple(findings[i] for i in enough)
-    labels, probabilities = member.labels[:, enough], member.probabilities[:, enough]
-    values = auroc(labels, probabilities, findings=scored)
-    draws = bootstrap_findings(labels, probabilities, member.resamples)
-    return {f: values[f] for f in scored}, dict(zip(scored, draws.T, strict=True))
+def _list_scored(member: _Member) -> list[int]:
+    """Return the places of the findings that a group has enough patients for."""
+    counts = [member.resamples.count_rarer(column) for column in member.labels.T]
+    return [place for place, patients in enumerate(counts) if suffice(patients)]
 
 
-def _estimates(
-    values: Mapping[str, float],
-    draws: Mapping[str, NDArray[np.float64]],
-    *,
-    shared: Sequence[str],
-) -> dict[str, Estimate]:
-    """Return each finding with its interval, after their mean over `shared`, if any."""
-    found = {f: estimate(values[f], draws[f]) for f in values}
-    if not shared:
-        return found
-    # A draw that lacks one of the findings has no mean: NaN, which the interval leaves out.
-    mean = np.mean([draws[f] for f in shared], axis=0)
-    return {"macro": estimate(float(np.mean([values[f] for f in shared])), mean), **found}
+def _average(member: _Member, places: Sequence[int]) -> Estimate:
+    """Return the mean AUROC over some findings."""
+    labels, given = member.labels[:, places], member.probabilities[:, places]
+    values = [rank_auroc(*columns) for columns in zip(labels.T, given.T, strict=True)]
+    draws, _ = bootstrap_findings(labels, given, member.resamples)
+    return estimate(float(np.mean(values)), draws.mean(axis=1), enough=True)
 
 
 def _tpr_gaps(
-    members: Mapping[str, _Member],
-    *,
-    findings: Sequence[str],
-    thresholds: Mapping[str, float],
-    at_least: int,
+    members: Mapping[str, _Member], *, findings: Sequence[str], thresholds: Mapping[str, float]
 ) -> dict[str, dict[str, Gap]]:
     """Return each group's gap in true positive rate, for findings with a rate in two groups."""
     gaps: dict[str, dict[str, Gap]] = {name: {} for name in members}
@@ -164,10 +129,12 @@ def _tpr_gaps(
         rates: dict[str, NDArray[np.float64]] = {}
         for name, member in members.items():
             shown = member.labels[:, i] == 1
-            if member.resamples.count_patients(shown) >= at_least:
-                calls = member.probabilities[:, i] >= thresholds[finding]
-                draws = bootstrap_sensitivity(shown, calls, member.resamples)
-                rates[name] = np.concatenate([[calls[shown].mean()], draws])
+            if suffice(member.resamples.count_patients(shown)):
+                hits = shown & (member.probabilities[:, i] >= thresholds[finding])
+                counts = np.column_stack([hits, shown])
+                sums = np.vstack([counts.sum(axis=0), bootstrap_sums(counts, member.resamples)])
+                with np.errstate(invalid="ignore"):
+                    rates[name] = sums[:, 0] / sums[:, 1]
         if len(rates) < 2:
             continue
         for name, rate in rates.items():

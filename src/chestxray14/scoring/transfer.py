@@ -6,13 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chestxray14.files.predictions import Predicted
-from chestxray14.scoring.bootstrap import (
-    Resamples,
-    draw_patients,
+from chestxray14.scoring.bootstrap import Resamples, draw_patients
+from chestxray14.scoring.calibration import apply_platt
+from chestxray14.scoring.claims import (
     estimate,
     estimate_difference,
+    suffice,
+    suffice_for_mean,
 )
-from chestxray14.scoring.calibration import apply_platt
 from chestxray14.scoring.evaluation import Difference, Estimate, Evaluated, Evaluation
 
 Floats = NDArray[np.float64]
@@ -55,29 +56,35 @@ def compare_sets(own: Scores, there: Scores) -> dict[str, tuple[Estimate, Estima
     shared = [name for name in own[0].scored if name in there[0].scored]
     if not shared:
         return {}
-    values, draws = [], []
-    for evaluation, all_draws in (own, there):
-        columns = [evaluation.scored.index(name) for name in shared]
-        values.append(np.array([evaluation.findings[name].auroc.value for name in shared]))
-        draws.append(all_draws[:, columns])
 
-    def compare(place: int | slice) -> tuple[Estimate, Estimate, Difference]:
-        ours, theirs = (float(np.mean(each[place])) for each in values)
-        drawn = [each[:, place].reshape(len(each), -1).mean(axis=1) for each in draws]
+    def compare(names: list[str], *, mean: bool) -> tuple[Estimate, Estimate, Difference]:
+        values, draws, enough = [], [], []
+        for evaluation, all_draws in (own, there):
+            found = [evaluation.findings[name] for name in names]
+            patients = [scores.patients for scores in found]
+            values.append(float(np.mean([scores.auroc.value for scores in found])))
+            draws.append(all_draws[:, [evaluation.scored.index(n) for n in names]].mean(axis=1))
+            enough.append(
+                suffice_for_mean(patients, in_all=evaluation.patients)
+                if mean
+                else suffice(patients[0])
+            )
         return (
-            estimate(ours, drawn[0]),
-            estimate(theirs, drawn[1]),
-            estimate_difference(theirs - ours, drawn[1] - drawn[0]),
+            estimate(values[0], draws[0], enough=enough[0]),
+            estimate(values[1], draws[1], enough=enough[1]),
+            estimate_difference(values[1] - values[0], draws[1] - draws[0], enough=all(enough)),
         )
 
-    return {"macro": compare(slice(None))} | {
-        name: compare(place) for place, name in enumerate(shared)
+    return {"macro": compare(shared, mean=True)} | {
+        name: compare([name], mean=False) for name in shared
     }
 
 
 def _average(distances: Mapping[str, Floats], resamples: Resamples) -> dict[str, Difference]:
     """Return the mean distance (n,) of each finding over its known labels, after that of all."""
-    values, draws = [], []
+    values: list[float] = []
+    draws: list[Floats] = []
+    patients: list[int] = []
     counts = resamples.counts.T.astype(np.float32)
     for distance in distances.values():
         known = ~np.isnan(distance)
@@ -85,17 +92,17 @@ def _average(distances: Mapping[str, Floats], resamples: Resamples) -> dict[str,
         with np.errstate(invalid="ignore"):
             drawn = counts @ np.where(known, distance, 0) / weights
         values.append(float(distance[known].mean()))
-        column: Floats = np.full(len(drawn), np.nan)
-        if resamples.suffice(known):
-            column[:] = drawn
-        draws.append(column)
+        draws.append(drawn.astype(np.float64))
+        patients.append(resamples.count_patients(known))
     if not values:
         return {}
     means = {
         "macro": estimate_difference(
-            float(np.mean(values)), np.mean(draws, axis=0, dtype=np.float64)
+            float(np.mean(values)),
+            np.mean(draws, axis=0, dtype=np.float64),
+            enough=suffice(min(patients)),
         )
     }
-    for finding, value, drawn in zip(distances, values, draws, strict=True):
-        means[finding] = estimate_difference(value, drawn)
+    for finding, value, drawn, count in zip(distances, values, draws, patients, strict=True):
+        means[finding] = estimate_difference(value, drawn, enough=suffice(count))
     return means

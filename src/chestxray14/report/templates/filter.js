@@ -1,0 +1,7 @@
+for (const box of document.querySelectorAll(".filter")) {
+  box.hidden = false;
+  box.addEventListener("change", (event) => {
+    for (const item of document.querySelectorAll(".pictures li"))
+      item.hidden = event.target.value !== "" && item.dataset.finding !== event.target.value;
+  });
+}
