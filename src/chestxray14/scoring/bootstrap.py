@@ -38,7 +38,7 @@ class Resamples:
 
     def count_rarer(self, labels: NDArray[np.generic]) -> int:
         """Return how many patients have an image of the rarer class, zeros and ones (n,)."""
-        return min(self.count_patients(labels == 1), self.count_patients(labels != 1))
+        return min(self.count_patients(labels == 1), self.count_patients(labels == 0))
 
 
 def draw_patients(patients: ArrayLike, *, draws: int, seed: int) -> Resamples:
@@ -62,8 +62,8 @@ def draw_patients(patients: ArrayLike, *, draws: int, seed: int) -> Resamples:
 def bootstrap_auroc(labels: ArrayLike, scores: ArrayLike, resamples: Resamples) -> Floats:
     """Return the AUROC of every draw, (draws,), NaN where it has one class only.
 
-    `labels` are zeros and ones and `scores` grow with the finding, both (n,), or (n, k) for the
-    AUROC of all k findings pooled. A pair of equal scores counts half.
+    `labels` are zeros and ones, anything else where unknown, and `scores` grow with the finding,
+    both (n,), or (n, k) for the AUROC of all k findings pooled. A pair of equal scores counts half.
     """
     return _draw([_prepare(np.asarray(labels), np.asarray(scores))], resamples.counts)[0][:, 0]
 
@@ -100,15 +100,15 @@ def _prepare(labels: NDArray[np.generic], scores: NDArray[np.generic]) -> Proble
     (m + 1, n) have each negative in the first row whose score is not below its own, and in the
     first above: summed from the top, all below each score with those that tie, and without.
     """
-    present = labels == 1
+    present, missing = labels == 1, labels == 0
     images = np.indices(labels.shape)[0]
     distinct, ties = np.unique(scores[present], return_inverse=True)
-    absent = scores[~present]
+    absent = scores[missing]
     shape = len(distinct), len(labels)
     positives = csr_array((np.ones(len(ties)), (ties, images[present])), shape=shape)
     tied, below = (
         csr_array(
-            (np.ones(len(absent)), (np.searchsorted(distinct, absent, side), images[~present])),
+            (np.ones(len(absent)), (np.searchsorted(distinct, absent, side), images[missing])),
             shape=(shape[0] + 1, shape[1]),
         )
         for side in ("left", "right")

@@ -60,8 +60,9 @@ def reliability_table(
     and after Platt. Columns `calibration`, `predicted`, `observed` and `labels`, their number.
     """
     truth = np.ravel(labels)
+    known = ~np.isnan(truth)
     tables = {
-        name: bin_reliability(truth, np.ravel(given), bins=bins).round(DIGITS)
+        name: bin_reliability(truth[known], np.ravel(given)[known], bins=bins).round(DIGITS)
         for name, given in calibrations.items()
     }
     return pd.concat(tables, names=["calibration"]).reset_index(0).reset_index(drop=True)
@@ -70,8 +71,12 @@ def reliability_table(
 def _two_classes(
     labels: ArrayLike, probabilities: ArrayLike, findings: Sequence[str]
 ) -> list[tuple[str, NDArray[np.bool_], NDArray[np.float64]]]:
-    truth, given = np.asarray(labels) == 1, np.asarray(probabilities, np.float64)
-    columns = zip(findings, truth.T, given.T, strict=True)
+    truth, given = np.asarray(labels), np.asarray(probabilities, np.float64)
+    columns = [
+        (finding, label[known] == 1, values[known])
+        for finding, label, values in zip(findings, truth.T, given.T, strict=True)
+        for known in [(label == 0) | (label == 1)]
+    ]
     return [each for each in columns if each[1].any() and not each[1].all()]
 
 

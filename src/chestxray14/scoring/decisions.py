@@ -68,16 +68,17 @@ def score_decisions(
 ) -> tuple[dict[str, Decision], dict[str, Estimate]]:
     """Return the decisions on each finding, and the mean of each share over them.
 
-    Both are zeros and ones (n, len(findings)). Values are those of scikit-learn's
+    Both are zeros and ones (n, len(findings)), a label NaN where unknown, which counts nowhere. Values are those of scikit-learn's
     `classification_report` with `zero_division=0`.
     """
-    truth, called = np.asarray(labels) == 1, np.asarray(decisions) == 1
-    outcomes = np.stack([truth & called, ~truth & called, truth & ~called, ~truth & ~called], 1)
+    known, called = np.asarray(labels), np.asarray(decisions) == 1
+    truth, absent = known == 1, known == 0
+    outcomes = np.stack([truth & called, absent & called, truth & ~called, absent & ~called], 1)
     counts = outcomes.sum(axis=0)
     sums = bootstrap_sums(outcomes.reshape(len(truth), -1), resamples)
     draws = measure(sums.reshape(-1, *counts.shape).swapaxes(0, 1))
     values = {name: np.nan_to_num(share) for name, share in measure(counts).items()}
-    patients = [resamples.count_rarer(column) for column in truth.T]
+    patients = [resamples.count_rarer(column) for column in known.T]
     told = {
         finding: Decision.model_validate(
             dict(zip(COUNTS, map(int, counts[:, i]), strict=True))

@@ -3,7 +3,6 @@
 import numpy as np
 
 from chestxray14.base.errors import InputError
-from chestxray14.base.findings import FINDINGS
 from chestxray14.base.scores import round_record
 from chestxray14.scoring.claims import estimate_difference, suffice, suffice_for_mean
 from chestxray14.scoring.evaluation import Differences
@@ -15,7 +14,7 @@ def subtract(first: Scoring, second: Scoring) -> Differences:
 
     Both are of the same images. Raises `InputError` when no finding is scored in both.
     """
-    scored = [[f for f in FINDINGS if f in each.evaluation.findings] for each in (first, second)]
+    scored = [each.evaluation.scored for each in (first, second)]
     shared = [finding for finding in scored[0] if finding in scored[1]]
     if not shared:
         raise InputError("the two networks have no scored finding in common")

@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from chestxray14.base.findings import FINDINGS, NO_FINDING
+from chestxray14.base.findings import NO_FINDING
 from chestxray14.files.metrics import Count, Share
 
 Rule = Literal["half", "youden", "max_f1", "sensitivity"]
@@ -18,11 +18,13 @@ reaches the asked sensitivity.
 """
 
 
-class _Evaluated(BaseModel):
+class Evaluated(BaseModel):
+    """A part of a record: strict, frozen, unknown keys refused."""
+
     model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False, extra="forbid")
 
 
-class Estimate(_Evaluated):
+class Estimate(Evaluated):
     """A score from 0 to 1 with its 95 % interval over the draws of patients that have both classes.
 
     Bounds are None where too few draws, or too few patients, have a score (`claims.suffice`).
@@ -33,7 +35,7 @@ class Estimate(_Evaluated):
     high: Share | None = None
 
 
-class Bounded(_Evaluated):
+class Bounded(Evaluated):
     """Any number with its 95 % interval, bounds None as in `Estimate`."""
 
     value: float
@@ -55,7 +57,7 @@ class Difference(Bounded):
         return self.p is not None and round(self.p, 3) < 0.05
 
 
-class Differences(_Evaluated):
+class Differences(Evaluated):
     """difference.json: one network less another, over the `findings` that both score.
 
     `differences` has each of these and `macro`, their mean.
@@ -76,7 +78,7 @@ class Gap(Bounded):
     positives: Count
 
 
-class Calibration(_Evaluated):
+class Calibration(Evaluated):
     """Whether probabilities of one finding mean what they say, on test.
 
     `ece` is the expected calibration error over bins of equally many images, `ece_floor` the mean of
@@ -91,7 +93,7 @@ class Calibration(_Evaluated):
     intercept: Bounded | None = None
 
 
-class Calibrated(_Evaluated):
+class Calibrated(Evaluated):
     """Platt's sigmoid(slope * logit + intercept), fitted on the validation part, and what it gives.
 
     `slope` is never below 0, which would turn the order round: it is 0 where validation says so.
@@ -102,9 +104,10 @@ class Calibrated(_Evaluated):
     calibration: Calibration
 
 
-class FindingScores(_Evaluated):
+class FindingScores(Evaluated):
     """The scores of one finding, or of the derived No Finding, that is both present and absent.
 
+    Images whose label is not known are left out of all, and counted in `unknown` where there are any.
     `patients` have an image of the rarer class: they decide whether there are intervals.
     `average_precision` is to be read beside `prevalence`, which is what chance reaches.
     `calibrated` is None where the validation part has one class only, or is absent;
@@ -112,6 +115,7 @@ class FindingScores(_Evaluated):
     """
 
     positives: Count
+    unknown: Count | None = None
     patients: Count
     val_positives: Count | None = None
     prevalence: Share
@@ -121,7 +125,7 @@ class FindingScores(_Evaluated):
     calibrated: Calibrated | None = None
 
 
-class Decision(_Evaluated):
+class Decision(Evaluated):
     """What calling images above a threshold gives, shares 0 where they are 0 / 0.
 
     `npv` is the share of the images not called that lack the finding, `precision` that of the called
@@ -139,7 +143,7 @@ class Decision(_Evaluated):
     f1: Estimate
 
 
-class OperatingPoint(_Evaluated):
+class OperatingPoint(Evaluated):
     """Thresholds and decisions by finding; `macro` has the mean of each share over them."""
 
     thresholds: dict[str, Share]
@@ -147,7 +151,7 @@ class OperatingPoint(_Evaluated):
     macro: dict[str, Estimate]
 
 
-class Subgroup(_Evaluated):
+class Subgroup(Evaluated):
     """One group of test images, say of women.
 
     `macro` is the mean AUROC over the findings that all groups of the attribute can score, None where
@@ -161,7 +165,7 @@ class Subgroup(_Evaluated):
     tpr_gap: dict[str, Gap]
 
 
-class Attribute(_Evaluated):
+class Attribute(Evaluated):
     """The groups by one attribute; `unknown` images have no value, `shared` findings are scored.
 
     `too_few` has the groups that are too small for any finding and so in no mean.
@@ -173,7 +177,7 @@ class Attribute(_Evaluated):
     unknown: Count
 
 
-class LookAlikes(_Evaluated):
+class LookAlikes(Evaluated):
     """Numbers that are mistaken for a macro AUROC; None where they cannot be had.
 
     `label_accuracy` is the share of right labels at 0.5 over all findings, `all_negative` that of
@@ -187,7 +191,7 @@ class LookAlikes(_Evaluated):
     training_images: Share | None = None
 
 
-class Evaluation(_Evaluated):
+class Evaluation(Evaluated):
     """Everything `evaluate` says of one network; `findings` in the order of Wang et al. 2017.
 
     `auroc` has macro and micro, `average_precision` is the macro one.
@@ -214,6 +218,11 @@ class Evaluation(_Evaluated):
     doubts: tuple[str, ...] = ()
 
     @property
+    def scored(self) -> tuple[str, ...]:
+        """The findings that are scored, without the derived No Finding."""
+        return tuple(name for name in self.findings if name != NO_FINDING)
+
+    @property
     def youden(self) -> dict[str, float]:
         """The thresholds of Youden's rule, by finding; none without a validation part."""
         point = self.operating_points.get("youden")
@@ -223,6 +232,4 @@ class Evaluation(_Evaluated):
     def _known_scores(self) -> "Evaluation":
         if set(self.auroc) != {"macro", "micro"}:
             raise ValueError(f"auroc must have macro and micro, not {sorted(self.auroc)}")
-        if unknown := set(self.findings) - {*FINDINGS, NO_FINDING}:
-            raise ValueError(f"findings must be of the 14 or {NO_FINDING}, not {sorted(unknown)}")
         return self

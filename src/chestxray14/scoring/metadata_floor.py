@@ -67,10 +67,13 @@ class FloorScores(_Metrics):
     split_sha256: str
     label_version: str
 
+    @property
+    def scored(self) -> tuple[str, ...]:
+        """The findings that are scored, in the dataset's order."""
+        return tuple(name for name in self.estimates if name != "macro")
+
     @model_validator(mode="after")
     def _known_names(self) -> "FloorScores":
         if "macro" not in self.estimates:
             raise ValueError("estimates must have macro")
-        if unknown := set(self.estimates) - {"macro", *FINDINGS}:
-            raise ValueError(f"estimates must be of macro or the 14, not {sorted(unknown)}")
         return self

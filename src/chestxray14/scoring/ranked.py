@@ -3,6 +3,8 @@
 As scikit-learn has them, whose import takes longer than all the scores of a small test part.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -13,6 +15,13 @@ def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
     """Return the precision at each positive of one finding, averaged; zeros and ones and scores (n,)."""
     hits, false = _count(labels, scores)
     return float(np.sum(np.diff(hits, prepend=0) * (hits / (hits + false))) / hits[-1])
+
+
+def drop_unknown(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[Any], Floats]:
+    """Return labels and scores (n,) of the images whose label is known, zero or one."""
+    truth = np.asarray(labels)
+    known = (truth == 0) | (truth == 1)
+    return truth[known], np.asarray(scores, np.float64)[known]
 
 
 def roc_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats]:

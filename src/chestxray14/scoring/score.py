@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from chestxray14.base.errors import InputError
-from chestxray14.base.findings import FINDINGS, NO_FINDING
+from chestxray14.base.findings import NO_FINDING
 from chestxray14.base.scores import DIGITS, auroc, rank_auroc, round_record
 from chestxray14.files.names import hash_names
 from chestxray14.files.predictions import Predicted
@@ -41,11 +41,11 @@ from chestxray14.scoring.evaluation import (
     Rule,
 )
 from chestxray14.scoring.params import Evaluate
-from chestxray14.scoring.ranked import average_precision
+from chestxray14.scoring.ranked import average_precision, drop_unknown
 from chestxray14.scoring.subgroups import compare_groups
 
 Matrix = NDArray[np.float64]
-Labels = NDArray[np.uint8]
+Labels = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def score(
             draws=(draws[:, i], precision_draws[:, i]),
             patients=patients[i],
             val_positives=(
-                int(val.labels([name]).sum()) if val and name in val.probabilities else None
+                int((val.labels([name]) == 1).sum()) if val and name in val.probabilities else None
             ),
             platt=platt.get(name),
             params=params,
@@ -108,8 +108,8 @@ def score(
     }
     n = len(findings)
     enough = suffice_for_mean(patients[:n], in_all=int(test.known["patient"].nunique()))
-    shown = labels[:, :n] == 1
-    pooled = min(map(resamples.count_patients, (shown.any(axis=1), ~shown.all(axis=1))))
+    classes = [(labels[:, :n] == value).any(axis=1) for value in (1, 0)]
+    pooled = min(map(resamples.count_patients, classes))
     evaluation = Evaluation(
         label_version=label_version,
         split_sha256=hash_names(test.known["image"]),
@@ -167,7 +167,7 @@ def summarise_evaluation(evaluation: Evaluation) -> dict[str, Any]:
     Brier score, ECE and its floor are means over the findings, and F1 is that of
     the rules that decide on all of them: a mean over fewer is another number.
     """
-    scored = [evaluation.findings[name] for name in FINDINGS if name in evaluation.findings]
+    scored = [evaluation.findings[name] for name in evaluation.scored]
     macro = evaluation.auroc["macro"]
     metrics: dict[str, Any] = {
         "auroc": {name: estimate.value for name, estimate in evaluation.auroc.items()}
@@ -208,7 +208,11 @@ def _summarise_calibration(scored: Sequence[FindingScores]) -> dict[str, dict[st
 def _fit_platt(val: Predicted, columns: Sequence[str]) -> dict[str, tuple[float, float]]:
     """Return slope and intercept of what validation shows both present and absent."""
     fitted = [name for name in columns if name in val.columns]
-    return {name: fit_platt(val.labels([name])[:, 0], val.scores([name])[:, 0]) for name in fitted}
+    return {name: fit_platt(*_known_pairs(val, name)) for name in fitted}
+
+
+def _known_pairs(predicted: Predicted, name: str) -> tuple[Labels, Matrix]:
+    return drop_unknown(predicted.labels([name])[:, 0], predicted.scores([name])[:, 0])
 
 
 def _score_finding(
@@ -224,6 +228,8 @@ def _score_finding(
 ) -> FindingScores:
     """Return the scores of one finding; `draws` are those of AUROC and average precision."""
     enough = suffice(patients)
+    known = (labels == 0) | (labels == 1)
+    labels, scores, resamples = labels[known], scores[known], resamples.restrict(known)
     fitted = None
     if platt is not None:
         slope, intercept = platt
@@ -235,6 +241,7 @@ def _score_finding(
         )
     return FindingScores(
         positives=int(labels.sum()),
+        unknown=int(np.count_nonzero(~known)) or None,
         patients=patients,
         val_positives=val_positives,
         prevalence=float(labels.mean()),
@@ -278,8 +285,7 @@ def _decide(
             chosen = [name for name in chosen if val is not None and name in val.columns]
             thresholds = {
                 name: choose_threshold(
-                    val.labels([name])[:, 0],
-                    val.scores([name])[:, 0],
+                    *_known_pairs(val, name),
                     rule=rule,
                     sensitivity=sensitivity,
                 )

@@ -45,7 +45,7 @@ class _Member:
     """One group: its rows of the table, and what there is of them."""
 
     rows: NDArray[np.intp]
-    labels: NDArray[np.uint8]
+    labels: NDArray[Any]
     probabilities: NDArray[np.float64]
     resamples: Resamples
 
@@ -68,7 +68,7 @@ def compare_groups(
     other, or less the median where more than two groups have a rate. Groups without an image are
     left out.
     """
-    truth: NDArray[np.uint8] = np.asarray(labels).astype(np.uint8)
+    truth = np.asarray(labels)
     given = np.asarray(probabilities, dtype=np.float64)
     compared = {}
     for attribute, names in group_images(table).items():
@@ -141,6 +141,6 @@ def _tpr_gaps(
             compared = [rates[other] for other in rates if other != name or len(rates) > 2]
             gap = rate - np.median(compared, axis=0)
             low, high = interval(gap[1:]) or (None, None)
-            positives = int(np.count_nonzero(members[name].labels[:, i]))
+            positives = int(np.count_nonzero(members[name].labels[:, i] == 1))
             gaps[name][finding] = Gap(value=float(gap[0]), low=low, high=high, positives=positives)
     return gaps
