@@ -183,7 +183,7 @@ def _score(
         grid_px=IMAGE_PX * geometry.stride / geometry.resize_px,
         resolution=CELLS,
         left_out=left_out,
-        patients=recipe.index.set_index("image")["patient"].to_dict(),
+        patients=dict(zip(recipe.index["image"], recipe.index["patient"], strict=True)),
         draws=recipe.draws,
         seed=recipe.seed,
         shown=shown,

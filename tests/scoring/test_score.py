@@ -26,7 +26,8 @@ from chestxray14.files.predictions import Predicted, match
 from chestxray14.phantom.panel import write_panel
 from chestxray14.scoring.bootstrap import bootstrap_findings, draw_patients
 from chestxray14.scoring.decisions import COUNTS, score_decisions
-from chestxray14.scoring.score import score, summarise_evaluation
+from chestxray14.scoring.score import score
+from chestxray14.scoring.summary import summarise_evaluation
 
 
 def test_every_score_of_a_finding_is_scikit_learns() -> None:
