@@ -28,8 +28,9 @@ from chestxray14.report.experts import read_agreement
 from chestxray14.report.gallery import read_gallery, read_test
 from chestxray14.report.published_tables import read_published
 from chestxray14.report.ranking import rank_all
+from chestxray14.report.records import read_results
 from chestxray14.report.report import write_report
-from chestxray14.report.results import Pretrained, read_results
+from chestxray14.report.results import Pretrained
 from chestxray14.report.sections import Told
 from chestxray14.scoring.params import Evaluate
 

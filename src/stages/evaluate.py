@@ -49,7 +49,8 @@ from chestxray14.scoring.evaluation import TOO_NARROW, Difference
 from chestxray14.scoring.experts import ExpertScoring, score_experts, write_experts
 from chestxray14.scoring.params import Evaluate
 from chestxray14.scoring.plausibility import list_doubts, refuse_labels
-from chestxray14.scoring.score import Scoring, score, summarise_evaluation
+from chestxray14.scoring.score import Scoring, score
+from chestxray14.scoring.summary import summarise_evaluation
 
 CURVES = ("roc", "precision_recall", "reliability")
 """The tables in plots/<recipe>."""

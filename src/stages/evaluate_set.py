@@ -27,7 +27,8 @@ from chestxray14.files.predictions import match, read_predictions
 from chestxray14.files.records import read_record
 from chestxray14.files.skipped import read_skipped, write_skipped
 from chestxray14.scoring.params import Evaluate
-from chestxray14.scoring.score import score, summarise_evaluation
+from chestxray14.scoring.score import score
+from chestxray14.scoring.summary import summarise_evaluation
 from chestxray14.scoring.transfer import measure_drift
 
 log = logging.getLogger("evaluate_set")

@@ -24,7 +24,10 @@ from chestxray14.base.findings import FINDINGS, NO_FINDING, format_label
 from chestxray14.base.scores import DIGITS
 from chestxray14.files.predictions import Predicted, match
 from chestxray14.phantom.panel import write_panel
-from chestxray14.scoring.score import score, summarise_evaluation
+from chestxray14.scoring.bootstrap import bootstrap_findings, draw_patients
+from chestxray14.scoring.decisions import COUNTS, score_decisions
+from chestxray14.scoring.score import score
+from chestxray14.scoring.summary import summarise_evaluation
 
 
 def test_every_score_of_a_finding_is_scikit_learns() -> None:
@@ -424,3 +427,24 @@ def test_a_recipes_experts_are_those_of_its_dataset(monkeypatch: pytest.MonkeyPa
     main: Callable[[], None] = runpy.run_path(str(ROOT / "src/stages/evaluate.py"))["main"]
     with pytest.raises(SystemExit, match="2"):
         main()
+
+
+def test_images_whose_label_is_unknown_are_left_out_of_everything_and_counted() -> None:
+    test = predicted(patients=60)
+    known = test.known.assign(
+        Mass=test.known["Mass"].astype(float).where(test.known.index % 3 > 0)
+    )
+    some = Predicted(known, test.probabilities)
+    rows = known["Mass"].notna().to_numpy()
+    labels, scores = known["Mass"][rows], test.probabilities["Mass"][rows]
+    resamples = draw_patients(known["patient"], draws=40, seed=0)
+    column = known[["Mass"]].to_numpy()
+    whole, _ = bootstrap_findings(column, some.scores(["Mass"]), resamples)
+    part, _ = bootstrap_findings(
+        column[rows], scores.to_numpy()[:, None], resamples.restrict(rows)
+    )
+    np.testing.assert_allclose(whole, part)
+    calls = some.scores(["Mass"]) >= 0.5
+    decisions, _ = score_decisions(column, calls, resamples, findings=["Mass"])
+    assert decisions["Mass"].true_positives == int((labels * (scores >= 0.5)).sum())
+    assert sum(getattr(decisions["Mass"], name) for name in COUNTS) == rows.sum()

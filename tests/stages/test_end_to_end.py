@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,18 @@ def test_the_report_names_the_recipe_with_the_score_of_its_metrics(project: Path
     row = next(line for line in report.splitlines() if line.startswith(f"| {RECIPE} |"))
     assert any(f" {score:.{digits}f} " in row for digits in (2, 3, 4))
     assert "drawn" in report
+
+
+def test_what_a_training_cost_lies_beside_the_outputs_and_can_be_printed(project: Path) -> None:
+    cost = json.loads((project / f"logs/{RECIPE}.json").read_text())
+    trained = json.loads((project / f"metrics/{RECIPE}/train.json").read_text())
+    assert cost["epochs"] == max(1, trained["epochs_run"])
+    assert cost["parameters"] > 0
+    table = run(sys.executable, str(ROOT / "benchmarks/cost.py"), cwd=project)
+    assert f"| {RECIPE} |" in table
+    assert "logs" not in {
+        Path(path).parts[0] for paths in output_paths(project).values() for path in paths
+    }
 
 
 def test_a_second_repro_only_looks_at_the_raw_data(project: Path) -> None:

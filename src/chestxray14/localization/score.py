@@ -12,6 +12,7 @@ Two baselines go through the same functions: maps of noise, and one box in the i
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,7 +51,7 @@ def score_cases(
     grid_px: float,
     resolution: int,
     left_out: Mapping[str, int],
-    patients: Mapping[str, int],
+    patients: Mapping[str, Any],
     draws: int,
     seed: int,
     shown: Sequence[Shown],
@@ -162,7 +163,7 @@ def _score_overlap(
 
 
 def _estimate(
-    table: pd.DataFrame, *, patients: Mapping[str, int], draws: int, seed: int
+    table: pd.DataFrame, *, patients: Mapping[str, Any], draws: int, seed: int
 ) -> dict[str, Estimate]:
     """Return the share of boxes found at the headline's IoBB by finding, after their mean."""
     hit = table["IoBB"] > float(HEADLINES["IoBB"])

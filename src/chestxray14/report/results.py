@@ -1,8 +1,7 @@
-"""What the stages wrote, read and checked once."""
+"""What was measured, of every network."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -10,28 +9,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Tag
 
-from chestxray14.base.errors import InputError, name_some
-from chestxray14.base.findings import NO_FINDING
 from chestxray14.files.metrics import Count, Prepared, Share, SplitFacts, Trained
-from chestxray14.files.records import read_record, read_rows
-from chestxray14.files.skipped import read_skipped
 from chestxray14.localization.record import Localization
-from chestxray14.model.params import ExternalSet
 from chestxray14.model.recipe import NAME_OR_FILE, WeightsFile, WholeRecipe, name_weights
 from chestxray14.scoring.evaluation import Evaluation
 from chestxray14.scoring.expert_scores import ExpertEvaluation
-from chestxray14.scoring.metadata_floor import FloorScores
 from chestxray14.scoring.transfer import Drift
 
 Floats = NDArray[np.float64]
-
-CURVES = {
-    "roc": ("finding", "false_positive_rate", "true_positive_rate"),
-    "precision_recall": ("finding", "recall", "precision"),
-    "reliability": ("calibration", "predicted", "observed", "labels"),
-    "experts": ("finding", "set", "false_positive_rate", "true_positive_rate"),
-}
-"""The tables of a run's curves; the first column of each is words, and `set`, the others numbers."""
 
 
 class Epoch(BaseModel):
@@ -169,180 +154,3 @@ class Results:
         """Every finding that a network scores, in their order."""
         longest = sorted(self.runs, key=lambda run: -len(run.findings))
         return tuple(dict.fromkeys(finding for run in longest for finding in run.findings))
-
-
-def read_results(
-    root: Path,
-    *,
-    dataset: str,
-    draws: int,
-    entries: Mapping[str, WholeRecipe | Pretrained],
-    sets: Mapping[str, ExternalSet],
-) -> Results:
-    """Return what the stages wrote of the recipes and pretrained networks of params.yaml.
-
-    `sets` are the other datasets on which some of them are tested.
-
-    Raises `InputError` for a file that is missing or malformed, of other images, labels or draws.
-    """
-    if not entries:
-        raise InputError("params.yaml: recipes is empty, there is nothing to compare")
-    path = root / "metrics/prepare.json"
-    prepared = read_record(path, Prepared, by="prepare")
-    if prepared.dataset != dataset:
-        raise InputError(
-            f"{path} is of dataset {prepared.dataset!r}, params.yaml says {dataset!r}; "
-            "run prepare again"
-        )
-    labels = prepared.label_version
-    found = {name: root / f"evaluations/{name}/detail.json" for name in entries}
-    found |= {
-        f"{recipe} on {name}": root / f"evaluations/sets/{name}/{recipe}/detail.json"
-        for name, chosen in sets.items()
-        for recipe in chosen.recipes
-    }
-    skipped = {name: reason for name, path in found.items() if (reason := read_skipped(path))}
-    if set(entries) <= set(skipped):
-        raise InputError(
-            f"every recipe is skipped; {name_some(skipped)}: {next(iter(skipped.values()))}"
-        )
-    runs = {
-        name: _read_run(root, name, entry, draws=draws, labels=labels)
-        for name, entry in entries.items()
-        if name not in skipped
-    }
-    floors = {
-        run.protocol: _read_floor(root, run, draws=draws, labels=labels)
-        for run in runs.values()
-        if not read_skipped(root / f"evaluations/metadata/{run.protocol}.json")
-    }
-    transfers = tuple(
-        _read_transfer(root, name, runs[recipe], draws=draws)
-        for name, chosen in sets.items()
-        for recipe in chosen.recipes
-        if recipe in runs and f"{recipe} on {name}" not in skipped
-    )
-    return Results(prepared, tuple(runs.values()), floors, skipped, transfers)
-
-
-def _read_run(
-    root: Path, name: str, entry: WholeRecipe | Pretrained, *, draws: int, labels: str
-) -> Run:
-    split = read_record(root / f"metrics/split/{entry.split}.json", SplitFacts, by="split")
-    path = root / f"evaluations/{name}/detail.json"
-    evaluation = read_record(path, Evaluation, by="evaluate")
-    _check_origin(path, evaluation, split=split, protocol=entry.split, labels=labels)
-    findings = {k: found for k, found in evaluation.findings.items() if k != NO_FINDING}
-    curves = {
-        kind: _read_curves(root / f"plots/{name}/{kind}.csv", kind)
-        for kind in CURVES
-        if kind != "experts"
-    }
-    experts = read_record(path.with_name("experts.json"), ExpertEvaluation, by="evaluate")
-    if experts.root:
-        curves["experts"] = _read_curves(path.with_name("experts.csv"), "experts")
-    read = Run(
-        name,
-        protocol=entry.split,
-        split=split,
-        evaluation=evaluation,
-        scored=Scored(
-            {finding: scores.auroc.value for finding, scores in findings.items()},
-            {finding: scores.patients for finding, scores in findings.items()},
-            _read_draws(path.with_name("draws.npy"), shape=(draws, len(findings)), by="evaluate"),
-        ),
-        curves=curves,
-        experts=experts if experts.root else None,
-        pretrained=entry.start if isinstance(entry, Pretrained) else "",
-    )
-    if isinstance(entry, Pretrained):
-        return read
-    path = root / f"localizations/{name}/localization.json"
-    localization = read_record(path, Localization, by="localize")
-    _check_origin(path, localization, split=split, protocol=entry.split, labels=labels)
-    path = root / f"plots/{name}/history.csv"
-    history = read_rows(path, Epoch, by="train")
-    if not history:
-        raise InputError(f"{path} has no epoch; the train stage writes it")
-    trained = read_record(root / f"metrics/{name}/train.json", Trained, by="train")
-    return replace(read, recipe=entry, trained=trained, history=history, localization=localization)
-
-
-def _read_transfer(root: Path, name: str, run: Run, *, draws: int) -> Transfer:
-    folder, by = root / f"evaluations/sets/{name}/{run.name}", "evaluate_set"
-    evaluation = read_record(folder / "detail.json", Evaluation, by=by)
-    shape = draws, len(evaluation.scored)
-    return Transfer(
-        name,
-        run,
-        evaluation,
-        draws=_read_draws(folder / "draws.npy", shape=shape, by=by),
-        drift=read_record(folder / "drift.json", Drift, by=by),
-    )
-
-
-def _read_floor(root: Path, run: Run, *, draws: int, labels: str) -> Scored:
-    path = root / f"evaluations/metadata/{run.protocol}.json"
-    scores = read_record(path, FloorScores, by="fit_metadata")
-    _check_origin(path, scores, split=run.split, protocol=run.protocol, labels=labels)
-    values = {name: found.value for name, found in scores.estimates.items() if name != "macro"}
-    shape = draws, len(values)
-    return Scored(
-        values,
-        scores.patients,
-        _read_draws(path.with_suffix(".npy"), shape=shape, by="fit_metadata"),
-    )
-
-
-def _check_origin(
-    path: Path,
-    scores: Evaluation | FloorScores | Localization,
-    *,
-    split: SplitFacts,
-    protocol: str,
-    labels: str,
-) -> None:
-    """Refuse scores on other test images, or by another version of the labels, than is at hand."""
-    if scores.split_sha256 != split.test.sha256:
-        raise InputError(
-            f"{path} was scored on other images than the test part of "
-            f"metrics/split/{protocol}.json; run the stages after split again"
-        )
-    scored = () if isinstance(scores, Localization) else scores.scored
-    if strange := [name for name in scored if name not in split.test.findings]:
-        raise InputError(
-            f"{path} scores {', '.join(strange)}, which the dataset has no labels of; run the "
-            "stages after prepare again"
-        )
-    if scores.label_version != labels:
-        raise InputError(
-            f"{path}: found label_version {scores.label_version!r}, expected {labels!r} as in "
-            "metrics/prepare.json; run the stages after prepare again"
-        )
-
-
-def _read_draws(path: Path, *, shape: tuple[int, int], by: str) -> Floats:
-    """Return the AUROC of each draw (draws, scored findings), NaN where a draw has one class."""
-    try:
-        draws: Floats = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or "not an array"
-        raise InputError(f"{path}: {reason}; the {by} stage writes it") from None
-    if draws.shape != shape or draws.dtype != np.float64:
-        raise InputError(
-            f"{path}: found {draws.dtype} of shape {draws.shape}, expected float64 of {shape}, "
-            f"draws by scored findings; the {by} stage writes it"
-        )
-    return draws
-
-
-def _read_curves(path: Path, kind: str) -> pd.DataFrame:
-    text, *numbers = (column for column in CURVES[kind] if column != "set")
-    try:
-        table = pd.read_csv(path, dtype={text: str, **dict.fromkeys(numbers, np.float64)})
-    except (OSError, ValueError, pd.errors.ParserError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or str(error).splitlines()[0]
-        raise InputError(f"{path}: {reason}; the evaluate stage writes it") from None
-    if missing := [column for column in CURVES[kind] if column not in table]:
-        raise InputError(f"{path} lacks the column {missing[0]!r}; the evaluate stage writes it")
-    return table

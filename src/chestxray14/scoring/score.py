@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from chestxray14.base.errors import InputError
 from chestxray14.base.findings import NO_FINDING
-from chestxray14.base.scores import DIGITS, rank_auroc, round_record
+from chestxray14.base.scores import rank_auroc, round_record
 from chestxray14.files.names import hash_names
 from chestxray14.files.predictions import Predicted
 from chestxray14.scoring.bootstrap import (
@@ -161,50 +161,6 @@ def score(
     )
 
 
-def summarise_evaluation(evaluation: Evaluation) -> dict[str, Any]:
-    """Return what metrics/<name>/test.json holds: few enough numbers to read in a diff.
-
-    Brier score, ECE and its floor are means over the findings, and F1 is that of
-    the rules that decide on all of them: a mean over fewer is another number.
-    """
-    scored = [evaluation.findings[name] for name in evaluation.scored]
-    macro = evaluation.auroc["macro"]
-    metrics: dict[str, Any] = {
-        "auroc": {name: estimate.value for name, estimate in evaluation.auroc.items()}
-        | {name: scores.auroc.value for name, scores in evaluation.findings.items()},
-        "auroc_low": {} if macro.low is None else {"macro": macro.low},
-        "auroc_high": {} if macro.high is None else {"macro": macro.high},
-        "average_precision": {"macro": evaluation.average_precision.value},
-        **_summarise_calibration(scored),
-        "f1_macro": {
-            rule: point.macro["f1"].value
-            for rule, point in evaluation.operating_points.items()
-            if len(point.thresholds) == len(scored)
-        },
-        "label_accuracy": evaluation.look_alikes.label_accuracy,
-        "all_negative_accuracy": evaluation.look_alikes.all_negative,
-        "images": evaluation.images,
-        "patients": evaluation.patients,
-        "split_sha256": evaluation.split_sha256,
-        "label_version": evaluation.label_version,
-    }
-    return metrics
-
-
-def _summarise_calibration(scored: Sequence[FindingScores]) -> dict[str, dict[str, float]]:
-    """Return the mean Brier score, ECE and its floor, as predicted and, of all findings, after Platt."""
-    states = {"as_predicted": [scores.calibration for scores in scored]}
-    if all(scores.calibrated for scores in scored):
-        states["after_platt"] = [
-            scores.calibrated.calibration for scores in scored if scores.calibrated
-        ]
-    return {
-        "brier": {name: _mean([each.brier.value for each in of]) for name, of in states.items()},
-        "ece": {name: _mean([each.ece for each in of]) for name, of in states.items()},
-        "ece_floor": {name: _mean([each.ece_floor for each in of]) for name, of in states.items()},
-    }
-
-
 def _fit_platt(val: Predicted, columns: Sequence[str]) -> dict[str, tuple[float, float]]:
     """Return slope and intercept of what validation shows both present and absent."""
     fitted = [name for name in columns if name in val.columns]
@@ -301,7 +257,3 @@ def _decide(
             )
             points[rule] = OperatingPoint(thresholds=thresholds, decisions=told, macro=macro)
     return points
-
-
-def _mean(values: Sequence[float]) -> float:
-    return round(float(np.mean(values)), DIGITS)

@@ -96,13 +96,9 @@ def _average(distances: Mapping[str, Floats], resamples: Resamples) -> dict[str,
         patients.append(resamples.count_patients(known))
     if not values:
         return {}
-    means = {
-        "macro": estimate_difference(
-            float(np.mean(values)),
-            np.mean(draws, axis=0, dtype=np.float64),
-            enough=suffice(min(patients)),
-        )
-    }
+    mean: Floats = np.mean(draws, axis=0)
+    enough = suffice(min(patients))
+    means = {"macro": estimate_difference(float(np.mean(values)), mean, enough=enough)}
     for finding, value, drawn, count in zip(distances, values, draws, patients, strict=True):
         means[finding] = estimate_difference(value, drawn, enough=suffice(count))
     return means
