@@ -1,14 +1,19 @@
 """Tables and figures of networks against radiologists."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
+from fake_run import make_run, tell
 
 from chestxray14.report.experts import (
+    describe_experts,
     draw_readers,
     draw_scores,
     tabulate_readers,
     tabulate_scores,
 )
+from chestxray14.report.report import write_report
 from chestxray14.scoring.evaluation import Difference, Estimate
 from chestxray14.scoring.expert_scores import ExpertEvaluation, ExpertScores, Reader
 
@@ -72,3 +77,31 @@ def test_figures_have_a_row_or_panel_a_finding_and_their_readers_as_points() -> 
     assert [panel.get_title(loc="left") for panel in figure.axes] == ["Mass", "Edema", "Mass"]
     points = [line for line in figure.axes[0].lines if line.get_marker() not in ("None", None, "")]
     np.testing.assert_allclose([point.get_xydata()[0] for point in points], [[0.1, 0.5]])
+
+
+CURVES = pd.DataFrame(
+    [(f, "made", x, x) for f in ("Mass", "Edema") for x in (0.0, 1.0)],
+    columns=["finding", "set", "false_positive_rate", "true_positive_rate"],
+)
+
+
+def test_the_section_counts_what_is_above_and_shows_figures_readers_and_labels() -> None:
+    gap = Difference(value=0.1, low=0.05, high=0.15, p=0.01)
+    found = scores(0.8).model_copy(update={"difference": gap})
+    experts = ExpertEvaluation({"made": {"Mass": found, "Edema": scores(0.6, bounded=False)}})
+    run = make_run()
+    curves = {**run.curves, "experts": CURVES}
+    told = tell(dataclasses.replace(run, experts=experts, curves=curves))
+    agreement = {"set": "made", "finding": "Mass", "images": 90, "radiologists": 30, "nih": 20}
+    agreement |= {"both": 15, "ppv": 0.75, "sensitivity": 0.5, "kappa_nih": 0.4}
+    row = pd.DataFrame([agreement | {"kappa_readers": np.nan, "readers": {}}])
+    told = dataclasses.replace(told, agreement=row)
+    section = describe_experts(told)
+    assert section is not None
+    assert section.facts["sets"] == [("made", 90, 1, 1, 1)]
+    assert (section.facts["readers"], section.facts["more"], section.facts["told"]) == (2, 2, 0)
+    assert [len(table.rows) for table in section.tables] == [2, 2, 1]
+    assert len(section.figures) == 2
+    html = write_report(told).html
+    assert "they confirm 75 %" in html
+    assert "Against radiologists" not in write_report(tell(run)).html

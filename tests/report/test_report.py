@@ -21,6 +21,7 @@ from PIL import Image
 from chestxray14.base.errors import InputError
 from chestxray14.base.findings import FINDINGS
 from chestxray14.base.params import read_yaml
+from chestxray14.files.experts import write_sets
 from chestxray14.files.heatmaps import Geometry, Heatmaps, Window, write_heatmaps
 from chestxray14.files.predictions import write_predictions
 from chestxray14.localization.record import THRESHOLDS, Localization, Overlap, Pointing, Shown
@@ -292,6 +293,7 @@ def write_run(folder: Path, name: str, *, better: float) -> None:
         folder / f"evaluations/{name}/detail.json", json.loads(evaluation.model_dump_json())
     )
     np.save(folder / f"evaluations/{name}/draws.npy", run.scored.draws)
+    write_json(folder / f"evaluations/{name}/experts.json", {})
     overlays = folder / f"localizations/{name}/overlays"
     overlays.mkdir(parents=True)
     text = make_localization(run.split.test.sha256).model_dump_json(exclude_none=True)
@@ -355,6 +357,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     make_index().to_csv(packed / "index.csv", index=False)
     pixels = np.arange(8, dtype=np.uint8).repeat(64).reshape(-1, 8, 8)
     np.save(packed / "images.npy", pixels)
+    write_sets(packed, [])
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -410,6 +413,7 @@ def test_what_was_pretrained_elsewhere_is_in_the_report_without_a_training(proje
         ("evaluations/metadata/patient.npy", "fit_metadata"),
         (f"evaluations/{STEP}/detail.json", "evaluate"),
         (f"evaluations/{STEP}/draws.npy", "evaluate"),
+        (f"evaluations/{STEP}/experts.json", "evaluate"),
         (f"localizations/{STEP}/localization.json", "localize"),
         ("localizations/best/overlays/Mass_hit_1.jpg", "localize"),
         (f"plots/{STEP}/roc.csv", "evaluate"),

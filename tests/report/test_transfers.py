@@ -1,12 +1,14 @@
-"""What the report says of a recipe on another dataset."""
+"""What the report says of a recipe on another dataset, and of what a dataset lacks."""
 
 import dataclasses
+import re
 
-from chestxray14.report.caveats import list_caveats
-from fake_run import compare_runs, make_run
-from reading import find, texts, words
+import numpy as np
+from fake_run import make_prepared, make_run, tell
 
-from chestxray14.report.results import Transfer
+from chestxray14.report.report import write_report
+from chestxray14.report.results import Run, Transfer
+from chestxray14.report.sections import Told
 from chestxray14.report.transfers import describe_transfers
 from chestxray14.scoring.evaluation import Difference
 from chestxray14.scoring.transfer import Drift
@@ -18,50 +20,76 @@ DRIFT = {
 }
 
 
-def make_transfer(findings: tuple[str, ...] = FINDINGS) -> Transfer:
+def tell_transfer(run: Run, findings: tuple[str, ...] = FINDINGS) -> Told:
     """Make up that a recipe reaches 0.1 less on the findings that the dataset chexpert has."""
     there = make_run("there", findings=findings, better=-0.1)
     drift = Drift(as_predicted=DRIFT, after_platt={})
-    return Transfer(
-        "chexpert", run=make_run(), evaluation=there.evaluation, draws=there.draws, drift=drift
+    transfer = Transfer("chexpert", run, there.evaluation, there.scored.draws, drift)
+    told = tell(run)
+    return dataclasses.replace(
+        told, results=dataclasses.replace(told.results, transfers=(transfer,))
     )
 
 
 def test_nothing_is_said_where_no_other_dataset_is_asked_for() -> None:
-    assert describe_transfers(compare_runs(make_run())) == []
+    assert describe_transfers(tell(make_run())) is None
 
 
 def test_own_test_other_test_difference_and_drift_stand_side_by_side() -> None:
-    comparison = dataclasses.replace(compare_runs(make_run()), transfers=(make_transfer(),))
-    sections = describe_transfers(comparison)
-    [table] = find(sections, "elsewhere-chexpert-densenet121_step").tables
-    assert texts(table, "Finding") == ["Mean of 2", *FINDINGS]
-    own, there = ([float(text) for text in texts(table, title)] for title in ("Own test", "There"))
-    assert [round(a - b, 4) for a, b in zip(there, own, strict=True)] == [-0.1] * 3
-    assert texts(table, "There − own") == ["−0.1000"] * 3
-    assert texts(table, "Predicted less observed") == ["+0.020", "+0.050", "−0.010"]
-    assert "200 images of 50 patients" in table.caption
+    run = make_run()
+    section = describe_transfers(tell_transfer(run))
+    assert section is not None
+    mean, single = section.tables
+    assert [row[0].text for row in single.rows] == list(FINDINGS)
+    [row] = mean.rows
+    cells = dict(zip(mean.columns, row, strict=True))
+    assert cells["There less own"].text == "−0.10"
+    there = make_run("there", findings=FINDINGS, better=-0.1).scored.draws.mean(axis=1)
+    columns = [run.findings.index(name) for name in FINDINGS]
+    draws = there - run.scored.draws[:, columns].mean(axis=1)
+    bounds = [f"{bound:.2f}".replace("-", "−") for bound in np.percentile(draws, [2.5, 97.5])]
+    assert cells["There less own"].note == " to ".join(bounds)
+    assert (cells["Images"].text, cells["Patients"].text) == ("200", "50")
+    drifts = [row[single.columns.index("Predicted less observed")].text for row in single.rows]
+    assert (cells["Predicted less observed"].text, drifts) == ("0.02", ["0.05", "−0.01"])
+    assert "The same after Platt" not in mean.columns
 
 
 def test_a_dataset_without_a_shared_finding_is_named() -> None:
-    nothing = dataclasses.replace(
-        make_transfer(), run=make_run(findings=("Hernia",)), evaluation=make_transfer().evaluation
-    )
-    comparison = dataclasses.replace(compare_runs(make_run()), transfers=(nothing,))
-    assert "No finding is scored both on chexpert and on split" in words(
-        describe_transfers(comparison)
-    )
+    told = tell_transfer(make_run(findings=("Hernia",)))
+    section = describe_transfers(told)
+    assert section is not None
+    assert section.tables == ()
+    assert "densenet121_step on chexpert" in write_report(told).html
 
 
 def test_what_was_skipped_and_what_is_not_known_is_told() -> None:
     run = make_run()
     test = run.split.test.model_copy(update={"unknown": {"Mass": 12}})
     run = dataclasses.replace(run, split=run.split.model_copy(update={"test": test}))
-    comparison = compare_runs(run)
-    own = comparison.prepared.model_copy(update={"own_patients": True})
-    told = list_caveats(
-        dataclasses.replace(comparison, prepared=own, skipped={"best": "the dataset lacks Mass"})
+    own = make_prepared().model_copy(
+        update={"source": "table", "own_patients": True, "dataset": "mine"}
     )
-    assert "Not run. best was skipped: the dataset lacks Mass." in told
-    assert any("every image counts as its own patient" in point for point in told)
-    assert any("left out of every number: Mass 12 of 200 test images" in point for point in told)
+    told = tell(run, prepared=own)
+    results = dataclasses.replace(told.results, skipped={"best": "the dataset lacks Mass"})
+    report = write_report(dataclasses.replace(told, results=results))
+    assert re.search(r"not run: best\b", report.markdown)
+    for words in ("the dataset lacks Mass", "Mass 12 of 200 test images", "counts as its own"):
+        assert words in report.html
+        assert words not in write_report(tell(make_run())).html
+    # The labels are not NIH's, and so no published number and no word on theirs fits.
+    assert "Cite the dataset mine" in report.html
+    assert "A program mined" not in report.html
+
+
+def test_without_metadata_there_is_no_floor_and_no_gap_above_it() -> None:
+    told = tell(make_run("best"), make_run("next", better=-0.1))
+    run = told.leader
+    results = dataclasses.replace(told.results, floors={})
+    rankings = tuple(
+        dataclasses.replace(ranking, above_floor={}, floor=None) for ranking in told.rankings
+    )
+    report = write_report(dataclasses.replace(told, results=results, rankings=rankings))
+    assert "not in this dataset" in report.markdown
+    assert "etadata alone" not in report.markdown
+    assert f"{run.label} does best in" in report.markdown
