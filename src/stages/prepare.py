@@ -35,7 +35,12 @@ from chestxray14.data.tables import translate_table
 from chestxray14.files.experts import ExpertSet, describe_set, write_sets
 from chestxray14.files.metrics import Manifest
 from chestxray14.files.outputs import write_json, write_text
-from chestxray14.files.packed import INDEX_COLUMNS, count_patients, list_findings
+from chestxray14.files.packed import (
+    INDEX_COLUMNS,
+    count_patients,
+    have_own_patients,
+    list_findings,
+)
 from chestxray14.files.records import read_record
 from chestxray14.raw.archive import Archive
 from chestxray14.raw.chestmnist import ChestMnist
@@ -53,7 +58,6 @@ from chestxray14.raw.params import (
     Table,
 )
 from chestxray14.raw.place import RAW_VARIABLE, locate
-from chestxray14.raw.reading import OWN
 from chestxray14.raw.tables import Tables
 
 FLAT_NAMES = 20
@@ -270,7 +274,7 @@ def _describe(
     flat: list[str],
 ) -> dict[str, object]:
     special: dict[str, object] = {}
-    if isinstance(dataset, Table) and dataset.columns.patient == OWN:
+    if have_own_patients(index):
         special["own_patients"] = True
     if dataset.protocol:
         special["protocol"] = dataset.protocol
@@ -279,7 +283,7 @@ def _describe(
         "dataset": name,
         "label_version": label_version,
         "images": len(index),
-        "patients": count_patients(index["patient"]),
+        "patients": count_patients(index),
         "rejected": of - len(index),
         "flat": len(flat),
         "flat_images": flat[:FLAT_NAMES],

@@ -1,4 +1,4 @@
-"""Labels and parts that come with ChestMNIST, as tables like those of NIH's files."""
+"""Labels and parts that come with ChestMNIST, as a table like those of NIH's files."""
 
 import numpy as np
 import pandas as pd
@@ -10,15 +10,14 @@ from chestxray14.raw.chestmnist import ChestMnist
 def read_given(raw: ChestMnist) -> pd.DataFrame:
     """Return one row an image: the columns of `labels.read_labels`, then its part.
 
-    What the file does not tell is empty; an unknown
-    patient is a negative number that no other image has.
+    Every image counts as its own patient; what else the file does not tell is empty.
     """
     matrix = np.concatenate(list(raw.read_labels().values()))
-    names = [(name, part) for part, names in raw.names.items() for name in names]
+    names = [name for part in raw.names.values() for name in part]
     table = pd.DataFrame(
         {
-            "image": [name for name, _ in names],
-            "patient": -1 - np.arange(len(names)),
+            "image": names,
+            "patient": names,
             "follow_up": np.nan,
             "age": np.nan,
             "sex": "",
@@ -26,4 +25,4 @@ def read_given(raw: ChestMnist) -> pd.DataFrame:
         }
     )
     table = table.assign(**dict(zip(FINDINGS, matrix.T, strict=True)))
-    return table.assign(part=[part for _, part in names])
+    return table.assign(part=[part for part, named in raw.names.items() for _ in named])

@@ -184,7 +184,7 @@ def describe_split(index: pd.DataFrame, parts: "pd.Series[str]", *, kind: str) -
         rows = index[parts == part]
         metrics[part] = {
             "images": len(rows),
-            "patients": count_patients(rows["patient"]),
+            "patients": count_patients(rows),
             "sha256": hash_names(rows["image"]),
             "prevalence": measure_prevalence(rows),
         }

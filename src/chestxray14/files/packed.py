@@ -24,8 +24,7 @@ def read_index(path: Path) -> pd.DataFrame:
     """Return the index of a packed dataset: one row an image, `INDEX_COLUMNS`, then its findings.
 
     The CRC-32 of every image is in it, so the hash of this small file stands for all pixels. An
-    unknown label is NaN. Where a dataset does not tell its patients, each image has a negative
-    number of its own.
+    unknown label is NaN. Where every image counts as its own patient, it is called as the image.
     """
     index = read_table(path, by="prepare", columns=INDEX_COLUMNS)
     return index.assign(patient=as_ids(index["patient"]))
@@ -36,14 +35,18 @@ def as_ids(patients: "pd.Series[Any]") -> "pd.Series[Any]":
 
     `01` and `1` are two patients, and no numbers.
     """
-    whole = patients.str.fullmatch("0|-?[1-9][0-9]{0,17}").eq(True)
+    whole = patients.str.fullmatch("0|[1-9][0-9]{0,17}").eq(True)
     return patients.astype("int64") if whole.all() else patients
 
 
-def count_patients(patients: "pd.Series[Any]") -> int:
-    """Return how many patients are known; one who is not has a negative number."""
-    unknown = patients.astype("str").str.fullmatch("-[0-9]+")
-    return int(patients[~unknown].nunique())
+def have_own_patients(table: pd.DataFrame) -> bool:
+    """Say whether every image counts as its own patient, who is called as the image."""
+    return bool(table["patient"].astype("str").eq(table["image"]).all())
+
+
+def count_patients(table: pd.DataFrame) -> int:
+    """Return how many patients are known: none where every image counts as its own."""
+    return 0 if have_own_patients(table) else int(table["patient"].nunique())
 
 
 def find_same_images(first: Path, second: Path) -> list[str]:

@@ -52,7 +52,7 @@ class Predicted:
     @property
     def patients(self) -> int:
         """How many patients are known."""
-        return count_patients(self.known["patient"])
+        return count_patients(self.known)
 
     @property
     def columns(self) -> tuple[str, ...]:
