@@ -79,7 +79,7 @@ def main() -> None:
         log.info("%s: %s", path, ", ".join(map(name_archive, raw.sizes)))
     else:
         log.info("%s: %s images", path, f"{described['images']:,}")
-    if isinstance(dataset, Table) or isinstance(raw, ChestMnist):
+    if isinstance(dataset, Table | Phantom) or isinstance(raw, ChestMnist):
         return
     for line in list_oddities(raw.tables if isinstance(raw, Tarballs) else raw, tables):
         log.info("%s: %s", path, line)
