@@ -30,12 +30,11 @@ from statistics import mean, median
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import pandas as pd
 import PIL
 
 from chestxray14.base.params import load_block
 from chestxray14.data.images import decode, pack
-from chestxray14.data.packing import pack_images
+from chestxray14.data.packing import load_images, pack_images
 from chestxray14.phantom.cohort import draw_cohort
 from chestxray14.raw.archive import open_archive
 from chestxray14.raw.params import Phantom
@@ -173,10 +172,11 @@ def pack_alone(source: Path, *, images: int, px: int, workers: int) -> tuple[flo
 
 def pack_all(source: Path, *, images: int, px: int, workers: int) -> tuple[float, float]:
     """Pack every image of a source as `prepare` does; return images a second and peak MB."""
-    labels = pd.DataFrame({"image": [f"{i:08d}_000.png" for i in range(images)]})
+    names = [f"{i:08d}_000.png" for i in range(images)]
     output = source.with_name("images.npy")
     began = time.perf_counter()
-    told = list(pack_images(open_archive(source), labels, path=output, px=px, workers=workers))
+    loaded = load_images(open_archive(source), names)
+    told = list(pack_images(loaded, names, path=output, px=px, workers=workers))
     seconds = time.perf_counter() - began
     assert not any(each.reason for each in told), told
     output.unlink()

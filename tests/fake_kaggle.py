@@ -22,6 +22,8 @@ USER = "someone"
 KEY = "0123456789abcdef-the-key"
 TOKEN = "KGAT_fedcba9876543210-the-token"
 SIGNATURE = "signature-of-an-address"
+PUBLIC = "http://localhost/api/v1/datasets/download"
+"""Where the stand-in gives a dataset to those without credentials."""
 LEGACY_KEY = {"KAGGLE_USERNAME": USER, "KAGGLE_KEY": KEY}
 
 
@@ -59,6 +61,8 @@ class FakeKaggle:
     archive: bytes
     sends_md5: bool = True
     knows_ranges: bool = True
+    public: bool = False
+    """Whether the address without credentials leads to the storage too."""
     announced_length: int | None = None
     """Content-Length of the whole file, where it is not the true one."""
     looked_length: int | None = None
@@ -118,6 +122,11 @@ def environment(home: Path, credentials: Mapping[str, str]) -> dict[str, str]:
     return {**others, "HOME": str(home), "KAGGLE_CONFIG_DIR": str(settings), **credentials}
 
 
+def _query(slug: str) -> str:
+    owner, name, version = slug.split("/")
+    return f"{owner}/{name}?datasetVersionNumber={version}"
+
+
 def _handler(kaggle: FakeKaggle) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -151,11 +160,21 @@ def _handler(kaggle: FakeKaggle) -> type[BaseHTTPRequestHandler]:
             elif self._asked_for(body) != kaggle.slug:
                 self._say_json(404, {"code": 404, "message": "Dataset not found"})
             else:
-                number = kaggle.requests.count("DownloadDataset")
-                where = f"{kaggle.storage}/archive.zip?Signature={SIGNATURE}-{number}"
-                self._say(Answer(302, {"Location": where}))
+                self._lead_to_storage()
+
+        def _lead_to_storage(self) -> None:
+            number = len(kaggle.requests)
+            where = f"{kaggle.storage}/archive.zip?Signature={SIGNATURE}-{number}"
+            self._say(Answer(302, {"Location": where}))
 
         def do_GET(self) -> None:
+            if self.path.startswith(PUBLIC):
+                kaggle.requests.append("public")
+                if kaggle.public and self.path == f"{PUBLIC}/{_query(kaggle.slug)}":
+                    self._lead_to_storage()
+                else:
+                    self._say(Answer(403))
+                return
             signature = parse_qs(urlsplit(self.path).query).get("Signature", [""])[0]
             if not signature:
                 self._say(PORTAL)

@@ -25,10 +25,21 @@ from chestxray14.files.metrics import Manifest
 from chestxray14.files.outputs import write_json
 from chestxray14.files.records import read_record
 from chestxray14.phantom.cohort import describe_cohort, draw_cohort
+from chestxray14.raw.chestmnist import CREDITS, ChestMnist, download_chestmnist
 from chestxray14.raw.experts import bring_experts
 from chestxray14.raw.kaggle_dataset import download_dataset
-from chestxray14.raw.manifest import describe_dataset, open_dataset
-from chestxray14.raw.params import DATASET, AnyDataset, KaggleDataset, Phantom, Table
+from chestxray14.raw.manifest import check_tables, describe_dataset, open_dataset
+from chestxray14.raw.nih_box import NUMBERS, Tarballs, download_archives, name_archive
+from chestxray14.raw.params import (
+    DATASET,
+    AnyDataset,
+    ChestMnistDataset,
+    Folder,
+    KaggleDataset,
+    NihBox,
+    Phantom,
+    Table,
+)
 from chestxray14.raw.place import locate
 from chestxray14.raw.tables import list_oddities
 
@@ -46,31 +57,49 @@ def main() -> None:
     if not path.exists() and _is_described(manifest, origin, came_from):
         log.info("%s is not here; taken to be what %s describes", path, manifest)
         return
-    if isinstance(dataset, KaggleDataset):
-        download_dataset(dataset.slug, path.parent)
-    elif isinstance(dataset, Phantom):
-        draw_cohort(dataset, path, workers=count_processors())
+    match dataset:
+        case KaggleDataset() if not path.is_dir():  # as it is mounted in a Kaggle notebook
+            download_dataset(dataset.slug, path.parent)
+        case Phantom():
+            draw_cohort(dataset, path, workers=count_processors())
+        case ChestMnistDataset():
+            log.info("%s", CREDITS)
+            download_chestmnist(path, side=dataset.side)
+        case NihBox():
+            check_tables(dataset)  # what lacks would be missed after 42 GB
+            download_archives(path, numbers=dataset.archives or NUMBERS)
 
     if dataset.experts:
         bring_experts(dataset.experts)
-    archive, tables = open_dataset(path, dataset)
-    described = describe_dataset(archive, tables, dataset)
+    raw, tables = open_dataset(path, dataset)
+    described = describe_dataset(raw, tables, dataset)
     write_json(manifest, described)
     write_json(origin, came_from | {"sha256": described["sha256"]})
-    log.info("%s: %s images", path, f"{len(archive.images):,}")
-    if isinstance(dataset, Table):
+    if isinstance(raw, Tarballs):
+        log.info("%s: %s", path, ", ".join(map(name_archive, raw.sizes)))
+    else:
+        log.info("%s: %s images", path, f"{described['images']:,}")
+    if isinstance(dataset, Table | Phantom) or isinstance(raw, ChestMnist):
         return
-    for line in list_oddities(archive, tables):
+    for line in list_oddities(raw.tables if isinstance(raw, Tarballs) else raw, tables):
         log.info("%s: %s", path, line)
 
 
 def _describe_origin(dataset: AnyDataset) -> dict[str, object]:
     """Return what says where a dataset comes from."""
-    if isinstance(dataset, Phantom):
-        return describe_cohort(dataset)
-    if isinstance(dataset, KaggleDataset):
-        return {"slug": dataset.slug}
-    return {"path": dataset.images if isinstance(dataset, Table) else dataset.path}
+    match dataset:
+        case Phantom():
+            return describe_cohort(dataset)
+        case KaggleDataset():
+            return {"slug": dataset.slug}
+        case ChestMnistDataset():
+            return dataset.model_dump(include={"side", "images", "seed"})
+        case NihBox():
+            return dataset.model_dump(include={"tables", "archives"})
+        case Folder():
+            return dataset.model_dump(include={"path", "archives"})
+        case Table():
+            return {"path": dataset.images}
 
 
 def _is_described(manifest: Path, origin: Path, came_from: dict[str, object]) -> bool:

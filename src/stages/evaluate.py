@@ -45,7 +45,7 @@ from chestxray14.files.records import read_record
 from chestxray14.files.skipped import read_skipped, write_skipped
 from chestxray14.scoring.claims import p_text
 from chestxray14.scoring.difference import subtract
-from chestxray14.scoring.evaluation import Difference
+from chestxray14.scoring.evaluation import TOO_NARROW, Difference
 from chestxray14.scoring.experts import ExpertScoring, score_experts, write_experts
 from chestxray14.scoring.params import Evaluate
 from chestxray14.scoring.plausibility import list_doubts, refuse_labels
@@ -251,11 +251,15 @@ def _write(
         table: pd.DataFrame = getattr(scoring, name)
         write_text(plots / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
     summary = summarise_evaluation(evaluation) | ({"experts": means} if means else {})
+    if not evaluation.patients:
+        summary["intervals"] = TOO_NARROW
     write_json(metrics / "test.json", summary)
     if evaluation.one_class:
         log.warning("not scored, of one class only: %s", ", ".join(evaluation.one_class))
     macro, micro = evaluation.auroc["macro"], evaluation.auroc["micro"]
     bounds = "" if macro.low is None else f" ({macro.low:.4f} to {macro.high:.4f})"
+    if bounds and not evaluation.patients:
+        bounds = f"{bounds[:-1]}, {TOO_NARROW})"
     path = metrics / "test.json"
     log.info("%s: AUROC macro %.4f%s, micro %.4f", path, macro.value, bounds, micro.value)
 

@@ -53,8 +53,16 @@ def main() -> None:
     rejected = read_table(packed / "rejected.csv", by="prepare", columns=("image", "patient"))
     listed = pd.concat([index.astype({"patient": "str"}), rejected], ignore_index=True)
     listed = listed.assign(patient=as_ids(listed["patient"]))
+    kind = prepared.protocol or protocol.kind
     facts: dict[str, object] = {"label_version": prepared.label_version}
     match protocol:
+        case _ if prepared.protocol == "given":
+            lists = read_table(packed / "lists.csv", by="prepare", columns=("image", "list"))
+            parts = split_by_table(listed, lists=lists)
+            log.info(
+                "%s does not tell its patients: %s is the split that comes with it",
+                *(dataset, name),
+            )
         case RandomSplit():
             parts = split_at_random(listed, protocol)
         case OfficialSplit():
@@ -78,8 +86,8 @@ def main() -> None:
         case ListSplit():
             parts = split_by_lists(listed, protocol)
     parts = parts[: len(index)]
-    shared = check_parts(index, parts, leaky=protocol.kind == "image")
-    metrics = describe_split(index, parts, kind=protocol.kind) | {
+    shared = check_parts(index, parts, leaky=kind == "image")
+    metrics = describe_split(index, parts, kind=kind) | {
         "shared_patients": shared,
         **facts,
     }

@@ -25,6 +25,7 @@ from fake_kaggle import (
     KEY,
     LEGACY_KEY,
     PORTAL,
+    PUBLIC,
     SIGNATURE,
     TOKEN,
     USER,
@@ -36,7 +37,7 @@ from fake_kaggle import (
 )
 
 from chestxray14.base import locks
-from chestxray14.raw import kaggle_dataset
+from chestxray14.raw import fetch, kaggle_dataset
 from chestxray14.raw.archive import open_archive
 
 SLUG = "nih-chest-xrays/data/3"
@@ -55,8 +56,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
 time.sleep = lambda seconds: print(f"waited {seconds:g} s")
 from chestxray14.base import stage
-from chestxray14.raw import kaggle_dataset
-kaggle_dataset.TIMEOUT = float(sys.argv[1])
+from chestxray14.raw import fetch, kaggle_api, kaggle_dataset
+fetch.TIMEOUT = float(sys.argv[1])
+kaggle_api.PUBLIC = sys.argv[4]
 stage.run(lambda: print(kaggle_dataset.download_dataset(sys.argv[2], Path("raw"))))
 """
 
@@ -65,7 +67,7 @@ JSON = {"Content-Type": "application/json"}
 EXPIRED = Answer(
     400, {"Content-Type": "application/xml"}, b"<Error><Code>ExpiredToken</Code></Error>"
 )
-FOREVER = len(kaggle_dataset.WAITS) + 1
+FOREVER = len(fetch.WAITS) + 1
 LONG_TOKEN = "KGAT_" + "long-token" * 30
 REFRESH = "refresh-token-of-an-earlier-login"
 REJECTED = ("credentials are missing or rejected", "KAGGLE_API_TOKEN", "README")
@@ -274,7 +276,7 @@ def start(
 ) -> subprocess.Popen[str]:
     """Start a download in which no file may come to more than `most` bytes."""
     return subprocess.Popen(
-        [sys.executable, "-c", DOWNLOAD, str(timeout), SLUG, str(most)],
+        [sys.executable, "-c", DOWNLOAD, str(timeout), SLUG, str(most), PUBLIC],
         cwd=folder,
         env=environment(folder.parent / "home", credentials) | surroundings,
         stdout=subprocess.PIPE,
@@ -440,7 +442,7 @@ def test_a_zip_that_another_process_completes_meanwhile_is_left_alone(
         (raw / PART).replace(raw / NAME)
         return hold(path, doing=doing)
 
-    monkeypatch.setattr(kaggle_dataset, "hold", complete_and_hold)
+    monkeypatch.setattr(fetch, "hold", complete_and_hold)
     monkeypatch.setattr(kaggle_dataset, "locate", lambda *_, **__: pytest.fail("asked Kaggle"))
     assert kaggle_dataset.download_dataset(SLUG, raw) == raw / NAME
     assert (raw / NAME).read_bytes() == FIRST

@@ -12,6 +12,7 @@ import pytest
 from fake_kaggle import (
     KEY,
     LEGACY_KEY,
+    PUBLIC,
     SIGNATURE,
     TOKEN,
     FakeKaggle,
@@ -25,8 +26,9 @@ CHILD = """
 import sys
 from pathlib import Path
 from chestxray14.base import stage
-from chestxray14.raw import kaggle_dataset
-kaggle_dataset.WAITS = (0,) * int(sys.argv[3])
+from chestxray14.raw import fetch, kaggle_api, kaggle_dataset
+fetch.WAITS = (0,) * int(sys.argv[3])
+kaggle_api.PUBLIC = sys.argv[4]
 stage.run(lambda: print(kaggle_dataset.download_dataset(sys.argv[1], Path(sys.argv[2]))))
 """
 
@@ -67,7 +69,7 @@ def bring(
 ) -> Outcome:
     """Call `download_dataset` as a stage would; no credential may ever be printed."""
     home = folder.parent.parent / "home"
-    arguments = [slug, str(folder), str(further_attempts)]
+    arguments = [slug, str(folder), str(further_attempts), PUBLIC]
     with serve(kaggle) as redirected:
         done = subprocess.run(
             [sys.executable, "-c", CHILD, *arguments],
@@ -104,6 +106,27 @@ def test_a_download_has_the_servers_bytes_and_leaves_a_lock_alone_beside_them(
     assert (folder / "nih-chest-xrays-data-3.zip").read_bytes() == kaggle.archive
     zip_name = "nih-chest-xrays-data-3.zip"
     assert {path.name for path in folder.iterdir()} == {zip_name, f"{zip_name}.lock"}
+
+
+def test_without_credentials_the_public_address_gives_it_and_resumes(
+    kaggle: FakeKaggle, folder: Path
+) -> None:
+    kaggle.public = True
+    kaggle.transfers = [MIB + 1000]
+    assert bring(kaggle, folder, credentials={}).status == 0
+    assert (folder / "nih-chest-xrays-data-3.zip").read_bytes() == kaggle.archive
+    assert kaggle.requests == [
+        *("public", "look", "transfer"),
+        *("public", "look", f"transfer bytes={MIB}-"),
+    ]
+
+
+def test_where_the_public_address_is_refused_a_line_says_how_to_get_a_token(
+    kaggle: FakeKaggle, folder: Path
+) -> None:
+    outcome = bring(kaggle, folder, credentials={})
+    assert_one_line(outcome, SLUG, "https://www.kaggle.com/settings", "KAGGLE_API_TOKEN")
+    assert kaggle.requests == ["public"]
 
 
 def test_a_zip_that_is_there_needs_no_request_and_no_credentials(

@@ -4,6 +4,7 @@ import pytest
 from conftest import ROOT
 
 from chestxray14.base.params import load_block
+from chestxray14.raw import place
 from chestxray14.raw.params import DATASET
 from chestxray14.raw.place import RAW_VARIABLE, locate, locate_record
 
@@ -49,3 +50,17 @@ def test_another_cohort_or_version_lies_elsewhere() -> None:
     assert locate("phantom", phantom.model_copy(update={"packed_px": 64})) == here
     other = nih.model_copy(update={"slug": "nih-chest-xrays/data/2"})
     assert locate("nih", other) != locate("nih", nih)
+
+
+@pytest.mark.parametrize(
+    "way",
+    ["data", "datasets/nih-chest-xrays/data", "datasets/organizations/nih-chest-xrays/data"],
+)
+def test_what_a_kaggle_notebook_has_mounted_is_taken_and_another_dataset_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setattr(place, "MOUNTED", tmp_path)
+    (tmp_path / "datasets" / "somebody" / "data").mkdir(parents=True)
+    assert locate("nih", DATASETS["nih"]) == Path("data/raw/nih/nih-chest-xrays-data-3.zip")
+    (tmp_path / way).mkdir(parents=True)
+    assert locate("nih", DATASETS["nih"]) == tmp_path / way

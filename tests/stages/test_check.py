@@ -39,7 +39,7 @@ def test_no_key_is_one_that_the_run_cache_overlooks() -> None:
     assert not keys & {"size", "nfiles"}
 
 
-@pytest.mark.parametrize("dataset", ["phantom", "nih", "folder"])
+@pytest.mark.parametrize("dataset", ["phantom", "nih", "folder", "nih_box", "chestmnist"])
 def test_every_leaf_is_tracked_by_some_stage(tmp_path: Path, dataset: str) -> None:
     content = read_yaml(PARAMS) | {"dataset": dataset}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))

@@ -73,6 +73,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "values": {"1": 1, "0": 0, "": "unknown"},
         **{key: params["datasets"]["phantom"][key] for key in ("packed_px", "limits")},
         "max_rejected": 0.0,
+        "experts": None,
     }
     folder = make_checkout(tmp_path_factory.mktemp("project"), params)
     for stage in ("check", "download"):

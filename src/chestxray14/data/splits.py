@@ -11,7 +11,7 @@ from chestxray14.base.errors import InputError, name_some
 from chestxray14.data.labels import read_list
 from chestxray14.data.params import ListSplit, OfficialSplit, RandomSplit
 from chestxray14.files.names import hash_names
-from chestxray14.files.packed import list_findings
+from chestxray14.files.packed import count_patients, list_findings
 
 PARTS = ("train", "val", "test")
 
@@ -184,7 +184,7 @@ def describe_split(index: pd.DataFrame, parts: "pd.Series[str]", *, kind: str) -
         rows = index[parts == part]
         metrics[part] = {
             "images": len(rows),
-            "patients": int(rows["patient"].nunique()),
+            "patients": count_patients(rows),
             "sha256": hash_names(rows["image"]),
             "prevalence": measure_prevalence(rows),
         }

@@ -10,6 +10,9 @@ Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+Source = Literal["phantom", "kaggle", "folder", "nih_box", "chestmnist", "table"]
+
+
 class _Metrics(BaseModel):
     """A metrics file; keys that this report does not use are let through."""
 
@@ -19,24 +22,27 @@ class _Metrics(BaseModel):
 class Manifest(_Metrics):
     """data/raw/<dataset>.json: what `download` found, the same on every machine."""
 
-    source: Literal["phantom", "kaggle", "folder", "table"]
+    source: Source
     labels: Any
     images: Count
     image_bytes: Count
     tables: list[str]
     sha256: str
     hashes: list[str] = []
+    archives: list[int] = []
 
 
 class Prepared(_Metrics):
     """metrics/prepare.json; `own_patients` where every image counts as its own patient.
 
-    `flat_images` are the first of the `flat` ones, nearly of one grey.
+    `flat_images` are the first of the `flat` ones, nearly of one grey. With the protocol `given`
+    every split is the dataset's own.
     """
 
-    source: Literal["phantom", "kaggle", "folder", "table"]
+    source: Source
     dataset: str
-    label_version: Literal["original", "v2020", "undetermined", "phantom", "table"]
+    label_version: Literal["original", "v2020", "undetermined", "phantom", "chestmnist", "table"]
+    protocol: Literal["given"] | None = None
     images: Count
     patients: Count
     rejected: Count
@@ -50,10 +56,11 @@ class Part(_Metrics):
     """One part of a split; `prevalence` is the share of its images that show each finding.
 
     Of the images whose label is known: `unknown` counts the others, where a dataset has any.
+    `patients` is 0 where the dataset does not tell them.
     """
 
     images: Annotated[int, Field(ge=1)]
-    patients: Annotated[int, Field(ge=1)]
+    patients: Count
     sha256: str
     prevalence: dict[str, Share]
     unknown: dict[str, Count] = {}
@@ -78,7 +85,7 @@ class SplitFacts(_Metrics):
     `of_official_test` images are trained or chosen on here and tested on by NIH's lists.
     """
 
-    kind: Literal["patient", "official", "image", "lists", "own"]
+    kind: Literal["patient", "official", "image", "lists", "given", "own"]
     train: Part
     val: Part
     test: Part

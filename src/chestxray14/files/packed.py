@@ -24,7 +24,7 @@ def read_index(path: Path) -> pd.DataFrame:
     """Return the index of a packed dataset: one row an image, `INDEX_COLUMNS`, then its findings.
 
     The CRC-32 of every image is in it, so the hash of this small file stands for all pixels. An
-    unknown label is NaN.
+    unknown label is NaN. Where every image counts as its own patient, it is called as the image.
     """
     index = read_table(path, by="prepare", columns=INDEX_COLUMNS)
     return index.assign(patient=as_ids(index["patient"]))
@@ -37,6 +37,16 @@ def as_ids(patients: "pd.Series[Any]") -> "pd.Series[Any]":
     """
     whole = patients.str.fullmatch("0|[1-9][0-9]{0,17}").eq(True)
     return patients.astype("int64") if whole.all() else patients
+
+
+def have_own_patients(table: pd.DataFrame) -> bool:
+    """Say whether every image counts as its own patient, who is called as the image."""
+    return bool(table["patient"].astype("str").eq(table["image"]).all())
+
+
+def count_patients(table: pd.DataFrame) -> int:
+    """Return how many patients are known: none where every image counts as its own."""
+    return 0 if have_own_patients(table) else int(table["patient"].nunique())
 
 
 def find_same_images(first: Path, second: Path) -> list[str]:

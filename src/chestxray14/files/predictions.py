@@ -15,7 +15,7 @@ from chestxray14.base.findings import NO_FINDING, spell_finding
 from chestxray14.files.cells import read_cells
 from chestxray14.files.names import spell
 from chestxray14.files.outputs import write_text
-from chestxray14.files.packed import list_findings
+from chestxray14.files.packed import count_patients, list_findings
 
 IMAGE_COLUMN = "Image Index"
 
@@ -48,6 +48,11 @@ class Predicted:
     def labelled(self) -> tuple[str, ...]:
         """The findings that are labelled."""
         return list_findings(self.known)
+
+    @property
+    def patients(self) -> int:
+        """How many patients are known."""
+        return count_patients(self.known)
 
     @property
     def columns(self) -> tuple[str, ...]:

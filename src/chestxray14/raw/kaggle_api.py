@@ -4,18 +4,19 @@ The answer is a signed address that lives for a while. The client prints help, s
 errors, credentials: nothing of its own words goes further than here.
 """
 
-import base64
 import contextlib
 import io
-import re
 import signal
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from types import FrameType
 
 import requests
 
 from chestxray14.base.errors import InputError
+from chestxray14.raw.fetch import Remote, look_at, read_headers
+
+PUBLIC = "https://www.kaggle.com/api/v1/datasets/download"
+"""Where Kaggle gives public datasets to everybody; its own curl line leads there."""
 
 NO_CREDENTIALS = (
     "Kaggle credentials are missing or rejected: put an API token from"
@@ -23,27 +24,11 @@ NO_CREDENTIALS = (
 )
 
 
-class NotTheFile(requests.RequestException):
-    """An answer that is not the dataset's zip, in words of ours: they hold no signed address."""
-
-
-@dataclass(frozen=True)
-class Remote:
-    """A dataset's zip as the server announces it: `length` in bytes, and what it is checked by.
-
-    `validator` is its ETag or date, empty where it has neither; `md5` is in hex, where one is told.
-    """
-
-    url: str
-    length: int
-    validator: str
-    md5: str | None
-
-
 def locate(slug: str, *, within: float) -> Remote:
     """Ask Kaggle for a signed address of version `owner/name/version` and look at what is there.
 
-    Raises `InputError` for settings or credentials that cannot be used, and
+    Without credentials the public address is asked, which most datasets have. Raises `InputError`
+    for settings or credentials that cannot be used, where that address is refused, and
     `requests.RequestException` for any other answer. No wait for one lasts longer than `within`
     seconds. To be called from the main thread, where alone signals arrive.
     """
@@ -57,7 +42,10 @@ def locate(slug: str, *, within: float) -> Remote:
             from kaggle.api.kaggle_api_extended import KaggleApi
 
             api = KaggleApi()
-            api.authenticate()
+            try:
+                api.authenticate()
+            except SystemExit:
+                return _look_without_credentials(slug, within=within)
             request = ApiDownloadDatasetRequest()
             request.owner_slug = owner
             request.dataset_slug = name
@@ -76,16 +64,18 @@ def locate(slug: str, *, within: float) -> Remote:
                 "KAGGLE_API_TOKEN and ~/.kaggle, or name a folder in KAGGLE_CONFIG_DIR"
             ) from None
     with response:
-        headers = response.headers
-        if not headers.get("Content-Length", "").isdecimal():
-            raise NotTheFile("the server does not say how long the file is")
-        md5 = re.search(r"md5=([A-Za-z0-9+/]{22}==)", headers.get("x-goog-hash", ""))
-        return Remote(
-            url=response.url,
-            length=int(headers["Content-Length"]),
-            validator=validator(headers),
-            md5=base64.b64decode(md5[1]).hex() if md5 else None,
-        )
+        return read_headers(response)
+
+
+def _look_without_credentials(slug: str, *, within: float) -> Remote:
+    owner, name, version = slug.split("/")
+    url = f"{PUBLIC}/{owner}/{name}?datasetVersionNumber={version}"
+    try:
+        return look_at(url, within, name=slug)
+    except InputError:
+        raise InputError(
+            f"{slug}: Kaggle does not give it without credentials. {NO_CREDENTIALS}"
+        ) from None
 
 
 @contextlib.contextmanager
@@ -106,11 +96,6 @@ def _deadline(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-
-
-def validator(headers: Mapping[str, str]) -> str:
-    """Return what tells one version of a file from another, empty where the server does not."""
-    return headers.get("ETag") or headers.get("Last-Modified") or ""
 
 
 def stop_where_hopeless(error: requests.RequestException, slug: str) -> None:

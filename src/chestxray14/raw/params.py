@@ -44,11 +44,15 @@ class Experts(Record):
     chestx_det: ChestXDet | None
 
 
-class _Dataset(Record):
+class _Packed(Record):
     packed_px: Pixels
     max_rejected: Annotated[float, Field(ge=0, le=1)]
     limits: Limits
     experts: Experts | None = None
+
+
+class _Dataset(_Packed):
+    protocol: None = None
 
 
 class _NIH(_Dataset):
@@ -84,7 +88,7 @@ class Phantom(_NIH):
     @property
     def drawing(self) -> dict[str, Any]:
         """What decides the pictures and their labels."""
-        return self.model_dump(exclude={"source", "labels", *_Dataset.model_fields})
+        return self.model_dump(exclude={"source", *_NIH.model_fields})
 
 
 class KaggleDataset(_NIH):
@@ -94,11 +98,50 @@ class KaggleDataset(_NIH):
     slug: Annotated[str, Field(pattern=r"^[\w-]+/[\w-]+/\d+$")]
 
 
+Archives = Annotated[list[Annotated[int, Field(ge=1, le=12)]], Field(min_length=1)] | None
+"""Those of NIH's twelve archives that are used, by number, null for all: the rows that the label
+file has of the others are left out."""
+
+
 class Folder(_NIH):
-    """A tree (or zip) in the Kaggle layout that is already on disk."""
+    """A tree (or zip) in the Kaggle layout that is already on disk, or NIH's archives."""
 
     source: Literal["folder"]
     path: FileName
+    archives: Archives
+
+
+class NihBox(_NIH):
+    """NIH's own archives; `tables` is a folder with its label file, lists and boxes."""
+
+    source: Literal["nih_box"]
+    tables: FileName
+    archives: Archives
+    delete: bool
+
+
+class ChestMnistDataset(_Packed):
+    """ChestMNIST with images of `side` pixels: all, or so many drawn by `seed`."""
+
+    source: Literal["chestmnist"]
+    side: Literal[64, 128, 224]
+    images: Annotated[int, Field(ge=100)] | None
+    seed: Seed
+    labels: None
+    protocol: Literal["given"]
+
+    @property
+    def reading(self) -> Any:
+        """What decides how its labels are read: they are in the file."""
+        return None
+
+    @model_validator(mode="after")
+    def _never_enlarged(self) -> "ChestMnistDataset":
+        if self.packed_px > self.side:
+            raise ValueError(
+                f"packed_px is {self.packed_px}, expected at most side, which is {self.side}"
+            )
+        return self
 
 
 class Table(_Dataset, Reading):
@@ -114,7 +157,7 @@ class Table(_Dataset, Reading):
         return how | {"parts": list(self.parts), "by": self.join.by if self.join else None}
 
 
-AnyDataset = Phantom | KaggleDataset | Folder | Table
+AnyDataset = Phantom | KaggleDataset | Folder | NihBox | ChestMnistDataset | Table
 
 Dataset = Annotated[AnyDataset, Field(discriminator="source")]
 

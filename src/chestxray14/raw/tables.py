@@ -37,13 +37,15 @@ class Tables:
         return [name for name in found if name is not None]
 
 
-def find_tables(archive: Archive, *, labels: str | None) -> Tables:
+def find_tables(archive: Archive, *, labels: str | None, images: bool = True) -> Tables:
     """Return which files are read as what; `labels` is the label file's name.
+
+    `images` says whether radiographs must be there too, which may lie elsewhere.
 
     Of several that have a table's name the shortest is read, NIH's own. Raises `InputError` where
     there is no image or no such label file, saying what there is.
     """
-    if not archive.images:
+    if images and not archive.images:
         raise InputError(
             f"{archive.path} holds no PNG or JPEG; found {archive.describe_content()}"
         )

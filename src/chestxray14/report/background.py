@@ -82,7 +82,12 @@ def describe_what_ran(told: Told) -> Section:
     """Return the splits, and what the dataset's limits changed."""
     splits = {run.protocol: run.split for run in told.results.runs}
     rows: list[Row] = [
-        [f"{name}, {part}", f"{of.images:,}", f"{of.patients:,}", of.sha256[:16]]
+        [
+            f"{name}, {part}",
+            f"{of.images:,}",
+            f"{of.patients:,}" if of.patients else NONE,
+            of.sha256[:16],
+        ]
         for name, split in splits.items()
         for part, of in (("train", split.train), ("val", split.val), ("test", split.test))
     ]

@@ -48,7 +48,7 @@ def describe_result(told: Told) -> Section:
     lines = {"chance": 0.5}
     if first.floor:
         lines["metadata alone"] = first.floor.value
-    about = "macro AUROC, 95 % interval"
+    about = f"macro AUROC, {told.interval}"
     words = (
         f"Macro AUROC of every recipe; {told.leader.label} {first.standings[0].macro.value:.2f}."
     )
@@ -139,7 +139,7 @@ def describe_findings(told: Told) -> Section:
             shown,
             others=grey,
             findings=leader.findings,
-            about="AUROC, 95 % interval (dotted: chance)",
+            about=f"AUROC, {told.interval} (dotted: chance)",
             chance=0.5,
             title=title,
         )

@@ -13,6 +13,7 @@ from chestxray14.report.published import Published
 from chestxray14.report.ranking import Ranking
 from chestxray14.report.results import Results, Run
 from chestxray14.report.tables import Table, choose_digits
+from chestxray14.scoring.evaluation import TOO_NARROW
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,12 @@ class Told:
     def leader(self) -> Run:
         """The network that sections without room for all are about."""
         return self.first.leader
+
+    @property
+    def interval(self) -> str:
+        """What an interval is called: never without a warning where patients are not known."""
+        known = self.leader.evaluation.patients > 0
+        return "95 % interval" if known else f"95 % interval {TOO_NARROW}"
 
     @property
     def macro_digits(self) -> int:

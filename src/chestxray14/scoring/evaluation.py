@@ -18,6 +18,10 @@ reaches the asked sensitivity.
 """
 
 
+TOO_NARROW = "over images, too narrow"
+"""What is said of an interval where patients are not known: images of one patient are alike."""
+
+
 class Evaluated(BaseModel):
     """A part of a record: strict, frozen, unknown keys refused."""
 
@@ -196,8 +200,9 @@ class Evaluation(Evaluated):
 
     `auroc` has macro and micro, `average_precision` is the macro one.
     `one_class` names predicted findings that no test image shows, or all do. Without a validation
-    part there is only the operating point `half`, no calibration and no gap. `draws`, `bins`
-    and `sensitivity` are those of params.yaml. `doubts` are the lines of
+    part there is only the operating point `half`, no calibration and no gap. `patients` is 0 where
+    they are not known: intervals are over images then. `draws`, `bins` and `sensitivity` are those
+    of params.yaml. `doubts` are the lines of
     `plausibility.list_doubts`.
     """
 

@@ -114,7 +114,7 @@ def score(
         label_version=label_version,
         split_sha256=hash_names(test.known["image"]),
         images=len(test.known),
-        patients=int(test.known["patient"].nunique()),
+        patients=test.patients,
         draws=params.draws,
         bins=params.bins,
         sensitivity=params.sensitivity,

@@ -82,7 +82,9 @@ def compare_sets(own: Scores, there: Scores) -> dict[str, tuple[Estimate, Estima
 
 def _average(distances: Mapping[str, Floats], resamples: Resamples) -> dict[str, Difference]:
     """Return the mean distance (n,) of each finding over its known labels, after that of all."""
-    values, draws, patients = [], [], []
+    values: list[float] = []
+    draws: list[Floats] = []
+    patients: list[int] = []
     counts = resamples.counts.T.astype(np.float32)
     for distance in distances.values():
         known = ~np.isnan(distance)
@@ -90,7 +92,7 @@ def _average(distances: Mapping[str, Floats], resamples: Resamples) -> dict[str,
         with np.errstate(invalid="ignore"):
             drawn = counts @ np.where(known, distance, 0) / weights
         values.append(float(distance[known].mean()))
-        draws.append(drawn)
+        draws.append(drawn.astype(np.float64))
         patients.append(resamples.count_patients(known))
     if not values:
         return {}
