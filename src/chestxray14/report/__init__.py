@@ -2,5 +2,5 @@
 
 In come metrics, draws, predictions and published numbers; out go Markdown and HTML. Numbers are read
 and checked in `records`, compared in `ranking`, drawn in `figures` and told in templates/.
-May import everything below it but what runs a network; no torch.
+May import base, files, model, scoring and localization; no torch.
 """

@@ -96,7 +96,7 @@ def _average(distances: Mapping[str, Floats], resamples: Resamples) -> dict[str,
         patients.append(resamples.count_patients(known))
     if not values:
         return {}
-    mean: Floats = np.mean(draws, axis=0)
+    mean: Floats = np.stack(draws).mean(axis=0)
     enough = suffice(min(patients))
     means = {"macro": estimate_difference(float(np.mean(values)), mean, enough=enough)}
     for finding, value, drawn, count in zip(distances, values, draws, patients, strict=True):
