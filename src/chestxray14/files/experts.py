@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from chestxray14.files.outputs import read_table, write_text
+from chestxray14.files.packed import as_ids
 
 LABEL_COLUMNS = ("image", "patient", "part")
 READER_COLUMNS = ("image", "reader", "reference")
@@ -57,6 +58,7 @@ def read_sets(folder: Path) -> list[ExpertSet]:
     """Return the sets that `write_sets` wrote, none of a dataset without experts."""
     labels = read_table(folder / "experts.csv", by="prepare", columns=("set", *LABEL_COLUMNS))
     readers = read_table(folder / "readers.csv", by="prepare", columns=("set", *READER_COLUMNS))
+    labels["patient"] = as_ids(labels["patient"])
     labels["part"] = labels["part"].astype(object).fillna("")
     readers["reader"] = readers["reader"].astype(str)
     sets = []
