@@ -286,7 +286,7 @@ def _describe(
         "patients": count_patients(index),
         "rejected": of - len(index),
         "flat": len(flat),
-        "flat_images": flat[:FLAT_NAMES],
+        "flat_images": ", ".join(flat[:FLAT_NAMES]),
         "packed_px": dataset.packed_px,
         "prevalence": measure_prevalence(index),
     }

@@ -96,7 +96,7 @@ def digest() -> dict[str, str]:
     return {
         file.as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in Path().rglob("*")
-        if file.is_file() and file.suffix != ".lock" and file.parent.name != "seen"
+        if file.is_file() and file.suffix != ".lock" and file.parent.name not in ("seen", "logs")
     }
 
 

@@ -222,7 +222,7 @@ def test_a_training_stopped_within_an_epoch_goes_on_to_the_same_bytes(
     stop(stage, copy, signal.SIGINT, lambda: any(copy.glob("checkpoints/*/last.safetensors")))
     told = stop(stage, copy, signal.SIGTERM, lambda: "resumed after epoch 1" in log.read_text())
     assert "epoch 2 of 2" not in told
-    assert not hash_files(copy, output_paths(copy)[stage])
+    assert set(hash_files(copy, output_paths(copy)[stage])) <= {f"plots/{RECIPE}/history.csv"}
     run(*script(stage), cwd=copy)
     assert hash_outputs(copy, twins.first) == hash_outputs(twins.first, twins.first)
 

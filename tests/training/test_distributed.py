@@ -230,7 +230,7 @@ def test_params_alone_start_two_processes_that_stop_and_go_on_as_one(tmp_path: P
     said, told = again.communicate()
     assert (again.returncode, told) == (0, ""), told
     lines = said.splitlines()
-    assert any(line.startswith("resumed after epoch") for line in lines[:2])
+    assert any(line.startswith("resumed after epoch") for line in lines)
     assert sum(line.startswith("epoch 6 of 6") for line in lines) == 1
     metrics = json.loads((project / "metrics/chexnet_head/train.json").read_text())
     assert metrics["processes"] == 2

@@ -47,7 +47,7 @@ class Prepared(_Metrics):
     patients: Count
     rejected: Count
     flat: Count = 0
-    flat_images: list[str] = []
+    flat_images: str = ""
     packed_px: Count
     own_patients: bool = False
 
