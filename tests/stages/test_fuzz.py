@@ -401,7 +401,7 @@ def test_any_predictions_of_ours_end_in_success_or_one_line(
 def test_parts_that_predict_other_findings_are_refused(project: Path) -> None:
     with copied(project):
         path = Path(f"predictions/{RECIPE}/train.csv")
-        path.write_text(path.read_text().replace("Fibrosis", "note"))
+        pd.read_csv(path).drop(columns="Fibrosis").to_csv(path, index=False)
         assert "val.csv predicts other findings than train.csv" in attempt("evaluate", RECIPE)
 
 
@@ -457,7 +457,8 @@ def test_a_dataset_of_which_nothing_can_be_read_is_refused_at_any_share(project:
 UNREADABLE = ("empty", "another file")
 LOSSLESS = (
     *("bit flips", "a piece lost", "a piece inserted", "a piece twice", "zeros", "cut short"),
-    *("mode LA", "mode RGB", "mode RGBA", "16 bits"),
+    # Of 16 bits the range in use is spread: the same picture in other greys.
+    *("mode LA", "mode RGB", "mode RGBA"),
 )
 
 

@@ -23,7 +23,13 @@ def test_bf16_and_fp32_agree_within_the_interval_over_patients(tmp_path: Path) -
         params["datasets"]["phantom"] |= {"patients": 120, "image_px": 64, "packed_px": 64}
         params["datasets"]["phantom"]["limits"]["epochs"] = 3
         # On so few patients rarer ones have no interval.
-        params["recipes"][RECIPE]["findings"] = ["Effusion", "Pneumonia", "Edema"]
+        params["recipes"][RECIPE]["findings"] = [
+            "Effusion",
+            "Pneumonia",
+            "Edema",
+            "Atelectasis",
+            "Pneumothorax",
+        ]
         params["compute"]["threads"] = 1
     checkout = make_checkout(tmp_path, params)
     for name in ("download", "prepare", "split@patient"):
