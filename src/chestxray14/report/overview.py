@@ -20,7 +20,7 @@ from chestxray14.report.tables import (
     p_cell,
     patients_cell,
 )
-from chestxray14.scoring.evaluation import Estimate
+from chestxray14.scoring.evaluation import TOO_NARROW, Estimate
 
 
 def describe_result(told: Told) -> Section:
@@ -87,7 +87,12 @@ def _rank_row(told: Told, standing: Standing, *, digits: int) -> Row:
         below,
         p_cell(gap),
         Cell(f"{source.mean:.4f}", source.conditions) if source else NONE,
-        run.protocol if run.recipe else f"{run.protocol}; pretrained elsewhere: {run.pretrained}",
+        Cell(
+            run.protocol
+            if run.recipe
+            else f"{run.protocol}; pretrained elsewhere: {run.pretrained}",
+            "" if run.evaluation.patients else f"intervals {TOO_NARROW}",
+        ),
     ]
 
 
