@@ -14,10 +14,8 @@ import requests
 from chestxray14.base.errors import InputError
 from chestxray14.files.foreign import read_foreign
 from chestxray14.files.outputs import write_bytes
+from chestxray14.raw.fetch import TIMEOUT, tell_failure
 from chestxray14.raw.params import ExpertFile, Experts
-
-TIMEOUT = 60
-"""Seconds of silence after which a server counts as lost."""
 
 log = logging.getLogger(__name__)
 
@@ -119,10 +117,5 @@ def _fetch(address: str) -> bytes:
         response = requests.get(address, timeout=TIMEOUT)
         response.raise_for_status()
     except requests.RequestException as error:
-        reason = (
-            f"the server answered {error.response.status_code}"
-            if error.response is not None
-            else f"the connection failed ({type(error).__name__})"
-        )
-        raise InputError(f"{address}: {reason}; run the same command again") from None
+        raise InputError(f"{address}: {tell_failure(error)}; run the same command again") from None
     return response.content

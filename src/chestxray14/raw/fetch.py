@@ -145,7 +145,7 @@ def _transfer(
                 return remote
             reason = f"came to {part.tell():,} bytes, expected {remote.length:,}"
         except requests.RequestException as error:
-            reason = _reason(error)
+            reason = tell_failure(error)
             asked_wait = _asked_wait(error)
         if part.tell() > before:
             fruitless = 0
@@ -247,7 +247,8 @@ def _md5(headers: Mapping[str, str]) -> str | None:
     return base64.b64decode(md5[1]).hex() if md5 else None
 
 
-def _reason(error: requests.RequestException) -> str:
+def tell_failure(error: requests.RequestException) -> str:
+    """Return in a few words why a download failed, without a signed address."""
     if isinstance(error, NotTheFile):
         return str(error)
     # Never a foreign error's own text: it may hold a signed address.
