@@ -55,14 +55,13 @@ def main() -> None:
     listed = listed.assign(patient=as_ids(listed["patient"]))
     kind = prepared.protocol or protocol.kind
     facts: dict[str, object] = {"label_version": prepared.label_version}
+    if prepared.protocol:
+        protocol = OwnSplit(kind="own")
+        log.info(
+            "%s does not tell its patients: %s is the split that comes with it",
+            *(dataset, name),
+        )
     match protocol:
-        case _ if prepared.protocol == "given":
-            lists = read_table(packed / "lists.csv", by="prepare", columns=("image", "list"))
-            parts = split_by_table(listed, lists=lists)
-            log.info(
-                "%s does not tell its patients: %s is the split that comes with it",
-                *(dataset, name),
-            )
         case RandomSplit():
             parts = split_at_random(listed, protocol)
         case OfficialSplit():
