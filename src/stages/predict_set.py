@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import BaseModel
 from scipy.special import expit
 
 from chestxray14.base.errors import InputError, name_some
-from chestxray14.base.params import Views, load_block
+from chestxray14.base.params import load_block
 from chestxray14.base.stage import choose, run
+from chestxray14.files.likeness import Shown
 from chestxray14.files.packed import find_same_images, list_findings, open_images, read_index
 from chestxray14.files.predictions import write_predictions
 from chestxray14.files.records import read_record
@@ -33,12 +33,6 @@ from chestxray14.model.trained import read_model
 from chestxray14.model.views import view
 
 log = logging.getLogger("predict_set")
-
-
-class _Shown(BaseModel):
-    """predictions/<recipe>/views.json: what the network saw of an image of its own dataset."""
-
-    views: Views
 
 
 def main() -> None:
@@ -84,7 +78,7 @@ def _predict(
         write_skipped(reason, path)
         log.warning("%s is skipped: %s", name, reason)
         return
-    views = read_record(Path(f"predictions/{name}/views.json"), _Shown, by="predict").views
+    views = read_record(Path(f"predictions/{name}/views.json"), Shown, by="predict").views
     device = choose_device(compute)
     compile_on_gpu([network.to(device)], device)
     logits = predict(

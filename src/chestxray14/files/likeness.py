@@ -5,11 +5,15 @@ contrast counts. Two such pictures are alike as far as their ranks correlate (Sp
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import BaseModel, Field
 from scipy.stats import rankdata
+
+from chestxray14.base.params import Views
 
 CELLS = 16
 
@@ -21,6 +25,19 @@ Of 147 real radiographs the lowest had 0.29, with the mean of others.
 
 TURNED_BY = 0.05
 """How much more like a chest a picture may be upside down or on its side."""
+
+
+Look = Annotated[tuple[float, ...], Field(min_length=CELLS**2, max_length=CELLS**2)]
+
+
+class Shown(BaseModel):
+    """predictions/<recipe>/views.json: what `predict` showed the network of an image.
+
+    `look` is how training images look on the whole, None where a version before wrote the file.
+    """
+
+    views: Views
+    look: Look | None = None
 
 
 def find_look(images: Iterable[NDArray[np.uint8]]) -> tuple[float, ...]:

@@ -4,16 +4,14 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field
 from torch import nn
 
 from chestxray14.base.errors import InputError
-from chestxray14.base.params import Views, load_block
-from chestxray14.files.likeness import CELLS, is_like
+from chestxray14.base.params import load_block
+from chestxray14.files.likeness import Shown, is_like
 from chestxray14.files.outputs import write_bytes
 from chestxray14.files.records import read_record
 from chestxray14.inference.radiographs import show_path
@@ -37,18 +35,6 @@ from chestxray14.raw.params import DATASET, Phantom
 from chestxray14.scoring.evaluation import Evaluation
 
 log = logging.getLogger("chestxray14")
-
-Look = Annotated[tuple[float, ...], Field(min_length=CELLS**2, max_length=CELLS**2)]
-
-
-class Shown(BaseModel):
-    """predictions/<recipe>/views.json: what `predict` showed the network of an image.
-
-    `look` is how training images look on the whole, None where a version before wrote the file.
-    """
-
-    views: Views
-    look: Look | None = None
 
 
 @dataclass(frozen=True)
