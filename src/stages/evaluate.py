@@ -21,11 +21,9 @@ paired) and --experts all_findings=test_labels.csv --readers test_individual_rea
 """
 
 import argparse
-import io
 import logging
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from chestxray14.base.errors import InputError, name_some
@@ -38,7 +36,7 @@ from chestxray14.files.experts import ExpertSet, read_sets
 from chestxray14.files.foreign import read_foreign
 from chestxray14.files.metrics import SplitFacts
 from chestxray14.files.names import hash_names
-from chestxray14.files.outputs import write_bytes, write_json, write_text
+from chestxray14.files.outputs import write_array, write_json, write_record, write_text
 from chestxray14.files.packed import list_findings, read_index
 from chestxray14.files.predictions import Predicted, match, read_predictions
 from chestxray14.files.records import read_record
@@ -152,9 +150,7 @@ def _evaluate_foreign(arguments: argparse.Namespace, params: Evaluate) -> None:
     scoring = score(test, val=val, params=params, label_version=version, doubts=doubts)
     if other is not None:
         told = subtract(scoring, score(other, params=params, label_version=version))
-        write_text(
-            output / "difference.json", told.model_dump_json(indent=1, exclude_none=True) + "\n"
-        )
+        write_record(output / "difference.json", told)
         log.info(
             "%s less %s over %d shared findings: macro %s",
             *(arguments.predictions, arguments.against, told.findings),
@@ -241,12 +237,8 @@ def _write(
     scoring: Scoring, *, means: dict[str, object], metrics: Path, detail: Path, plots: Path
 ) -> None:
     evaluation = scoring.evaluation
-    draws = io.BytesIO()
-    np.save(draws, scoring.draws, allow_pickle=False)
-    write_bytes(detail / "draws.npy", draws.getvalue())
-    write_text(
-        detail / "detail.json", evaluation.model_dump_json(indent=1, exclude_none=True) + "\n"
-    )
+    write_array(detail / "draws.npy", scoring.draws)
+    write_record(detail / "detail.json", evaluation)
     for name in CURVES:
         table: pd.DataFrame = getattr(scoring, name)
         write_text(plots / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))

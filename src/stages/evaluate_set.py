@@ -10,18 +10,15 @@ Writes  metrics/sets/<name>.json                                           what 
         evaluations/sets/<name>/<recipe>/{detail.json,draws.npy,drift.json}  everything else
 """
 
-import io
 import logging
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from chestxray14.base.params import load_block
 from chestxray14.base.scores import round_record
 from chestxray14.base.stage import choose, run
 from chestxray14.files.metrics import Prepared
-from chestxray14.files.outputs import write_bytes, write_json, write_text
+from chestxray14.files.outputs import write_array, write_json, write_record
 from chestxray14.files.packed import list_findings, read_index
 from chestxray14.files.predictions import match, read_predictions
 from chestxray14.files.records import read_record
@@ -59,12 +56,9 @@ def main() -> None:
         val = match(table, own, path=chosen_on)
         scoring = score(test, val=val, params=params, label_version=prepared.label_version)
         drift = round_record(measure_drift(test, scoring.evaluation, seed=params.seed))
-        draws = io.BytesIO()
-        np.save(draws, scoring.draws, allow_pickle=False)
-        write_bytes(output / recipe / "draws.npy", draws.getvalue())
-        for file, record in (("detail", scoring.evaluation), ("drift", drift)):
-            text = record.model_dump_json(indent=1, exclude_none=True) + "\n"
-            write_text(output / recipe / f"{file}.json", text)
+        write_array(output / recipe / "draws.npy", scoring.draws)
+        write_record(output / recipe / "detail.json", scoring.evaluation)
+        write_record(output / recipe / "drift.json", drift)
         metrics[recipe] = summarise_evaluation(scoring.evaluation)
         log.info("%s on %s: AUROC macro %.4f", recipe, name, metrics[recipe]["auroc"]["macro"])
     write_json(Path(f"metrics/sets/{name}.json"), metrics)

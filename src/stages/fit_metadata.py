@@ -11,11 +11,8 @@ Writes  metrics/metadata/<split>.json             AUROC on the test part
 Fitted on the train part; no pixel is read. The intervals are by whole patients, as a network's.
 """
 
-import io
 import logging
 from pathlib import Path
-
-import numpy as np
 
 from chestxray14.base.errors import InputError
 from chestxray14.base.params import load_block
@@ -23,7 +20,7 @@ from chestxray14.base.scores import DIGITS, auroc, round_record
 from chestxray14.base.stage import choose, run
 from chestxray14.files.metrics import SplitFacts
 from chestxray14.files.names import hash_names
-from chestxray14.files.outputs import read_table, write_bytes, write_json, write_text
+from chestxray14.files.outputs import read_table, write_array, write_json, write_record
 from chestxray14.files.packed import list_findings, read_index
 from chestxray14.files.records import read_record
 from chestxray14.files.skipped import read_skipped, write_skipped
@@ -103,12 +100,8 @@ def main() -> None:
         "label_version": scores.label_version,
     }
     evaluations = Path("evaluations/metadata")
-    content = io.BytesIO()
-    np.save(content, draws, allow_pickle=False)
-    write_bytes(evaluations / f"{name}.npy", content.getvalue())
-    write_text(
-        evaluations / f"{name}.json", scores.model_dump_json(indent=1, exclude_none=True) + "\n"
-    )
+    write_array(evaluations / f"{name}.npy", draws)
+    write_record(evaluations / f"{name}.json", scores)
     output = Path(f"metrics/metadata/{name}.json")
     write_json(output, metrics)
     log.info("%s: AUROC macro %.4f without a look at a pixel", output, macro.value)

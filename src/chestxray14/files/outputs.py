@@ -4,11 +4,16 @@ A file is replaced in one step: DVC may have hard-linked the one that is there t
 writing into that would change the cache.
 """
 
+import io
 import json
 import os
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from chestxray14.base.errors import InputError
 
@@ -46,6 +51,18 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text as `write_bytes` does."""
     write_bytes(path, text.encode())
+
+
+def write_array(path: Path, array: NDArray[Any]) -> None:
+    """Write an `.npy` file as `write_bytes` does."""
+    content = io.BytesIO()
+    np.save(content, array, allow_pickle=False)
+    write_bytes(path, content.getvalue())
+
+
+def write_record(path: Path, record: BaseModel) -> None:
+    """Write a record as JSON, as `write_bytes` does, without what is None."""
+    write_text(path, record.model_dump_json(indent=1, exclude_none=True) + "\n")
 
 
 def write_json(path: Path, content: object) -> None:

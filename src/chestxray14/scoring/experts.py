@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from chestxray14.base.scores import rank_auroc, round_record
 from chestxray14.files.experts import ExpertSet
-from chestxray14.files.outputs import write_text
+from chestxray14.files.outputs import write_record, write_text
 from chestxray14.files.predictions import Predicted
 from chestxray14.scoring.bootstrap import (
     Resamples,
@@ -115,8 +115,7 @@ def score_experts(
 def write_experts(folder: Path, sets: Mapping[str, ExpertScoring]) -> None:
     """Write experts.json, the scores by set and finding, and experts.csv, the curves."""
     evaluation = ExpertEvaluation({name: found.scores for name, found in sets.items()})
-    content = evaluation.model_dump_json(indent=1, exclude_none=True)
-    write_text(folder / "experts.json", f"{content}\n")
+    write_record(folder / "experts.json", evaluation)
     curves = [pd.DataFrame(columns=["set"])]
     curves += [found.curves.assign(set=name) for name, found in sets.items()]
     table = pd.concat(curves, ignore_index=True)
