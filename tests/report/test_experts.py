@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pandas as pd
 from fake_run import make_run, tell
+from page import Page
 
 from chestxray14.report.experts import (
-    describe_experts,
     draw_readers,
     draw_scores,
     tabulate_readers,
@@ -96,12 +96,14 @@ def test_the_section_counts_what_is_above_and_shows_figures_readers_and_labels()
     agreement |= {"both": 15, "ppv": 0.75, "sensitivity": 0.5, "kappa_nih": 0.4}
     row = pd.DataFrame([agreement | {"kappa_readers": np.nan, "readers": {}}])
     told = dataclasses.replace(told, agreement=row)
-    section = describe_experts(told)
-    assert section is not None
-    assert section.facts["sets"] == [("made", 90, 1, 1, 1)]
-    assert (section.facts["readers"], section.facts["more"], section.facts["told"]) == (2, 2, 0)
-    assert [len(table.rows) for table in section.tables] == [2, 2, 1]
-    assert len(section.figures) == 2
-    html = write_report(told).html
-    assert "they confirm 75 %" in html
-    assert "Against radiologists" not in write_report(tell(run)).html
+    page = Page(write_report(told).html)
+    words = page.sections["experts"]
+    assert "On 90 test images" in words
+    assert "in 1 of 1 findings; 1 of the differences" in words
+    assert "more than the reader in 2 of 2 comparisons; 0 of these 2" in words
+    assert "they confirm 75 %" in words
+    captions = "Against radiologists", "Single readers", "The labels against radiologists"
+    assert [len(page.tables[caption]) for caption in captions] == [2, 2, 1]
+    [row] = page.tables["The labels against radiologists"]
+    assert (row["Theirs"], row["Confirmed"], row["Kappa"]) == ("30", "0.75", "0.40")
+    assert "experts" not in Page(write_report(tell(run)).html).sections

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fake_run import estimate, make_curves, make_history
+from matplotlib.figure import Figure
 
 from chestxray14.base.findings import FINDINGS
 from chestxray14.report.curves import (
@@ -22,7 +23,7 @@ from chestxray14.report.figures import (
     draw_matrix,
     draw_published,
 )
-from chestxray14.report.svg import SERIES
+from chestxray14.report.svg import SERIES, to_svg
 from chestxray14.scoring.evaluation import Estimate
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -30,31 +31,29 @@ HISTORIES = {"a_recipe": pd.DataFrame([epoch.model_dump() for epoch in make_hist
 CURVES = make_curves(FINDINGS)
 NAMES = ("false positives", "true positives")
 
-DRAWN: dict[str, Callable[[str], str]] = {
-    "intervals": lambda title: draw_intervals(
+DRAWN: dict[str, Callable[[], Figure]] = {
+    "intervals": lambda: draw_intervals(
         [Dot("a_recipe", estimate(0.7), "lead"), Dot("other", estimate(0.6))],
         lines={"chance": 0.5},
         about="AUROC",
-        title=title,
     ),
-    "by finding": lambda title: draw_by_finding(
+    "by finding": lambda: draw_by_finding(
         {"a_recipe": dict.fromkeys(FINDINGS, estimate(0.7))},
         others=[dict.fromkeys(FINDINGS, 0.6)],
         findings=FINDINGS,
         about="AUROC",
         chance=0.5,
-        title=title,
     ),
-    "published": lambda title: draw_published(
-        {"official split": [Mark(0.8, "a"), Mark(0.81, "b", "hollow")]}, title=title
+    "published": lambda: draw_published(
+        {"official split": [Mark(0.8, "a"), Mark(0.81, "b", "hollow")]}
     ),
-    "curves": lambda title: draw_curves(CURVES["roc"], axes_names=NAMES, chance=None, title=title),
-    "reliability": lambda title: draw_reliability(CURVES["reliability"], title=title),
-    "matrix": lambda title: draw_matrix(
-        np.array([[0.5, np.nan], [0.25, 1]]), findings=("Mass", "Nodule"), title=title
+    "curves": lambda: draw_curves(CURVES["roc"], axes_names=NAMES, chance=None),
+    "reliability": lambda: draw_reliability(CURVES["reliability"]),
+    "matrix": lambda: draw_matrix(
+        np.array([[0.5, np.nan], [0.25, 1]]), findings=("Mass", "Nodule")
     ),
-    "validation": lambda title: draw_validation(HISTORIES, title=title),
-    "losses": lambda title: draw_losses(HISTORIES, title=title),
+    "validation": lambda: draw_validation(HISTORIES),
+    "losses": lambda: draw_losses(HISTORIES),
 }
 
 
@@ -64,18 +63,18 @@ def texts(svg: str) -> list[str]:
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_a_figure_is_one_labelled_image_the_same_bytes_again(name: str) -> None:
-    svg = DRAWN[name]('<b onload="x">&')
+    svg = to_svg(DRAWN[name](), '<b onload="x">&')
     root = ElementTree.fromstring(svg)
     assert root.tag == f"{SVG}svg"
     assert root.get("role") == "img"
     assert root.get("aria-label") == '<b onload="x">&'
     assert "<b" not in svg
-    assert svg == DRAWN[name]('<b onload="x">&')
+    assert svg == to_svg(DRAWN[name](), '<b onload="x">&')
 
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_every_colour_may_be_replaced_by_the_page(name: str) -> None:
-    svg = DRAWN[name]("title")
+    svg = to_svg(DRAWN[name](), "T")
     drawn = re.findall(r"#[0-9a-f]{6}\b", svg)
     assert drawn
     assert len(drawn) == len(re.findall(r"var\(--[\w-]+, #[0-9a-f]{6}\)", svg))
@@ -83,7 +82,8 @@ def test_every_colour_may_be_replaced_by_the_page(name: str) -> None:
 
 def test_two_figures_on_a_page_share_no_id() -> None:
     ids = [
-        set(re.findall(r'\bid="([^"]+)"', DRAWN["by finding"](title))) for title in ("one", "two")
+        set(re.findall(r'\bid="([^"]+)"', to_svg(DRAWN["by finding"](), title)))
+        for title in ("one", "two")
     ]
     assert ids[0]
     assert not ids[0] & ids[1]
@@ -96,7 +96,7 @@ def test_rows_and_lines_are_named_in_order_and_a_heading_has_no_dot() -> None:
         Dot("second", Estimate(value=0.6)),
         Dot("leak", estimate(0.9), "apart"),
     ]
-    svg = draw_intervals(dots, lines={"chance": 0.5}, about="AUROC", title="T")
+    svg = to_svg(draw_intervals(dots, lines={"chance": 0.5}, about="AUROC"), "T")
     found = texts(svg)
     rows = [text for text in found if text in {dot.label for dot in dots}]
     assert rows == [dot.label for dot in dots]
@@ -107,32 +107,26 @@ def test_rows_and_lines_are_named_in_order_and_a_heading_has_no_dot() -> None:
 
 def test_a_finding_that_a_network_lacks_has_no_dot() -> None:
     def draw(findings: tuple[str, ...]) -> int:
-        svg = draw_by_finding(
-            {"a": dict.fromkeys(findings, Estimate(value=0.7))},
-            others=[],
-            findings=FINDINGS,
-            about="",
-            chance=None,
-            title="T",
-        )
-        return svg.count("<use")
+        shown = {"a": dict.fromkeys(findings, Estimate(value=0.7))}
+        figure = draw_by_finding(shown, findings=FINDINGS, about="")
+        return to_svg(figure, "T").count("<use")
 
     assert draw(FINDINGS) - draw(FINDINGS[:5]) == 9
 
 
 def test_a_matrix_has_the_share_in_percent_and_nothing_where_none_is_labelled() -> None:
-    found = texts(DRAWN["matrix"]("T"))
+    found = texts(to_svg(DRAWN["matrix"](), "T"))
     assert {"50", "25", "100"} <= set(found)
     assert "nan" not in found
 
 
 def test_curves_have_a_panel_a_finding() -> None:
-    svg = DRAWN["curves"]("T")
+    svg = to_svg(DRAWN["curves"](), "T")
     assert {finding.replace("_", " ") for finding in FINDINGS} <= set(texts(svg))
 
 
 def test_of_published_numbers_the_highest_is_named() -> None:
-    found = texts(DRAWN["published"]("T"))
+    found = texts(to_svg(DRAWN["published"](), "T"))
     assert "b" in found
     assert "a" not in found
     assert "official split" in found

@@ -1,15 +1,18 @@
+import math
+
 import pytest
 
 from chestxray14.report.tables import (
     NONE,
     cell,
     choose_digits,
+    excludes,
     in_words,
     make_table,
     number,
     patients_cell,
 )
-from chestxray14.scoring.evaluation import Difference, Estimate
+from chestxray14.scoring.evaluation import Bounded, Difference, Estimate
 
 
 @pytest.mark.parametrize(
@@ -24,17 +27,32 @@ def test_without_an_interval_there_are_two_digits() -> None:
     assert choose_digits([Estimate(value=0.7)]) == 2
 
 
-@pytest.mark.parametrize(
-    ("value", "text"), [(-0.0004, "0.00"), (-0.015, "−0.01"), (1, "1.00"), (None, NONE)]
-)
-def test_a_minus_is_one_and_never_before_zero(value: float | None, text: str) -> None:
+@pytest.mark.parametrize(("value", "text"), [(-0.0004, "0.00"), (-0.015, "−0.01"), (1, "1.00")])
+def test_a_minus_is_one_and_never_before_zero(value: float, text: str) -> None:
     assert number(value, 2) == text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "apart"), [(0.1, 0.2, True), (-0.2, -0.1, True), (-0.1, 0.1, False)]
+)
+def test_an_interval_on_one_side_excludes_0(low: float, high: float, apart: bool) -> None:
+    assert excludes(Bounded(value=0, low=low, high=high), 0) is apart
+    assert not excludes(Bounded(value=1), 0)
 
 
 def test_a_cell_has_an_interval_where_there_is_one() -> None:
     assert cell(Estimate(value=0.5), 2).note == ""
     assert cell(Estimate(value=0.5, low=0.25, high=0.75), 1).note == "0.2 to 0.8"
-    assert cell(None, 2).text == NONE
+    assert cell(Estimate(value=0.5, low=0.25, high=0.75), 1, "over 3").note == "0.2 to 0.8, over 3"
+    assert [cell(none, 2, "over 3") for none in (None, math.nan)] == [cell(NONE)] * 2
+
+
+def test_whole_numbers_have_no_decimals() -> None:
+    assert [cell(value, 2).text for value in (1234, 1234.0, "1234")] == [
+        "1,234",
+        "1234.00",
+        "1234",
+    ]
 
 
 def test_a_sentence_has_interval_and_p_or_says_that_patients_are_too_few() -> None:

@@ -5,11 +5,11 @@ import re
 
 import numpy as np
 from fake_run import make_prepared, make_run, tell
+from page import Page
 
 from chestxray14.report.report import write_report
 from chestxray14.report.results import Run, Transfer
 from chestxray14.report.sections import Told
-from chestxray14.report.transfers import describe_transfers
 from chestxray14.scoring.evaluation import Difference
 from chestxray14.scoring.transfer import Drift
 
@@ -32,35 +32,31 @@ def tell_transfer(run: Run, findings: tuple[str, ...] = FINDINGS) -> Told:
 
 
 def test_nothing_is_said_where_no_other_dataset_is_asked_for() -> None:
-    assert describe_transfers(tell(make_run())) is None
+    assert "elsewhere" not in Page(write_report(tell(make_run())).html).sections
 
 
 def test_own_test_other_test_difference_and_drift_stand_side_by_side() -> None:
     run = make_run()
-    section = describe_transfers(tell_transfer(run))
-    assert section is not None
-    mean, single = section.tables
-    assert [row[0].text for row in single.rows] == list(FINDINGS)
-    [row] = mean.rows
-    cells = dict(zip(mean.columns, row, strict=True))
-    assert cells["There less own"].text == "−0.10"
+    page = Page(write_report(tell_transfer(run)).html)
+    [mean] = page.tables["Other datasets, mean over the findings of both"]
+    singles = page.tables["Other datasets by finding"]
+    assert [row["Finding"] for row in singles] == list(FINDINGS)
     there = make_run("there", findings=FINDINGS, better=-0.1).scored.draws.mean(axis=1)
     columns = [run.findings.index(name) for name in FINDINGS]
     draws = there - run.scored.draws[:, columns].mean(axis=1)
     bounds = [f"{bound:.2f}".replace("-", "−") for bound in np.percentile(draws, [2.5, 97.5])]
-    assert cells["There less own"].note == " to ".join(bounds)
-    assert (cells["Images"].text, cells["Patients"].text) == ("200", "50")
-    drifts = [row[single.columns.index("Predicted less observed")].text for row in single.rows]
-    assert (cells["Predicted less observed"].text, drifts) == ("0.02", ["0.05", "−0.01"])
-    assert "The same after Platt" not in mean.columns
+    assert mean["There less own"] == f"−0.10 {' to '.join(bounds)}"
+    assert (mean["Images"], mean["Patients"]) == ("200", "50")
+    drifts = [row["Predicted less observed"].split()[0] for row in (mean, *singles)]
+    assert drifts == ["0.02", "0.05", "−0.01"]
+    assert "The same after Platt" not in mean
 
 
 def test_a_dataset_without_a_shared_finding_is_named() -> None:
     told = tell_transfer(make_run(findings=("Hernia",)))
-    section = describe_transfers(told)
-    assert section is not None
-    assert section.tables == ()
-    assert "densenet121_step on chexpert" in write_report(told).html
+    page = Page(write_report(told).html)
+    assert "densenet121_step on chexpert" in page.sections["elsewhere"]
+    assert not [caption for caption in page.tables if caption.startswith("Other datasets")]
 
 
 def test_what_was_skipped_and_what_is_not_known_is_told() -> None:

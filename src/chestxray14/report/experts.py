@@ -7,16 +7,12 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from chestxray14.files.experts import read_sets
 from chestxray14.files.packed import list_findings, read_index
-from chestxray14.report.sections import Section, Told
-from chestxray14.report.svg import INK, MUTED, SERIES, STYLE, to_svg
-from chestxray14.report.tables import Row, cell, make_table, number, p_cell
+from chestxray14.report.svg import INK, MUTED, SERIES, STYLE
 from chestxray14.scoring.agreement import COLUMNS, compare_labels
-from chestxray14.scoring.evaluation import Difference
 from chestxray14.scoring.expert_scores import ExpertEvaluation
 
 SELECTED = (
@@ -39,114 +35,23 @@ def read_agreement(root: Path, *, dataset: str) -> pd.DataFrame:
     return pd.concat(tables) if tables else pd.DataFrame(columns=list(COLUMNS))
 
 
-def describe_experts(told: Told) -> Section | None:
-    """Return the leader and the labels against radiologists; None where nobody read a test image."""
-    leader, digits = told.leader, told.digits
-    if leader.leaky or not leader.experts:
-        return None
-    runs = {leader.label: leader.experts}
-    scored = [
-        (name, finding, found)
-        for name, findings in leader.experts.root.items()
-        for finding, found in findings.items()
-        if found.auroc
-    ]
-    rows: list[Row] = [
-        [
-            *(finding, name, f"{found.positives:,}", f"{found.positives_nih:,}"),
-            *(cell(each, digits) for each in (found.auroc, found.auroc_nih, found.difference)),
-            p_cell(found.difference),
-        ]
-        for name, finding, found in scored
-    ]
-    points = [
-        (name, finding, reader, point)
-        for name, finding, found in scored
-        for reader, point in found.readers.items()
-    ]
-    singles: list[Row] = [
-        [
-            *(finding, name, reader, number(point.specificity, digits)),
-            *(number(point.sensitivity, digits), number(point.network, digits)),
-            cell(point.difference, digits),
-        ]
-        for name, finding, reader, point in points
-    ]
-    sets = []
-    for name, findings in leader.experts.root.items():
-        gaps = [f.difference for f in findings.values() if f.difference]
-        images = max((f.images for f in findings.values()), default=0)
-        above = sum(gap.value > 0 for gap in gaps)
-        sets.append((name, images, len(gaps), above, sum(map(_is_apart, gaps))))
-    confirmed = told.agreement["ppv"].dropna()
-    facts = {
-        "sets": sets,
-        "readers": len(points),
-        "more": sum(point.network > point.sensitivity for *_, point in points),
-        "told": sum(_is_apart(point.difference) for *_, point in points),
-        "confirmed": float(confirmed.median()) if len(confirmed) else None,
-        "selected": SELECTED,
-    }
-    heads = ("By radiologists", "By the labels", "AUROC against radiologists")
-    columns = ("Finding", "Set", *heads, "Against the labels", "Difference", "p")
-    places = ("Specificity", "Sensitivity", "The network's", "The network's less the reader's")
-    return Section(
-        *("experts", "Against radiologists", facts),
-        _draw(runs, leader.curves["experts"]),
-        (
-            make_table("Against radiologists", columns, rows, words=["Set"]),
-            make_table(
-                "Single readers",
-                ("Finding", "Set", "Reader", *places),
-                singles,
-                words=["Set", "Reader"],
-            ),
-            make_table(
-                "The labels against radiologists", *_list_agreement(told.agreement), words=["Set"]
-            ),
-        ),
-    )
-
-
-def _is_apart(found: Difference) -> bool:
-    return found.low is not None and found.high is not None and not found.low <= 0 <= found.high
-
-
-def _list_agreement(table: pd.DataFrame) -> tuple[tuple[str, ...], list[Row]]:
-    counts = {"images": "Images", "radiologists": "Theirs", "nih": "The labels'", "both": "Both"}
-    shares = {
-        "ppv": "Confirmed",
-        "sensitivity": "Of theirs labelled",
-        "kappa_nih": "Kappa",
-        "kappa_readers": "Kappa of readers",
-    }
-    rows: list[Row] = [
-        [
-            *(row["finding"], row["set"]),
-            *("–" if pd.isna(row[count]) else f"{row[count]:,.0f}" for count in counts),
-            *(number(None if pd.isna(row[share]) else row[share], 2) for share in shares),
-        ]
-        for _, row in table.iterrows()
-    ]
-    return ("Finding", "Set", *counts.values(), *shares.values()), rows
-
-
-def _draw(runs: Mapping[str, ExpertEvaluation], curves: pd.DataFrame) -> tuple[Markup, ...]:
+def draw(runs: Mapping[str, ExpertEvaluation], curves: pd.DataFrame) -> list[tuple[str, Figure]]:
+    """Return the figures of each set with their titles."""
     scores, readers = tabulate_scores(runs), tabulate_readers(runs)
     drawn = []
     with matplotlib.rc_context(STYLE):
         for name in dict.fromkeys(scores["set"] if len(scores) else ()):
             own = scores[scores["set"] == name]
             title = f"AUROC against radiologists and against the labels, set {name}."
-            drawn.append(to_svg(draw_scores(own), title=title))
+            drawn.append((title, draw_scores(own)))
             read = readers[readers["set"] == name] if len(readers) else readers
             if len(read):
                 figure = draw_readers(
                     curves[curves["set"] == name], read, findings=list(own["finding"])
                 )
                 title = f"ROC against radiologists with single readers, set {name}."
-                drawn.append(to_svg(figure, title=title))
-    return tuple(map(Markup, drawn))
+                drawn.append((title, figure))
+    return drawn
 
 
 def tabulate_scores(runs: Mapping[str, ExpertEvaluation]) -> pd.DataFrame:

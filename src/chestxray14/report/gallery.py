@@ -1,7 +1,7 @@
 """Radiographs to look at: a network's most confident mistakes, some at random, boxes hit and missed."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -161,8 +161,3 @@ def _shrink(picture: Image.Image) -> bytes:
     content = io.BytesIO()
     picture.save(content, "JPEG", quality=75, optimize=True)
     return content.getvalue()
-
-
-def sort_findings(pictures: Sequence[Picture]) -> tuple[str, ...]:
-    """Return the findings that have pictures, each once, in their order."""
-    return tuple(dict.fromkeys(picture.finding for picture in pictures if picture.finding))

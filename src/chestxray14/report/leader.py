@@ -1,85 +1,37 @@
-"""The sections about the leading network: decisions, calibration, groups, boxes."""
+"""The sections about the leading network: decisions, calibration, groups, radiologists, boxes."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, median
+from typing import Any
 
 import numpy as np
-from markupsafe import Markup
+import pandas as pd
 from numpy.typing import NDArray
 
 from chestxray14.files.predictions import Predicted
 from chestxray14.localization.record import HEADLINES, MEAN
 from chestxray14.report import curves, figures
+from chestxray14.report.experts import draw
 from chestxray14.report.figures import Dot
 from chestxray14.report.published import why_boxes_apart
 from chestxray14.report.results import Run
-from chestxray14.report.sections import Section, Told
-from chestxray14.report.tables import NONE, Row, cell, make_table, number
-from chestxray14.scoring.evaluation import Bounded, Calibration, Estimate, Gap
-
-RULES = {
-    "half": "0.5",
-    "youden": "Youden",
-    "max_f1": "highest F1",
-    "sensitivity": "sensitivity asked for",
-}
-
-MOST_GAPS = 10
-"""Rows of the table of gaps between groups."""
+from chestxray14.report.sections import Facts, Told
+from chestxray14.report.tables import excludes
+from chestxray14.scoring.evaluation import Calibration, Estimate, Gap
 
 
-def describe_decisions(told: Told) -> Section | None:
-    """Return what thresholds from validation give on test; None without any, or of a leak."""
-    leader, digits = told.leader, told.digits
-    points = leader.evaluation.operating_points
-    youden = points.get("youden")
-    if leader.leaky or not youden:
+def describe_decisions(told: Told) -> Facts | None:
+    """Return what is taken for what at Youden's threshold; None without one, or of a leak."""
+    thresholds = told.leader.evaluation.youden
+    if told.leader.leaky or not thresholds:
         return None
-    measures = ("sensitivity", "specificity", "precision", "npv", "f1")
-    heads = ("Sensitivity", "Specificity", "Precision", "NPV", "F1")
-    rules: list[Row] = [
-        [head, *(cell(point.macro[measure], digits) for point in points.values())]
-        for head, measure in zip(heads, measures, strict=True)
-    ]
-    rows: list[Row] = [
-        [
-            *(finding, f"{youden.thresholds[finding]:.3g}"),
-            *(cell(getattr(decision, measure), digits) for measure in measures),
-            *(f"{decision.true_positives:,}", f"{decision.false_positives:,}"),
-            *(f"{decision.false_negatives:,}", f"{decision.true_negatives:,}"),
-        ]
-        for finding, decision in youden.decisions.items()
-    ]
-    findings = list(youden.thresholds)
-    matrix = count_matrix(told.test, youden.thresholds)
-    calls = (told.test.scores(findings) >= list(youden.thresholds.values())).mean(axis=0)
-    words = f"Share of the images labelled with one finding that {leader.label} calls another."
-    asked = points.get("sensitivity")
-    facts = {
-        "macro": youden.macro,
-        "asked": leader.evaluation.sensitivity,
-        "reached": asked.macro["sensitivity"] if asked else None,
+    findings = list(thresholds)
+    matrix = count_matrix(told.test, thresholds)
+    calls = (told.test.scores(findings) >= list(thresholds.values())).mean(axis=0)
+    return {
+        "figure": figures.draw_matrix(matrix, findings=findings),
         "confused": _confuse(matrix, calls, findings) if len(findings) > 1 else None,
-        "sources": [
-            (run, told.published.decisions[run.name])
-            for run in told.results.runs
-            if run.name in told.published.decisions
-        ],
     }
-    return Section(
-        *("decisions", "Decisions", facts),
-        (Markup(figures.draw_matrix(matrix, findings=findings, title=words)),),
-        (
-            make_table(
-                "Mean over the findings", ("By the rule", *(RULES[rule] for rule in points)), rules
-            ),
-            make_table(
-                "At Youden's threshold",
-                ("Finding", "Threshold", *heads, "Hits", "False alarms", "Missed", "Rejected"),
-                rows,
-            ),
-        ),
-    )
 
 
 def count_matrix(test: Predicted, thresholds: Mapping[str, float]) -> NDArray[np.float64]:
@@ -107,72 +59,43 @@ def _confuse(
     return findings[row], findings[column], float(matrix[row, column]), float(calls[column])
 
 
-def describe_calibration(told: Told) -> Section | None:
-    """Return whether probabilities mean what they say, before and after Platt's correction."""
-    leader, digits = told.leader, told.digits
+def describe_calibration(told: Told) -> Facts | None:
+    """Return mean errors of all in the ranking, before and after Platt; None of a leak."""
+    leader = told.leader
     if leader.leaky:
         return None
-    rows: list[Row] = []
-    worse = []
-    for standing in told.first.standings:
-        before, after = _calibrations(standing.run)
-        cells = [number(fmean(c.ece for c in before), 3), _floor(before)]
-        cells += [number(fmean(c.ece for c in after), 3), _floor(after)] if after else [NONE] * 2
-        briers = [fmean(c.brier.value for c in part) if part else None for part in (before, after)]
-        rows.append([standing.run.label, *cells, *(number(value, 4) for value in briers)])
-        if after and fmean(c.ece for c in after) >= fmean(c.ece for c in before):
-            worse.append(standing.run)
-    lines: list[Row] = []
-    for finding in leader.findings:
-        scores = leader.evaluation.findings[finding]
-        pair = [scores.calibration, scores.calibrated.calibration if scores.calibrated else None]
-        parts = [part for c in pair for part in ((c.slope, c.intercept) if c else (None, None))]
-        brier = cell(scores.calibration.brier, digits + 1)
-        lines.append([finding, brier, *(cell(part, digits) for part in parts)])
-    before, after = _calibrations(leader)
-    slopes = [c.slope for c in before if c.slope]
-    facts = {
-        "before": fmean(c.ece for c in before),
-        "after": fmean(c.ece for c in after) if after else None,
-        "floor": fmean(c.ece_floor for c in before),
+    calibrations = [leader.evaluation.findings[finding].calibration for finding in leader.findings]
+    slopes = [each.slope for each in calibrations if each.slope]
+    return {
+        "figure": curves.draw_reliability(leader.curves["reliability"]),
+        "runs": [(s.run, *_average_calibration(s.run)) for s in told.first.standings],
+        "slopes": slopes,
         "slope": median(slope.value for slope in slopes) if slopes else None,
-        "off": sum(not _holds(slope, 1) for slope in slopes),
-        "slopes": len(slopes),
-        "worse": worse,
-        "ranked": [s.run for s in told.first.standings],
+        "off": sum(excludes(slope, 1) for slope in slopes),
     }
-    columns = ("Recipe", "ECE", "Its floor", "After Platt", "Floor", "Brier", "Brier after Platt")
-    heads = ("Slope", "Intercept", "Slope after Platt", "Intercept after Platt")
-    words = f"Predicted and observed shares of {leader.label}, all findings pooled."
-    return Section(
-        *("calibration", "Calibration", facts),
-        (Markup(curves.draw_reliability(leader.curves["reliability"], title=words)),),
-        (
-            make_table("Expected calibration error, mean over the findings", columns, rows),
-            make_table(f"Calibration of {leader.label}", ("Finding", "Brier", *heads), lines),
-        ),
-    )
 
 
-def _calibrations(run: Run) -> tuple[list[Calibration], list[Calibration]]:
-    """Return the calibration of each finding, and after Platt where every finding has one."""
+def _average_calibration(run: Run) -> tuple[dict[str, float], dict[str, float] | None]:
+    """Return the mean errors over the findings, and after Platt where every finding has it."""
+
+    def average(found: list[Calibration]) -> dict[str, float]:
+        return {
+            "ece": fmean(each.ece for each in found),
+            "floor": fmean(each.ece_floor for each in found),
+            "brier": fmean(each.brier.value for each in found),
+        }
+
     scored = [run.evaluation.findings[finding] for finding in run.findings]
-    after = [scores.calibrated.calibration for scores in scored if scores.calibrated]
-    return [s.calibration for s in scored], after if len(after) == len(scored) else []
+    after = [each.calibrated.calibration for each in scored if each.calibrated]
+    before = average([each.calibration for each in scored])
+    return before, average(after) if len(after) == len(scored) else None
 
 
-def _floor(calibrations: Sequence[Calibration]) -> str:
-    return number(fmean(c.ece_floor for c in calibrations), 3)
-
-
-def _holds(found: Bounded, value: float) -> bool:
-    return found.low is not None and found.high is not None and found.low <= value <= found.high
-
-
-def describe_groups(told: Told) -> Section | None:
-    """Return whom the leader works for less well; None where no group is large enough."""
-    leader, digits = told.leader, told.digits
-    attributes = leader.evaluation.subgroups
+def describe_groups(told: Told) -> Facts | None:
+    """Return whom the leader works for less well; None of a leak, and where nothing is known."""
+    attributes = told.leader.evaluation.subgroups
+    if told.leader.leaky or not attributes:
+        return None
     dots = [
         dot
         for attribute, found in attributes.items()
@@ -188,35 +111,16 @@ def describe_groups(told: Told) -> Section | None:
         for name, group in found.groups.items()
         for finding, gap in group.tpr_gap.items()
     )
-    if leader.leaky or not attributes:
-        return None
-    rows: list[Row] = [
-        [finding, name, cell(gap, digits), f"{gap.positives:,}"]
-        for finding, name, gap in gaps[:MOST_GAPS]
-    ]
-    drawn: tuple[Markup, ...] = ()
-    if dots:
-        words = f"Macro AUROC of {leader.label} by group of patients."
-        about = "macro AUROC over the findings that all groups score"
-        lines = {"chance": 0.5}
-        drawn = (Markup(figures.draw_intervals(dots, lines=lines, about=about, title=words)),)
-    facts = {
-        "surest": gaps[0] if gaps else None,
-        "apart": sum(nearest(gap) > 0 for *_, gap in gaps),
-        "asked": len(gaps),
+    about = "macro AUROC over the findings that all groups score"
+    return {
+        "figure": figures.draw_intervals(dots, lines={"chance": 0.5}, about=about)
+        if dots
+        else None,
+        "gaps": gaps,
+        "apart": sum(excludes(gap, 0) for *_, gap in gaps),
         "too_few": [name for found in attributes.values() for name in found.too_few],
         "absent": [attribute for attribute, found in attributes.items() if not found.groups],
     }
-    columns = ("Finding", "Group", "Sensitivity less the others'", "Images with it")
-    table = make_table("Gaps in sensitivity, the surest first", columns, rows, words=["Group"])
-    return Section("groups", "Groups of patients", facts, drawn, (table,) if rows else ())
-
-
-def nearest(gap: Gap) -> float:
-    """Return how far the bound nearest 0 is on a gap's own side, below 0 where 0 is between."""
-    if gap.low is None or gap.high is None:
-        return -np.inf
-    return gap.low if gap.value > 0 else -gap.high
 
 
 def sort_gaps(gaps: Iterable[tuple[str, str, Gap]]) -> list[tuple[str, str, Gap]]:
@@ -224,70 +128,85 @@ def sort_gaps(gaps: Iterable[tuple[str, str, Gap]]) -> list[tuple[str, str, Gap]
 
     Sorted by size, small groups would come first.
     """
-    known = [each for each in gaps if each[2].low is not None]
-    return sorted(known, key=lambda each: -nearest(each[2]))
+
+    def nearest(each: tuple[str, str, Gap]) -> float:
+        _, _, gap = each
+        return -(gap.low or 0) if gap.value > 0 else gap.high or 0
+
+    return sorted((each for each in gaps if each[2].low is not None), key=nearest)
 
 
-def describe_boxes(told: Told) -> Section | None:
+def describe_experts(told: Told) -> Facts | None:
+    """Return the leader against radiologists; None where nobody read a test image."""
+    leader = told.leader
+    if leader.leaky or not leader.experts:
+        return None
+    scored = [
+        (name, finding, found)
+        for name, findings in leader.experts.root.items()
+        for finding, found in findings.items()
+        if found.auroc
+    ]
+    sets = []
+    for name, findings in leader.experts.root.items():
+        images = max((found.images for found in findings.values()), default=0)
+        gaps = [found.difference for found in findings.values() if found.difference]
+        sets.append((name, images, gaps, sum(excludes(gap, 0) for gap in gaps)))
+    readers = [
+        (finding, name, reader, point)
+        for name, finding, found in scored
+        for reader, point in found.readers.items()
+    ]
+    confirmed = told.agreement["ppv"].dropna()
+    return {
+        "figures": draw({leader.label: leader.experts}, leader.curves["experts"]),
+        "sets": sets,
+        "scored": scored,
+        "readers": readers,
+        "apart": sum(excludes(point.difference, 0) for *_, point in readers),
+        "confirmed": float(confirmed.median()) if len(confirmed) else None,
+        "agreement": _list(told.agreement),
+    }
+
+
+def _list(agreement: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows, with None where a count or share is not known."""
+    whole = agreement.astype(dict.fromkeys(("radiologists", "nih", "both"), "Int64"))
+    return whole.astype(object).where(agreement.notna(), None).to_dict("records")
+
+
+def describe_boxes(told: Told) -> Facts | None:
     """Return how many boxes the heatmaps find, beside noise and the centre; None without any."""
-    leader, digits = told.leader, told.digits
-    runs = [s.run for s in told.first.standings if s.run.localization]
+    leader = told.leader
     found = leader.localization
     if leader.leaky or not found or not found.boxes:
         return None
     headline = found.iobb[HEADLINES["IoBB"]]
-    rows: list[Row] = []
-    for run in runs:
-        own = run.localization
-        if not own or not own.boxes:
-            continue
-        at = own.iobb[HEADLINES["IoBB"]]
-        rows.append(
-            [
-                *(run.label, f"{own.boxes:,}", cell(own.found[MEAN], digits)),
-                *(number(at.random[MEAN], digits), number(at.centre[MEAN], digits)),
-                number(own.pointing.accuracy[MEAN], digits),
-                *(number(own.pointing.random[MEAN], digits), f"{own.grid_px:.0f} px"),
-            ]
-        )
-    theirs = {}
-    for wang in told.published.boxes:
-        system = told.published.systems[wang.source]
-        reason = why_boxes_apart(
-            wang, system, run=leader, prepared=told.results.prepared, found=found
-        )
-        if reason is None:
-            theirs[wang.title] = wang.mean
-    shown = {
-        leader.label: {f: e for f, e in found.found.items() if f != MEAN},
-        "noise": {f: Estimate(value=v) for f, v in headline.random.items() if f != MEAN},
+    series = {
+        leader.label: found.found,
+        "noise": {name: Estimate(value=share) for name, share in headline.random.items()},
         "box in the centre": {
-            f: Estimate(value=v) for f, v in headline.centre.items() if f != MEAN
+            name: Estimate(value=share) for name, share in headline.centre.items()
         },
     }
-    drawn = figures.draw_by_finding(
-        shown,
-        others=[],
-        findings=list(shown[leader.label]),
-        about=f"share of boxes found, IoBB > {HEADLINES['IoBB']}",
-        chance=None,
-        title=f"Share of the boxes that {leader.label} finds, beside noise and the centre.",
-    )
-    columns = (
-        *("Recipe", "Boxes", "Found", "Noise", "Centre", "Peak in a box"),
-        *("Peak of noise", "Cells of 1024 px"),
-    )
-    mean = found.found[MEAN]
-    facts = {
-        "found": mean,
-        "boxes": found.boxes,
+    theirs = [
+        table
+        for table in told.published.boxes
+        if why_boxes_apart(
+            table,
+            told.published.systems[table.source],
+            run=leader,
+            prepared=told.results.prepared,
+            found=found,
+        )
+        is None
+    ]
+    findings = [name for name in found.found if name != MEAN]
+    about = f"share of boxes found, IoBB > {HEADLINES['IoBB']}"
+    return {
+        "figure": figures.draw_by_finding(series, findings=findings, about=about),
+        "mean": found.found[MEAN],
         "noise": headline.random[MEAN],
         "centre": headline.centre[MEAN],
-        "better": mean.low is not None
-        and mean.low > max(headline.random[MEAN], headline.centre[MEAN]),
         "theirs": theirs,
-        "threshold": HEADLINES["IoBB"],
-        "unlabelled": sum(each.unlabelled for each in found.findings.values()),
     }
-    table = make_table("Boxes found, mean over the findings", columns, rows)
-    return Section("boxes", "Boxes", facts, (Markup(drawn),), (table,))

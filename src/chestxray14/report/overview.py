@@ -1,99 +1,48 @@
-"""The sections that compare networks: the result, finding by finding, published numbers."""
+"""The sections that compare networks: the result, finding by finding, elsewhere, in print, in training."""
 
 from collections.abc import Sequence
 
-from markupsafe import Markup
+import pandas as pd
 
 from chestxray14.report import curves, figures
 from chestxray14.report.figures import Dot, Mark, Tone
 from chestxray14.report.published import FAMILIES, shorten, why_apart
-from chestxray14.report.ranking import Standing, average
+from chestxray14.report.ranking import average
 from chestxray14.report.results import Run
-from chestxray14.report.sections import Section, Told
-from chestxray14.report.tables import (
-    NONE,
-    Cell,
-    Row,
-    cell,
-    make_table,
-    number,
-    p_cell,
-    patients_cell,
-)
-from chestxray14.scoring.evaluation import TOO_NARROW, Estimate
+from chestxray14.report.sections import Facts, Told
+from chestxray14.scoring.evaluation import Estimate
+from chestxray14.scoring.transfer import compare_sets
 
 
-def describe_result(told: Told) -> Section:
-    """Return the ranking, in a figure and a table."""
-    first, digits = told.first, told.macro_digits
-    several = len(told.rankings) > 1
+def describe_result(told: Told) -> Facts:
+    """Return the figure of all rankings, leaks with their twins, and why sources stand apart."""
     dots: list[Dot] = []
-    rows: list[Row] = []
-    marked: list[str] = []
     for ranking in told.rankings:
-        if several:
+        if len(told.rankings) > 1:
             dots.append(Dot(f"split {', '.join(ranking.protocols)}", None, "heading"))
-        for place, standing in enumerate(ranking.standings, start=1):
+        for standing in ranking.standings:
             run = standing.run
             own = len(run.findings) < len(told.results.findings)
             label = f"{run.label}, {len(run.findings)} findings" if own else run.label
-            lead = place == 1 and ranking is first
-            tone: Tone = "apart" if run.leaky else "lead" if lead else ""
+            tone: Tone = "apart" if run.leaky else "lead" if run is told.leader else ""
             dots.append(Dot(label, standing.macro, tone))
-            rows.append(_rank_row(told, standing, digits=digits))
-            marked += [run.label] * (run.leaky or not run.recipe)
     if comparable := told.published.comparable(told.leader, told.results.prepared):
         dots.append(Dot("published, same protocol", None, "heading"))
         dots += [Dot(shorten(s.title), Estimate(value=s.mean), "apart") for s in comparable]
     lines = {"chance": 0.5}
-    if first.floor:
-        lines["metadata alone"] = first.floor.value
-    about = f"macro AUROC, {told.interval}"
-    words = (
-        f"Macro AUROC of every recipe; {told.leader.label} {first.standings[0].macro.value:.2f}."
-    )
-    figure = figures.draw_intervals(dots, lines=lines, about=about, title=words)
-    columns = (
-        *("Recipe", "Macro AUROC", "Findings", "Below the leader", "p (Holm)"),
-        *("Its source reports", "Split"),
-    )
-    table = make_table("Ranking", columns, rows, words=["Split"], marked=marked)
-    leaks = [r for r in told.results.runs if r.leaky and r is not told.leader]
-    facts = {
-        "limited": sum(bool(list_limits(run)) for run in told.results.runs),
-        "leaks": [(run, _find_twin(run, told.results.runs)) for run in leaks],
-        "others": [r for r in told.rankings[1:] if not r.leaky],
-        "reports": [
-            (run, why_apart(system, run=run, prepared=told.results.prepared))
-            for run in told.results.runs
+    if told.first.floor:
+        lines["metadata alone"] = told.first.floor.value
+    runs = told.results.runs
+    return {
+        "figure": figures.draw_intervals(dots, lines=lines, about=f"macro AUROC, {told.interval}"),
+        "leaks": [(r, _find_twin(r, runs)) for r in runs if r.leaky and r is not told.leader],
+        "apart": [
+            (run, reason)
+            for run in runs
             if (system := told.published.systems.get(run.name))
+            and (reason := why_apart(system, run=run, prepared=told.results.prepared))
         ],
     }
-    return Section("result", "Result", facts, (Markup(figure),), (table,))
-
-
-def _rank_row(told: Told, standing: Standing, *, digits: int) -> Row:
-    run, gap = standing.run, standing.gap
-    source = told.published.systems.get(run.name) if run.recipe else None
-    over = f"over {len(standing.shared)}"
-    below = Cell(NONE)
-    if gap:
-        told_gap = cell(gap, digits)
-        below = Cell(told_gap.text, f"{told_gap.note}, {over}" if told_gap.note else over)
-    return [
-        run.label,
-        cell(standing.macro, digits),
-        f"{len(run.findings)}",
-        below,
-        p_cell(gap),
-        Cell(f"{source.mean:.4f}", source.conditions) if source else NONE,
-        Cell(
-            run.protocol
-            if run.recipe
-            else f"{run.protocol}; pretrained elsewhere: {run.pretrained}",
-            "" if run.evaluation.patients else f"intervals {TOO_NARROW}",
-        ),
-    ]
 
 
 def _find_twin(run: Run, runs: Sequence[Run]) -> Run | None:
@@ -106,133 +55,94 @@ def _find_twin(run: Run, runs: Sequence[Run]) -> Run | None:
     return None
 
 
-def list_limits(run: Run) -> list[str]:
-    """Return what the dataset's limits changed in a recipe."""
-    if not (run.recipe and run.trained):
-        return []
-    asked, used = run.recipe, run.trained
-    pairs = (
-        ("input", f"{asked.input_px} px", f"{used.input_px} px"),
-        ("weights", asked.start, used.weights),
-        ("epochs", str(asked.epochs), str(used.epochs)),
-    )
-    return [f"{what} {wanted} → {got}" for what, wanted, got in pairs if wanted != got]
-
-
-def describe_findings(told: Told) -> Section:
-    """Return the AUROC by finding of leader, runner-up and metadata alone."""
-    first, leader, digits = told.first, told.leader, told.digits
+def describe_findings(told: Told) -> Facts:
+    """Return AUROC by finding of leader, runner-up and metadata alone, and the leader's curves."""
+    first, leader = told.first, told.leader
+    shown = [leader, first.next.run] if first.next else [leader]
+    series = {
+        run.label: {f: run.evaluation.findings[f].auroc for f in run.findings} for run in shown
+    }
     floor = told.results.floors.get(leader.protocol)
     in_all = leader.evaluation.patients
     floors = {f: average(floor, [f], in_all=in_all) for f in floor.findings} if floor else {}
-    shown = {leader.label: {f: leader.evaluation.findings[f].auroc for f in leader.findings}}
-    other = first.next.run if first.next else None
-    if other:
-        shown[other.label] = {f: other.evaluation.findings[f].auroc for f in other.findings}
     if floors:
-        shown["metadata alone"] = floors
-    grey = [s.run.scored.values for s in first.standings[1:] if s.run is not other]
-    best, *_, worst = sorted(leader.findings, key=lambda f: -leader.scored.values[f]) * 2
-    above = [
-        finding
-        for finding in leader.findings
-        if (gap := first.above_floor.get(finding)) and gap.told_apart and gap.value > 0
-    ]
-    title = f"AUROC by finding: {leader.label}, highest in {best}, lowest in {worst}."
-    drawn = [
-        figures.draw_by_finding(
-            shown,
-            others=grey,
+        series["metadata alone"] = floors
+    facts: Facts = {
+        "floors": floors,
+        "figure": figures.draw_by_finding(
+            series,
+            others=[s.run.scored.values for s in first.standings[1:] if s is not first.next],
             findings=leader.findings,
             about=f"AUROC, {told.interval} (dotted: chance)",
             chance=0.5,
-            title=title,
-        )
-    ]
-    prevalence = {f: leader.evaluation.findings[f].prevalence for f in leader.findings}
-    if not leader.leaky:
-        drawn += [
-            curves.draw_curves(
-                leader.curves["roc"],
-                axes_names=("false positive rate", "true positive rate (dotted: chance)"),
-                chance=None,
-                title=f"ROC curves of {leader.label} by finding.",
-            ),
-            curves.draw_curves(
-                leader.curves["precision_recall"],
-                axes_names=("recall", "precision (dotted: prevalence, which is chance)"),
-                chance=prevalence,
-                title=f"Precision over recall of {leader.label} by finding.",
-            ),
-        ]
-    rows: list[Row] = []
-    for finding in leader.findings:
-        scores = leader.evaluation.findings[finding]
-        theirs = other.evaluation.findings.get(finding) if other else None
-        rows.append(
-            [
-                finding,
-                patients_cell(scores.patients),
-                cell(scores.auroc, digits),
-                cell(theirs.auroc if theirs else None, digits),
-                cell(floors.get(finding), digits),
-                p_cell(first.above_floor.get(finding)),
-                cell(scores.average_precision, digits),
-                number(scores.prevalence, digits),
-            ]
-        )
-    columns = (
-        *("Finding", "Patients of the rarer class", leader.label),
-        *(other.label if other else "", "Metadata alone", "p above metadata (Holm)"),
-        *("Average precision", "Prevalence"),
-    )
-    facts = {
-        "above": above,
-        "best": best,
-        "worst": worst,
-        "one_class": leader.evaluation.one_class,
+        ),
     }
-    table = make_table("AUROC by finding", columns, rows)
-    return Section("findings", "By finding", facts, tuple(map(Markup, drawn)), (table,))
+    if leader.leaky:
+        return facts
+    return facts | {
+        "roc": curves.draw_curves(
+            leader.curves["roc"],
+            axes_names=("false positive rate", "true positive rate (dotted: chance)"),
+        ),
+        "precision": curves.draw_curves(
+            leader.curves["precision_recall"],
+            axes_names=("recall", "precision (dotted: prevalence, which is chance)"),
+            chance={f: leader.evaluation.findings[f].prevalence for f in leader.findings},
+        ),
+    }
 
 
-def describe_published(told: Told) -> Section | None:
-    """Return published numbers by protocol; None where there are none."""
+def describe_transfers(told: Told) -> Facts | None:
+    """Return what recipes reach on other datasets; None where none is asked for."""
+    compared = [
+        (
+            each,
+            compare_sets(
+                (each.run.evaluation, each.run.scored.draws), (each.evaluation, each.draws)
+            ),
+        )
+        for each in told.results.transfers
+    ]
+    return {"compared": compared} if compared else None
+
+
+def describe_published(told: Told) -> Facts:
+    """Return published means by protocol, the highest first, and those that compare."""
     systems = [system for system in told.published.systems.values() if not system.micro]
     families = {
+        family: [s for s in sorted(systems, key=lambda s: -s.mean) if s.family == family]
+        for family in FAMILIES
+    }
+    marks = {
         family: [
             Mark(
                 system.mean,
                 shorten(system.title),
                 "odd" if system.implausible else "hollow" if system.selected_on_test else "",
             )
-            for system in systems
-            if system.family == family
+            for system in members
         ]
-        for family in FAMILIES
+        for family, members in families.items()
+        if members
     }
-    rows: list[Row] = [
-        [
-            *(system.title, f"{system.mean:.4f}", system.protocol),
-            *(system.selected_on, system.evidence, system.note or NONE),
-        ]
-        for family in FAMILIES
-        for system in sorted(systems, key=lambda each: -each.mean)
-        if system.family == family
-    ]
-    columns = ("System", "Mean AUROC", "Protocol", "Chosen on", "Evidence", "Note")
-    words = ("Protocol", "Chosen on", "Evidence", "Note")
-    doubtful = [s.title for s in systems if s.implausible or s.selected_on_test]
-    known = [system for system in systems if not system.implausible]
-    facts = {
-        "comparable": told.published.comparable(told.leader, told.results.prepared),
-        "official": max((s for s in known if s.family == "official split"), key=lambda s: s.mean),
-        "random": max((s for s in known if s.family == "published lists"), key=lambda s: s.mean),
+    return {
+        "figure": figures.draw_published(marks),
+        "families": families,
         "systems": len(systems),
+        "comparable": told.published.comparable(told.leader, told.results.prepared),
     }
-    drawn = figures.draw_published(
-        {name: marks for name, marks in families.items() if marks},
-        title="Published mean AUROC by protocol.",
-    )
-    table = make_table("Published systems", columns, rows, words=words, marked=doubtful)
-    return Section("published", "Published numbers", facts, (Markup(drawn),), (table,))
+
+
+def describe_training(told: Told) -> Facts | None:
+    """Return the learning curves of what was trained; None where nothing was."""
+    histories = {
+        run.label: pd.DataFrame([epoch.model_dump() for epoch in run.history])
+        for run in told.results.runs
+        if run.recipe and run.trained
+    }
+    if not histories:
+        return None
+    return {
+        "validation": curves.draw_validation(histories),
+        "losses": curves.draw_losses(histories),
+    }

@@ -83,6 +83,15 @@ class Ranking:
         return tuple(s.run for s in self.compared if s.gap and not s.gap.told_apart)
 
     @property
+    def above_metadata(self) -> tuple[str, ...]:
+        """The findings in which the leader is told apart from metadata alone, and above it."""
+        return tuple(
+            finding
+            for finding, gap in self.above_floor.items()
+            if finding != "macro" and gap.told_apart and gap.value > 0
+        )
+
+    @property
     def leaky(self) -> bool:
         """Whether these networks were trained on patients of these test images."""
         return self.leader.leaky

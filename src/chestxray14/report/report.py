@@ -6,32 +6,46 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from chestxray14.report import tables
-from chestxray14.report.background import (
-    describe_appendix,
-    describe_gallery,
-    describe_training,
-    describe_what_ran,
-)
-from chestxray14.report.experts import describe_experts
-from chestxray14.report.leader import (
-    describe_boxes,
-    describe_calibration,
-    describe_decisions,
-    describe_groups,
-)
-from chestxray14.report.overview import describe_findings, describe_published, describe_result
-from chestxray14.report.sections import Section, Told
-from chestxray14.report.transfers import describe_transfers
+from chestxray14.localization.record import HEADLINES, MEAN
+from chestxray14.report import leader, overview, tables
+from chestxray14.report.sections import Facts, Told
+from chestxray14.report.svg import to_svg
 from chestxray14.scoring.claims import AT_LEAST, FEW
+from chestxray14.scoring.evaluation import TOO_NARROW
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 TITLE = "Chest X-ray classifiers, compared"
+
+SECTIONS: dict[str, tuple[str, Callable[[Told], Facts | None]]] = {
+    "result": ("Result", overview.describe_result),
+    "findings": ("By finding", overview.describe_findings),
+    "decisions": ("Decisions", leader.describe_decisions),
+    "calibration": ("Calibration", leader.describe_calibration),
+    "groups": ("Groups of patients", leader.describe_groups),
+    "elsewhere": ("Does it hold elsewhere?", overview.describe_transfers),
+    "experts": ("Against radiologists", leader.describe_experts),
+    "boxes": ("Boxes", leader.describe_boxes),
+    "gallery": ("Images", lambda told: {} if told.pictures else None),
+    "training": ("Training", overview.describe_training),
+    "published": ("Published numbers", overview.describe_published),
+    "ran": ("What ran", lambda told: {}),
+    "appendix": ("Appendix", lambda told: {}),
+}
+"""The title of each template, in order, and what gives its facts: None leaves the section out."""
+
+
+class Section(NamedTuple):
+    """One section; `name` is that of its template."""
+
+    name: str
+    title: str
+    facts: Facts
 
 
 @dataclass(frozen=True)
@@ -46,6 +60,7 @@ def write_report(told: Told) -> Report:
     """Return the report; the same results give the same bytes."""
     page = Environment(
         loader=FileSystemLoader(TEMPLATES),
+        extensions=["jinja2.ext.do"],
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -56,40 +71,41 @@ def write_report(told: Told) -> Report:
         "breakable": lambda text: Markup(str(Markup.escape(text)).replace("_", "_<wbr>")),
         "findings": tables.name_findings,
         "words": tables.join_words,
+        "thousands": lambda count: f"{count:,}",
     }
     page.globals |= {
+        "make_table": tables.make_table,
+        "cell": tables.cell,
+        "p_cell": tables.p_cell,
+        "patients_cell": tables.patients_cell,
         "number": tables.number,
         "in_words": tables.in_words,
-        "equal": tables.equal,
+        "svg": to_svg,
         "AT_LEAST": AT_LEAST,
         "FEW": FEW,
+        "TOO_NARROW": TOO_NARROW,
+        "MEAN": MEAN,
+        "IOBB": HEADLINES["IoBB"],
     }
     script = (TEMPLATES / "filter.js").read_text()
     shown = {
         "title": TITLE,
         "told": told,
-        "sections": describe(told),
+        "leader": told.leader,
+        "sections": [
+            Section(name, title, facts)
+            for name, (title, describe) in SECTIONS.items()
+            if (facts := describe(told)) is not None
+        ],
         "script": Markup(script),
         # The page's policy lets this script run and no other.
         "script_hash": _encode(hashlib.sha256(script.encode()).digest()),
     }
-    text = page.overlay(autoescape=False, finalize=_escape_markdown)
-    markdown = text.get_template("report.md.j2").render(shown)
+    markdown = page.overlay(finalize=_escape_markdown).get_template("report.md.j2").render(shown)
     return Report(
         markdown=re.sub(r"\n{3,}", "\n\n", markdown).strip() + "\n",
         html=page.get_template("page.html.j2").render(shown) + "\n",
     )
-
-
-def describe(told: Told) -> list[Section]:
-    """Return the sections, in order, without those that have nothing to show."""
-    makers: tuple[Callable[[Told], Section | None], ...] = (
-        *(describe_result, describe_findings, describe_decisions, describe_calibration),
-        *(describe_groups, describe_transfers, describe_experts, describe_boxes),
-        *(describe_gallery, describe_training),
-        *(describe_published, describe_what_ran, describe_appendix),
-    )
-    return [section for make in makers if (section := make(told))]
 
 
 def _encode(content: bytes) -> str:
@@ -97,9 +113,9 @@ def _encode(content: bytes) -> str:
 
 
 def _escape_markdown(value: object) -> object:
-    """Return text in which nothing is markup: Markdown's counterpart of autoescape."""
+    """Return text in which nothing is markup: Markdown's counterpart of HTML's escape."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
     line = " ".join(value.split())
     # An underscore inside a word, as in every recipe's name, is none in Markdown either.
-    return re.sub(r"[\\`*\[\]<>|~#&$]|(?<!\w)_|_(?!\w)|^[-+=]", r"\\\g<0>", line)
+    return Markup(re.sub(r"[\\`*\[\]<>|~#&$]|(?<!\w)_|_(?!\w)|^[-+=]", r"\\\g<0>", line))

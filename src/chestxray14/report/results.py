@@ -110,6 +110,19 @@ class Run:
         """The findings that have an AUROC."""
         return self.scored.findings
 
+    @property
+    def limits(self) -> list[str]:
+        """What the dataset's limits changed in its recipe."""
+        if not (self.recipe and self.trained):
+            return []
+        asked, used = self.recipe, self.trained
+        pairs = (
+            ("input", f"{asked.input_px} px", f"{used.input_px} px"),
+            ("weights", asked.start, used.weights),
+            ("epochs", str(asked.epochs), str(used.epochs)),
+        )
+        return [f"{what} {wanted} → {got}" for what, wanted, got in pairs if wanted != got]
+
 
 @dataclass(frozen=True)
 class Transfer:

@@ -1,19 +1,21 @@
-"""What a report is made from, and what one section of it shows; templates/ has the words."""
+"""What a report is made from; a section's facts are what its template in templates/ tells of it."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
 
 from chestxray14.files.predictions import Predicted
 from chestxray14.report.gallery import Picture
 from chestxray14.report.published import Published
 from chestxray14.report.ranking import Ranking
 from chestxray14.report.results import Results, Run
-from chestxray14.report.tables import Table, choose_digits
+from chestxray14.report.tables import choose_digits
 from chestxray14.scoring.evaluation import TOO_NARROW
+
+Facts = dict[str, Any]
+"""What a template needs beside `Told`: figures, and what has to be computed."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +54,3 @@ class Told:
     def digits(self) -> int:
         """Decimals of a finding's scores."""
         return choose_digits(f.auroc for f in self.leader.evaluation.findings.values())
-
-
-@dataclass(frozen=True)
-class Section:
-    """One section; `name` is that of its template."""
-
-    name: str
-    title: str
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    figures: tuple[Markup, ...] = ()
-    tables: tuple[Table, ...] = ()

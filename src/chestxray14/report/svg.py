@@ -6,12 +6,8 @@ import re
 from typing import Any
 
 import matplotlib
-from matplotlib.axes import Axes
+from markupsafe import Markup
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-
-WIDTH = 5.2
-"""Inches: a telephone shows this at two thirds, where the text can still be read."""
 
 INK, MUTED, RULE = "#26323c", "#66727d", "#d9dee2"
 SERIES = (
@@ -47,15 +43,15 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def to_svg(figure: Figure, *, title: str) -> str:
+def to_svg(figure: Figure, title: str) -> Markup:
     """Return a figure as one SVG element, the same bytes each time, to stand inside a page.
 
     `title` is read out where the figure cannot be seen; no two figures of a page may share one.
     Places are rounded to a tenth of a point, which nobody sees.
     """
+    buffer = io.StringIO()
     # Ids of clips and markers come from this salt; two figures of a page must not share them.
-    with matplotlib.rc_context({"svg.hashsalt": title}):
-        buffer = io.StringIO()
+    with matplotlib.rc_context(STYLE | {"svg.hashsalt": title}):
         metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(buffer, format="svg", transparent=True, metadata=metadata)
     svg = re.sub(r'<g id="[^"]*"', "<g", buffer.getvalue()[buffer.getvalue().index("<svg") :])
@@ -64,7 +60,7 @@ def to_svg(figure: Figure, *, title: str) -> str:
         svg = svg.replace(colour, f"var(--{name}, {colour})")
     words = html.escape(title)
     svg = svg.replace("<svg ", f'<svg role="img" aria-label="{words}" ', 1)
-    return svg.replace(">", f">\n <title>{words}</title>", 1).strip()
+    return Markup(svg.replace(">", f">\n <title>{words}</title>", 1).strip())
 
 
 def _round_places(attribute: re.Match[str]) -> str:
@@ -74,17 +70,3 @@ def _round_places(attribute: re.Match[str]) -> str:
         r"-?\d+\.\d+", lambda number: f"{round(float(number[0]), 1) + 0.0:g}", attribute[0]
     )
     return re.sub(r'\s+(?=[A-Za-z"])|(?<=[A-Za-z])\s+', "", places)
-
-
-def tidy(axes: Axes) -> None:
-    """Give axes few ticks, whole ones along x, and lines across."""
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5, min_n_ticks=1))
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
-    axes.grid(axis="y")
-    axes.tick_params(length=0)
-
-
-def add_legend(figure: Figure, axes: Axes) -> None:
-    """Put what is labelled in `axes` above the figure, two in a row."""
-    handles, names = axes.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper left", ncols=2, handletextpad=0.4, fontsize=9)

@@ -21,7 +21,7 @@ class Cell:
     note: str = ""
 
 
-Row = Sequence[Cell | str]
+Value = Cell | Estimate | Bounded | float | int | str | None
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,14 @@ class Table:
 def make_table(
     caption: str,
     columns: Sequence[str],
-    rows: Iterable[Row],
+    rows: Iterable[Sequence[Value]],
     *,
+    digits: int = 2,
     words: Iterable[str] = (),
     marked: Iterable[str] = (),
 ) -> Table:
     """Return a table without the columns that would hold nothing but dashes."""
-    filled = [[c if isinstance(c, Cell) else Cell(c) for c in row] for row in rows]
+    filled = [[cell(value, digits) for value in row] for row in rows]
     kept = [
         i
         for i in range(len(columns))
@@ -60,6 +61,26 @@ def make_table(
         frozenset({columns[0], *words}),
         frozenset(marked),
     )
+
+
+def cell(value: Value, digits: int = 2, note: str = "") -> Cell:
+    """Return a value with its interval and a note in small print; a dash for None and NaN.
+
+    What is whole by its type has no decimals.
+    """
+    match value:
+        case Cell():
+            return value
+        case None:
+            return Cell(NONE)
+        case Estimate() | Bounded():
+            notes = filter(None, (bounds(value, digits), note))
+            return Cell(number(value.value, digits), ", ".join(notes))
+        case float():
+            return Cell(NONE) if math.isnan(value) else Cell(number(value, digits), note)
+        case int():
+            return Cell(f"{value:,}", note)
+    return Cell(value, note)
 
 
 def choose_digits(estimates: Iterable[Estimate | Bounded]) -> int:
@@ -75,10 +96,10 @@ def choose_digits(estimates: Iterable[Estimate | Bounded]) -> int:
     return min(MOST_DIGITS, max(LEAST_DIGITS, math.ceil(-math.log10(min(errors)))))
 
 
-def number(value: float | None, digits: int) -> str:
-    """Return a number with a true minus sign, a dash for none."""
+def number(value: float, digits: int) -> str:
+    """Return a number with a true minus sign."""
     # Adding 0 makes what rounds to minus zero plain zero.
-    return NONE if value is None else f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
 
 
 def bounds(found: Estimate | Bounded, digits: int) -> str:
@@ -88,10 +109,10 @@ def bounds(found: Estimate | Bounded, digits: int) -> str:
     return f"{number(found.low, digits)} to {number(found.high, digits)}"
 
 
-def cell(found: Estimate | Bounded | None, digits: int) -> Cell:
-    """Return a value with its interval in small print."""
+def excludes(found: Estimate | Bounded, value: float) -> bool:
+    """Return whether there is an interval and a value outside of it."""
     return (
-        Cell(NONE) if found is None else Cell(number(found.value, digits), bounds(found, digits))
+        found.low is not None and found.high is not None and not found.low <= value <= found.high
     )
 
 
@@ -99,27 +120,21 @@ def in_words(found: Estimate | Bounded, digits: int) -> str:
     """Return a value with its interval, and p where there is one, for a sentence."""
     told = [f"95 % interval {bounds(found, digits)}"] if found.low is not None else []
     if isinstance(found, Difference) and found.p is not None:
-        told.append(f"p {equal(found.p)}")
+        text = p_text(found.p)
+        told.append(f"p {text}" if text.startswith("<") else f"p = {text}")
     noted = f" ({', '.join(told)})" if told else ", too few patients for an interval"
     return number(found.value, digits) + noted
 
 
-def equal(p: float) -> str:
-    """Return a p after its sign, `= 0.012` or `< 0.001`."""
-    text = p_text(p)
-    return text if text.startswith("<") else f"= {text}"
-
-
-def p_cell(found: Difference | None) -> str:
+def p_cell(found: Difference | None) -> Cell:
     """Return a p, a dash for none."""
-    return NONE if found is None or found.p is None else p_text(found.p)
+    return Cell(NONE if found is None or found.p is None else p_text(found.p))
 
 
 def patients_cell(patients: int) -> Cell:
     """Return how many patients have the rarer class, with a word where they are few."""
-    if patients < AT_LEAST:
-        return Cell(f"{patients:,}", "too few")
-    return Cell(f"{patients:,}", "few" if patients < FEW else "")
+    few = "few" if patients < FEW else ""
+    return cell(patients, note="too few" if patients < AT_LEAST else few)
 
 
 def join_words(words: Sequence[str]) -> str:
