@@ -7,12 +7,6 @@ import pandas as pd
 from fake_run import make_run, tell
 from page import Page
 
-from chestxray14.report.experts import (
-    draw_readers,
-    draw_scores,
-    tabulate_readers,
-    tabulate_scores,
-)
 from chestxray14.report.report import write_report
 from chestxray14.scoring.evaluation import Difference, Estimate
 from chestxray14.scoring.expert_scores import ExpertEvaluation, ExpertScores, Reader
@@ -39,46 +33,6 @@ def scores(value: float | None, *, bounded: bool = True) -> ExpertScores:
     )
 
 
-RUNS = {
-    "one": ExpertEvaluation(
-        {
-            "made": {
-                "Mass": scores(0.8),
-                "Edema": scores(0.6, bounded=False),
-                "Hernia": scores(None),
-            }
-        }
-    ),
-    "two": ExpertEvaluation({}),
-}
-
-
-def test_a_row_for_what_is_scored_with_nan_for_what_is_not_known() -> None:
-    table = tabulate_scores(RUNS)
-    assert table[["set", "run", "finding"]].to_numpy().tolist() == [
-        ["made", "one", "Mass"],
-        ["made", "one", "Edema"],
-    ]
-    np.testing.assert_allclose(table["auroc"], [0.8, 0.6])
-    np.testing.assert_allclose(table["auroc_low"], [0.75, np.nan])
-    np.testing.assert_allclose(table["auroc_nih"], [0.7, np.nan])
-    assert table["difference"].isna().all()
-
-
-def test_figures_have_a_row_or_panel_a_finding_and_their_readers_as_points() -> None:
-    table, readers = tabulate_scores(RUNS), tabulate_readers(RUNS)
-    axes = draw_scores(table).axes[0]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["Mass", "Edema"]
-    curves = pd.DataFrame(
-        [("Mass", 0.0, 0.0), ("Mass", 1.0, 1.0)],
-        columns=["finding", "false_positive_rate", "true_positive_rate"],
-    )
-    figure = draw_readers(curves, readers, findings=["Mass", "Edema", "Mass"])
-    assert [panel.get_title(loc="left") for panel in figure.axes] == ["Mass", "Edema", "Mass"]
-    points = [line for line in figure.axes[0].lines if line.get_marker() not in ("None", None, "")]
-    np.testing.assert_allclose([point.get_xydata()[0] for point in points], [[0.1, 0.5]])
-
-
 CURVES = pd.DataFrame(
     [(f, "made", x, x) for f in ("Mass", "Edema") for x in (0.0, 1.0)],
     columns=["finding", "set", "false_positive_rate", "true_positive_rate"],
@@ -88,7 +42,8 @@ CURVES = pd.DataFrame(
 def test_the_section_counts_what_is_above_and_shows_figures_readers_and_labels() -> None:
     gap = Difference(value=0.1, low=0.05, high=0.15, p=0.01)
     found = scores(0.8).model_copy(update={"difference": gap})
-    experts = ExpertEvaluation({"made": {"Mass": found, "Edema": scores(0.6, bounded=False)}})
+    made = {"Mass": found, "Edema": scores(0.6, bounded=False), "Hernia": scores(None)}
+    experts = ExpertEvaluation({"made": made})
     run = make_run()
     curves = {**run.curves, "experts": CURVES}
     told = tell(dataclasses.replace(run, experts=experts, curves=curves))
@@ -104,6 +59,8 @@ def test_the_section_counts_what_is_above_and_shows_figures_readers_and_labels()
     assert "they confirm 75 %" in words
     captions = "Against radiologists", "Single readers", "The labels against radiologists"
     assert [len(page.tables[caption]) for caption in captions] == [2, 2, 1]
+    assert [row["Finding"] for row in page.tables["Against radiologists"]] == ["Mass", "Edema"]
+    assert len([label for label in page.all("aria-label") if ", set made." in label]) == 2
     [row] = page.tables["The labels against radiologists"]
     assert (row["Theirs"], row["Confirmed"], row["Kappa"]) == ("30", "0.75", "0.40")
     assert "experts" not in Page(write_report(tell(run)).html).sections

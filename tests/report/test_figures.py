@@ -125,6 +125,19 @@ def test_curves_have_a_panel_a_finding() -> None:
     assert {finding.replace("_", " ") for finding in FINDINGS} <= set(texts(svg))
 
 
+def test_points_stand_in_the_panel_of_their_finding() -> None:
+    points = {"Mass": {"reader 8": (0.1, 0.5)}}
+    figure = draw_curves(CURVES["roc"], axes_names=NAMES, points=points)
+    found = {
+        panel.get_title(loc="left"): line.get_xydata().tolist()
+        for panel in figure.axes
+        for line in panel.lines
+        if line.get_marker() != "None" and len(line.get_xydata())
+    }
+    assert found == {"Mass": [[0.1, 0.5]]}
+    assert "reader 8" in texts(to_svg(figure, "T"))
+
+
 def test_of_published_numbers_the_highest_is_named() -> None:
     found = texts(to_svg(DRAWN["published"](), "T"))
     assert "b" in found

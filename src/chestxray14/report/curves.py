@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import pandas as pd
 from matplotlib import rc_context
@@ -19,23 +20,35 @@ def draw_curves(
     *,
     axes_names: tuple[str, str],
     chance: Mapping[str, float] | None = None,
+    points: Mapping[str, Mapping[str, tuple[float, float]]] = MappingProxyType({}),
+    across: int = 4,
 ) -> Figure:
-    """Return the curves of one network, a panel a finding.
+    """Return the curves of one network, a panel a finding, so many `across`.
 
     `table` has `finding`, then what stands on x and on y. `chance` is a height by finding, or None
-    for the diagonal.
+    for the diagonal. `points` are others to hold the curves against, by finding, then by name.
     """
     _, x, y = table.columns
-    curves = {str(finding): points for finding, points in table.groupby("finding", sort=False)}
-    figure, panels = _make_panels([*curves], columns=4, height=1.28, more=0.35, sharey=True)
-    for panel, (finding, points) in zip(panels, curves.items(), strict=True):
+    curves = {str(finding): curve for finding, curve in table.groupby("finding", sort=False)}
+    figure, panels = _make_panels(
+        [*curves], columns=across, height=5.12 / across, more=0.35, sharey=True
+    )
+    names = sorted({name for named in points.values() for name in named})
+    for panel, (finding, curve) in zip(panels, curves.items(), strict=True):
         panel.plot([0, 1], [0, 1] if chance is None else [chance[finding]] * 2, **DOTTED)
-        panel.plot(points[x], points[y], color=SERIES[0], linewidth=1.2)
+        panel.plot(curve[x], curve[y], color=SERIES[0], linewidth=1.2)
+        for name, place in points.get(finding, {}).items():
+            marker = MARKERS[names.index(name) % len(MARKERS)]
+            panel.plot(*place, marker, color=INK, markersize=4.5)
         panel.set_title(finding.replace("_", " "), color=INK, fontsize=8.5)
         panel.set(xlim=(0, 1), ylim=(0, 1.02))
         panel.set_xticks([0, 0.5, 1], ["0", ".5", "1"])
         panel.set_yticks([0, 0.5, 1], ["0", ".5", "1"])
         panel.tick_params(length=0, labelsize=8)
+    for number, name in enumerate(names):
+        panels[0].plot([], [], MARKERS[number % len(MARKERS)], color=INK, label=name)
+    if names:
+        add_legend(figure, panels[0])
     figure.supxlabel(axes_names[0], color=MUTED, fontsize=9)
     figure.supylabel(axes_names[1], color=MUTED, fontsize=9)
     return figure

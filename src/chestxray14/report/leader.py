@@ -1,17 +1,14 @@
-"""The sections about the leading network: decisions, calibration, groups, radiologists, boxes."""
+"""The sections about the leading network: decisions, calibration, groups, boxes."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, median
-from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from chestxray14.files.predictions import Predicted
 from chestxray14.localization.record import HEADLINES, MEAN
 from chestxray14.report import curves, figures
-from chestxray14.report.experts import draw
 from chestxray14.report.figures import Dot
 from chestxray14.report.published import why_boxes_apart
 from chestxray14.report.results import Run
@@ -134,45 +131,6 @@ def sort_gaps(gaps: Iterable[tuple[str, str, Gap]]) -> list[tuple[str, str, Gap]
         return -(gap.low or 0) if gap.value > 0 else gap.high or 0
 
     return sorted((each for each in gaps if each[2].low is not None), key=nearest)
-
-
-def describe_experts(told: Told) -> Facts | None:
-    """Return the leader against radiologists; None where nobody read a test image."""
-    leader = told.leader
-    if leader.leaky or not leader.experts:
-        return None
-    scored = [
-        (name, finding, found)
-        for name, findings in leader.experts.root.items()
-        for finding, found in findings.items()
-        if found.auroc
-    ]
-    sets = []
-    for name, findings in leader.experts.root.items():
-        images = max((found.images for found in findings.values()), default=0)
-        gaps = [found.difference for found in findings.values() if found.difference]
-        sets.append((name, images, gaps, sum(excludes(gap, 0) for gap in gaps)))
-    readers = [
-        (finding, name, reader, point)
-        for name, finding, found in scored
-        for reader, point in found.readers.items()
-    ]
-    confirmed = told.agreement["ppv"].dropna()
-    return {
-        "figures": draw({leader.label: leader.experts}, leader.curves["experts"]),
-        "sets": sets,
-        "scored": scored,
-        "readers": readers,
-        "apart": sum(excludes(point.difference, 0) for *_, point in readers),
-        "confirmed": float(confirmed.median()) if len(confirmed) else None,
-        "agreement": _list(told.agreement),
-    }
-
-
-def _list(agreement: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows, with None where a count or share is not known."""
-    whole = agreement.astype(dict.fromkeys(("radiologists", "nih", "both"), "Int64"))
-    return whole.astype(object).where(agreement.notna(), None).to_dict("records")
 
 
 def describe_boxes(told: Told) -> Facts | None:

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from chestxray14.localization.record import HEADLINES, MEAN
-from chestxray14.report import leader, overview, tables
+from chestxray14.report import experts, leader, overview, tables
 from chestxray14.report.sections import Facts, Told
 from chestxray14.report.svg import to_svg
 from chestxray14.scoring.claims import AT_LEAST, FEW
@@ -29,7 +29,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Told], Facts | None]]] = {
     "calibration": ("Calibration", leader.describe_calibration),
     "groups": ("Groups of patients", leader.describe_groups),
     "elsewhere": ("Does it hold elsewhere?", overview.describe_transfers),
-    "experts": ("Against radiologists", leader.describe_experts),
+    "experts": ("Against radiologists", experts.describe_experts),
     "boxes": ("Boxes", leader.describe_boxes),
     "gallery": ("Images", lambda told: {} if told.pictures else None),
     "training": ("Training", overview.describe_training),
