@@ -10,7 +10,6 @@ from chestxray14.files.predictions import Predicted
 from chestxray14.localization.record import HEADLINES, MEAN
 from chestxray14.report import curves, figures
 from chestxray14.report.figures import Dot
-from chestxray14.report.published import why_boxes_apart
 from chestxray14.report.results import Run
 from chestxray14.report.sections import Facts, Told
 from chestxray14.report.tables import excludes
@@ -147,18 +146,6 @@ def describe_boxes(told: Told) -> Facts | None:
             name: Estimate(value=share) for name, share in headline.centre.items()
         },
     }
-    theirs = [
-        table
-        for table in told.published.boxes
-        if why_boxes_apart(
-            table,
-            told.published.systems[table.source],
-            run=leader,
-            prepared=told.results.prepared,
-            found=found,
-        )
-        is None
-    ]
     findings = [name for name in found.found if name != MEAN]
     about = f"share of boxes found, IoBB > {HEADLINES['IoBB']}"
     return {
@@ -166,5 +153,5 @@ def describe_boxes(told: Told) -> Facts | None:
         "mean": found.found[MEAN],
         "noise": headline.random[MEAN],
         "centre": headline.centre[MEAN],
-        "theirs": theirs,
+        "theirs": told.published.comparable_boxes(leader, told.results.prepared),
     }

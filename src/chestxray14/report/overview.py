@@ -6,7 +6,7 @@ import pandas as pd
 
 from chestxray14.report import curves, figures
 from chestxray14.report.figures import Dot, Mark, Tone
-from chestxray14.report.published import FAMILIES, shorten, why_apart
+from chestxray14.report.published import FAMILIES, why_apart
 from chestxray14.report.ranking import average
 from chestxray14.report.results import Run
 from chestxray14.report.sections import Facts, Told
@@ -28,7 +28,7 @@ def describe_result(told: Told) -> Facts:
             dots.append(Dot(label, standing.macro, tone))
     if comparable := told.published.comparable(told.leader, told.results.prepared):
         dots.append(Dot("published, same protocol", None, "heading"))
-        dots += [Dot(shorten(s.title), Estimate(value=s.mean), "apart") for s in comparable]
+        dots += [Dot(s.name, Estimate(value=s.mean_auroc), "apart") for s in comparable]
     lines = {"chance": 0.5}
     if told.first.floor:
         lines["metadata alone"] = told.first.floor.value
@@ -110,14 +110,14 @@ def describe_published(told: Told) -> Facts:
     """Return published means by protocol, the highest first, and those that compare."""
     systems = [system for system in told.published.systems.values() if not system.micro]
     families = {
-        family: [s for s in sorted(systems, key=lambda s: -s.mean) if s.family == family]
+        family: [s for s in sorted(systems, key=lambda s: -s.mean_auroc) if s.family == family]
         for family in FAMILIES
     }
     marks = {
         family: [
             Mark(
-                system.mean,
-                shorten(system.title),
+                system.mean_auroc,
+                system.name,
                 "odd" if system.implausible else "hollow" if system.selected_on_test else "",
             )
             for system in members

@@ -3,12 +3,16 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from chestxray14.base.findings import FINDINGS
 from chestxray14.files.metrics import Prepared
-from chestxray14.localization.record import Localization
 from chestxray14.report.results import Run
+
+Text = Annotated[str, Field(min_length=1)]
+Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 Family = Literal["random patient split", "official split", "published lists", "other"]
 
@@ -21,35 +25,33 @@ FAMILIES: dict[Family, re.Pattern[str]] = {
 }
 """Protocols that may be compared with each other; the first that fits the whole text holds."""
 
-MICRO = "_micro"
-"""Ends the key of a row of mean_auroc.csv that is a micro average, not a mean of findings."""
-
-WHOLE_NIH = 112_120
-"""Images that the label file of NIH ChestX-ray14 lists."""
-
 COMPARABLE: dict[str, Family] = {
     "patient": "random patient split",
     "official": "official split",
 }
 """The published protocols a kind of split may be compared with; the other kinds with none."""
 
+WHOLE_NIH = 112_120
+"""Images that the label file of NIH ChestX-ray14 lists."""
 
-@dataclass(frozen=True)
-class System:
-    """One published system: a mean AUROC, its protocol and, where printed, each finding's AUROC.
 
-    `mean` is the unrounded mean of the 14 findings in `auroc`, or the published mean where
-    `auroc` is empty. It is a micro average where `micro` holds.
-    """
+class Described(BaseModel):
+    """What every table of AUROC says of a system; `source` is its key."""
 
-    source: str
-    title: str
-    protocol: str
-    selected_on: str
-    evidence: str
-    note: str
-    mean: float
-    auroc: dict[str, float]
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: Text
+    title: Text
+    protocol: Text
+    selected_on: Text
+    evidence: Text
+
+
+class System(Described):
+    """One published system: the mean of 14 findings, the published one where not all are known."""
+
+    mean_auroc: Score
+    note: str = ""
 
     @property
     def family(self) -> Family:
@@ -58,8 +60,8 @@ class System:
 
     @property
     def micro(self) -> bool:
-        """Whether `mean` pools all findings instead of averaging over them."""
-        return self.source.endswith(MICRO)
+        """Whether its mean pools all findings instead of averaging over them."""
+        return self.source.endswith("_micro")
 
     @property
     def selected_on_test(self) -> bool:
@@ -78,10 +80,10 @@ class System:
             return f"{self.protocol}, ⚠ implausible"
         return f"{self.protocol}, selected on TEST SET" if self.selected_on_test else self.protocol
 
-
-def shorten(title: str) -> str:
-    """Return a system's title without what follows its name."""
-    return re.split(r", | \(| README| model card", title)[0]
+    @property
+    def name(self) -> str:
+        """Its title without what follows the name."""
+        return re.split(r", | \(| README| model card", self.title)[0]
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,19 @@ class Published:
             if not system.micro and why_apart(system, run=run, prepared=prepared) is None
         ]
 
+    def comparable_boxes(self, run: Run, prepared: Prepared) -> list[Boxes]:
+        """Return the tables that may stand beside a run's boxes: same labels, same boxes."""
+        if not run.localization:
+            return []
+        counted = {finding: own.boxes for finding, own in run.localization.findings.items()}
+        return [
+            table
+            for table in self.boxes
+            if table.dataset == "ChestX-ray14"
+            and table.boxes == counted
+            and why_apart(self.systems[table.source], run=run, prepared=prepared) is None
+        ]
+
 
 def why_apart(system: System, *, run: Run, prepared: Prepared) -> str | None:
     """Return why a run's numbers cannot be compared with a published one, None where they can.
@@ -144,20 +159,4 @@ def why_apart(system: System, *, run: Run, prepared: Prepared) -> str | None:
         return f"the published protocol is “{system.conditions}”, this split is “{kind}”"
     if left_out := prepared.images - run.split.images:
         return f"the split leaves out {left_out:,} images"
-    return None
-
-
-def why_boxes_apart(
-    table: Boxes, system: System, *, run: Run, prepared: Prepared, found: Localization
-) -> str | None:
-    """Return why a run's boxes cannot be compared with published ones, None where they can.
-
-    `system` is the one that has the protocol of the `table`.
-    """
-    if table.dataset != "ChestX-ray14":
-        return f"their network learned the labels of {table.dataset}"
-    if reason := why_apart(system, run=run, prepared=prepared):
-        return reason
-    if {finding: own.boxes for finding, own in found.findings.items()} != table.boxes:
-        return f"of its {sum(table.boxes.values()):,} boxes {found.boxes:,} count here"
     return None

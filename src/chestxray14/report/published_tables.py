@@ -1,5 +1,6 @@
 """The published numbers as data/published holds them, read and checked row by row."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -9,46 +10,29 @@ from chestxray14.base.errors import InputError
 from chestxray14.base.findings import BOXED_FINDINGS, FINDINGS
 from chestxray14.files.cells import read_cells
 from chestxray14.localization.record import HEADLINES
-from chestxray14.report.published import Boxes, Published, System
-
-Text = Annotated[str, Field(min_length=1)]
-Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+from chestxray14.report.published import Boxes, Described, Published, Score, System, Text
 
 
-class _Row(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    source: Text
-    title: Text
-
-
-class _SystemRow(_Row):
-    protocol: Text
-    selected_on: Text
-    evidence: Text
-
-
-class _FindingRow(_SystemRow):
+class _FindingRow(Described):
     finding: Text
     auroc: Score
 
 
-class _MeanRow(_SystemRow):
-    mean_auroc: Score
-    note: str
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    source: Text
 
 
 class _DecisionRow(_Row):
+    title: Text
     finding: Text
     precision: Score
     recall: Score
     f1: Score
 
 
-class _BoxRow(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    source: Text
+class _BoxRow(_Row):
     table: Text
     dataset: Text
     overlap: Literal["IoBB", "IoU"]
@@ -70,58 +54,75 @@ def read_published(folder: Path) -> Published:
     source that is missing, malformed or incomplete, and a box table whose system is missing.
     """
     systems = _read_systems(folder)
-    rows = read_rows(folder / "precision_recall_f1.csv", _DecisionRow)
     decisions = {
         row.source: (row.precision, row.recall, row.f1)
-        for row in rows
+        for row in _read_rows(folder / "precision_recall_f1.csv", _DecisionRow)
         if row.finding == "macro avg"
     }
-    path = folder / "localization.csv"
-    tables: dict[str, list[_BoxRow]] = {}
-    for box in read_rows(path, _BoxRow):
-        if box.source not in systems:
-            raise InputError(f"{path}: source {box.source} is in neither table of AUROC")
-        if box.overlap == "IoBB" and box.threshold == float(HEADLINES["IoBB"]):
-            tables.setdefault(box.table, []).append(box)
-    return Published(
-        systems, decisions, tuple(_join_boxes(rows, path=path) for rows in tables.values())
-    )
+    return Published(systems, decisions, _read_boxes(folder / "localization.csv", systems))
 
 
 def _read_systems(folder: Path) -> dict[str, System]:
     path = folder / "auroc.csv"
-    cells: dict[str, list[_FindingRow]] = {}
-    for row in read_rows(path, _FindingRow):
-        cells.setdefault(row.source, []).append(row)
-    systems = {source: _join(rows, path=path) for source, rows in cells.items()}
+    rows_by = _group(_read_rows(path, _FindingRow), key=lambda row: row.source)
+    systems = {}
+    for source, rows in rows_by.items():
+        _check_findings([row.finding for row in rows], FINDINGS, of=f"{path}: source {source}")
+        described, *others = [row.model_dump(exclude={"finding", "auroc"}) for row in rows]
+        if any(other != described for other in others):
+            raise InputError(
+                f"{path}: source {source} has rows that differ in title, protocol, "
+                "selected_on or evidence"
+            )
+        mean = sum(row.auroc for row in rows) / len(rows)
+        systems[source] = System(**described, mean_auroc=mean)
     path = folder / "mean_auroc.csv"
-    for mean in read_rows(path, _MeanRow):
-        if mean.source in systems:
-            raise InputError(f"{path}: source {mean.source} has a mean already, expected one")
-        described = mean.model_dump(exclude={"mean_auroc"})
-        systems[mean.source] = System(**described, mean=mean.mean_auroc, auroc={})
+    for system in _read_rows(path, System):
+        if system.source in systems:
+            raise InputError(f"{path}: source {system.source} has a mean already, expected one")
+        systems[system.source] = system
     return systems
 
 
-def _join_boxes(rows: list[_BoxRow], *, path: Path) -> Boxes:
-    first, found = rows[0], [row.finding for row in rows]
-    if sorted(found) != sorted(BOXED_FINDINGS):
-        odd = sorted(set(found) ^ set(BOXED_FINDINGS)) or [f for f in found if found.count(f) > 1]
-        raise InputError(
-            f"{path}: {first.table} at {first.threshold} must have each of the "
-            f"{len(BOXED_FINDINGS)} boxed findings once; missing, unknown or repeated: "
-            f"{', '.join(dict.fromkeys(odd))}"
+def _read_boxes(path: Path, systems: dict[str, System]) -> tuple[Boxes, ...]:
+    rows = _read_rows(path, _BoxRow)
+    if strange := [row.source for row in rows if row.source not in systems]:
+        raise InputError(f"{path}: source {strange[0]} is in neither table of AUROC")
+    threshold = HEADLINES["IoBB"]
+    headline = [row for row in rows if row.overlap == "IoBB" and row.threshold == float(threshold)]
+    tables = []
+    for title, rows in _group(headline, key=lambda row: row.table).items():
+        findings = [row.finding for row in rows]
+        _check_findings(findings, BOXED_FINDINGS, of=f"{path}: {title} at {threshold}")
+        tables.append(
+            Boxes(
+                source=rows[0].source,
+                title=title,
+                dataset=rows[0].dataset,
+                boxes={row.finding: row.boxes for row in rows},
+                accuracy={row.finding: row.accuracy for row in rows},
+            )
         )
-    return Boxes(
-        source=first.source,
-        title=first.table,
-        dataset=first.dataset,
-        boxes={row.finding: row.boxes for row in rows},
-        accuracy={row.finding: row.accuracy for row in rows},
-    )
+    return tuple(tables)
 
 
-def read_rows(path: Path, row_type: type[Row]) -> list[Row]:
+def _group(rows: Sequence[Row], *, key: Callable[[Row], str]) -> dict[str, list[Row]]:
+    grouped: dict[str, list[Row]] = {}
+    for row in rows:
+        grouped.setdefault(key(row), []).append(row)
+    return grouped
+
+
+def _check_findings(found: Sequence[str], expected: Sequence[str], *, of: str) -> None:
+    if sorted(found) != sorted(expected):
+        odd = sorted(set(found) ^ set(expected)) or [f for f in expected if found.count(f) > 1]
+        raise InputError(
+            f"{of} must have each of the {len(expected)} findings once; missing, unknown or "
+            f"repeated: {', '.join(odd)}"
+        )
+
+
+def _read_rows(path: Path, row_type: type[Row]) -> list[Row]:
     """Return the rows of a table; `InputError` names the file and the row that is malformed."""
     try:
         content = path.read_bytes()
@@ -139,27 +140,3 @@ def read_rows(path: Path, row_type: type[Row]) -> list[Row]:
                 f"found {problem['input']!r}; {problem['msg']}"
             ) from None
     return rows
-
-
-def _join(rows: list[_FindingRow], *, path: Path) -> System:
-    """Return the system that 14 rows, one a finding, describe."""
-    described = rows[0].model_dump(exclude={"finding", "auroc"})
-    found = [row.finding for row in rows]
-    if sorted(found) != sorted(FINDINGS):
-        odd = sorted(set(found) ^ set(FINDINGS)) or [f for f in FINDINGS if found.count(f) > 1]
-        raise InputError(
-            f"{path}: source {rows[0].source} must have each of the 14 findings once; "
-            f"missing, unknown or repeated: {', '.join(odd)}"
-        )
-    if any(row.model_dump(exclude={"finding", "auroc"}) != described for row in rows):
-        raise InputError(
-            f"{path}: source {rows[0].source} has rows that differ in title, protocol, "
-            "selected_on or evidence"
-        )
-    auroc = {row.finding: row.auroc for row in rows}
-    return System(
-        **described,
-        note="",
-        mean=sum(auroc.values()) / len(auroc),
-        auroc={finding: auroc[finding] for finding in FINDINGS},
-    )
