@@ -14,7 +14,7 @@ from chestxray14.files.predictions import Predicted
 from chestxray14.model.recipe import WholeRecipe
 from chestxray14.report.published_tables import read_published
 from chestxray14.report.ranking import rank_all
-from chestxray14.report.results import Epoch, Results, Run, Scored
+from chestxray14.report.results import Results, Run, Scored
 from chestxray14.report.sections import Told
 from chestxray14.scoring.agreement import COLUMNS
 from chestxray14.scoring.evaluation import (
@@ -188,10 +188,9 @@ def make_run(
             dict.fromkeys(auroc, patients),
             np.array(list(auroc.values())) + common + own,
         ),
-        curves=make_curves(findings),
+        curves=make_curves(findings) | ({} if pretrained else {"history": make_history()}),
         recipe=None if pretrained else recipe,
         trained=None if pretrained else make_trained(),
-        history=() if pretrained else make_history(),
         pretrained=pretrained,
     )
 
@@ -213,11 +212,10 @@ def make_trained() -> Trained:
     )
 
 
-def make_history() -> tuple[Epoch, ...]:
-    return tuple(
-        Epoch(epoch=e, train_loss=2 / (e + 1), val_loss=2.1 / (e + 1), val_auroc=0.6, lr=0.1)
-        for e in (1, 2, 3)
-    )
+def make_history() -> pd.DataFrame:
+    epochs = np.arange(1, 4)
+    losses = {"train_loss": 2 / (epochs + 1), "val_loss": 2.1 / (epochs + 1)}
+    return pd.DataFrame({"epoch": epochs, **losses, "val_auroc": 0.6})
 
 
 def make_curves(findings: Sequence[str]) -> dict[str, pd.DataFrame]:

@@ -3,7 +3,6 @@ from collections.abc import Callable
 from xml.etree import ElementTree
 
 import numpy as np
-import pandas as pd
 import pytest
 from fake_run import estimate, make_curves, make_history
 from matplotlib.figure import Figure
@@ -11,9 +10,8 @@ from matplotlib.figure import Figure
 from chestxray14.base.findings import FINDINGS
 from chestxray14.report.curves import (
     draw_curves,
+    draw_lines,
     draw_losses,
-    draw_reliability,
-    draw_validation,
 )
 from chestxray14.report.figures import (
     Dot,
@@ -27,7 +25,7 @@ from chestxray14.report.svg import SERIES, to_svg
 from chestxray14.scoring.evaluation import Estimate
 
 SVG = "{http://www.w3.org/2000/svg}"
-HISTORIES = {"a_recipe": pd.DataFrame([epoch.model_dump() for epoch in make_history()])}
+HISTORY = make_history()
 CURVES = make_curves(FINDINGS)
 NAMES = ("false positives", "true positives")
 
@@ -48,12 +46,13 @@ DRAWN: dict[str, Callable[[], Figure]] = {
         {"official split": [Mark(0.8, "a"), Mark(0.81, "b", "hollow")]}
     ),
     "curves": lambda: draw_curves(CURVES["roc"], axes_names=NAMES, chance=None),
-    "reliability": lambda: draw_reliability(CURVES["reliability"]),
     "matrix": lambda: draw_matrix(
         np.array([[0.5, np.nan], [0.25, 1]]), findings=("Mass", "Nodule")
     ),
-    "validation": lambda: draw_validation(HISTORIES),
-    "losses": lambda: draw_losses(HISTORIES),
+    "lines": lambda: draw_lines(
+        {"a_recipe": (HISTORY["epoch"], HISTORY["val_auroc"])}, axes_names=NAMES, diagonal=True
+    ),
+    "losses": lambda: draw_losses({"a_recipe": HISTORY}),
 }
 
 

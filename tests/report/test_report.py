@@ -114,6 +114,14 @@ def test_findings_above_metadata_are_those_that_holm_leaves() -> None:
     assert f"above metadata alone in {len(above)} of 14" in text
 
 
+@pytest.mark.parametrize(
+    ("patients", "told"), [(19, "19 (too few)"), (20, "20 (few)"), (39, "39 (few)"), (40, "40")]
+)
+def test_few_patients_are_called_few(patients: int, told: str) -> None:
+    text = write_report(tell(make_run(patients=patients))).markdown
+    assert text.count(f" | {told} | ") == 14
+
+
 def test_a_finding_that_no_test_image_shows_is_named_and_the_macro_is_over_the_others() -> None:
     run = make_run(findings=FINDINGS[:-1])
     evaluation = run.evaluation.model_copy(update={"one_class": ("Hernia",)})
@@ -268,9 +276,6 @@ def write_run(folder: Path, name: str, *, better: float) -> None:
     plots.mkdir(parents=True)
     for kind, table in run.curves.items():
         table.to_csv(plots / f"{kind}.csv", index=False)
-    pd.DataFrame([epoch.model_dump() for epoch in run.history]).to_csv(
-        plots / "history.csv", index=False
-    )
     assert run.trained is not None
     write_json(folder / f"metrics/{name}/train.json", run.trained.model_dump(exclude_none=True))
     names = make_index()["image"].tolist()

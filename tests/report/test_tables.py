@@ -10,7 +10,6 @@ from chestxray14.report.tables import (
     in_words,
     make_table,
     number,
-    patients_cell,
 )
 from chestxray14.scoring.evaluation import Bounded, Difference, Estimate
 
@@ -62,10 +61,6 @@ def test_a_sentence_has_interval_and_p_or_says_that_patients_are_too_few() -> No
     assert found.endswith("p = 0.012)")
     assert "p < 0.001" in in_words(Difference(value=0.1, low=0, high=1, p=1e-5), 2)
     assert "too few" in in_words(Difference(value=0.1), 2)
-
-
-def test_few_patients_are_called_few() -> None:
-    assert [patients_cell(n).note for n in (19, 20, 39, 40)] == ["too few", "few", "few", ""]
 
 
 def test_a_column_of_dashes_is_left_out_but_never_the_first() -> None:

@@ -55,32 +55,25 @@ def draw_curves(
 
 
 @rc_context(STYLE)
-def draw_reliability(table: pd.DataFrame) -> Figure:
-    """Return predicted against observed shares, a line a calibration."""
+def draw_lines(
+    lines: Mapping[str, tuple[pd.Series, pd.Series]],
+    *,
+    axes_names: tuple[str, str],
+    diagonal: bool = False,
+) -> Figure:
+    """Return lines by name, each of x and y, colour and marker together its own among many."""
     figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
     axes = figure.add_subplot()
-    top = max(table["predicted"].max(), table["observed"].max()) * 1.05
-    axes.plot([0, top], [0, top], **DOTTED)
-    for place, (name, points) in enumerate(table.groupby("calibration", sort=False)):
-        _add_line(axes, points["predicted"], points["observed"], place=place, name=str(name))
-    axes.set_xlabel("predicted", color=MUTED)
-    axes.set_ylabel("observed", color=MUTED)
-    axes.grid()
-    axes.tick_params(length=0)
-    add_legend(figure, axes)
-    return figure
-
-
-@rc_context(STYLE)
-def draw_validation(histories: Mapping[str, pd.DataFrame]) -> Figure:
-    """Return the validation AUROC of all recipes by epoch; columns of `results.Epoch`."""
-    figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
-    axes = figure.add_subplot()
-    for place, (name, history) in enumerate(histories.items()):
-        scores = history["val_auroc"].astype(float)
-        _add_line(axes, history["epoch"], scores, place=place, name=name)
-    _tidy(axes)
-    axes.set_xlabel("epoch", color=MUTED)
+    if diagonal:
+        top = max(float(values.max()) for line in lines.values() for values in line) * 1.05
+        axes.plot([0, top], [0, top], **DOTTED)
+    for place, (name, (x, y)) in enumerate(lines.items()):
+        look = {"color": SERIES[place % len(SERIES)], "label": name}
+        marker = MARKERS[(place + place // len(SERIES)) % len(MARKERS)]
+        axes.plot(x, y, marker=marker, markersize=4, linewidth=1.2, **look)
+    _tidy(axes, whole=not diagonal)
+    axes.set_xlabel(axes_names[0], color=MUTED)
+    axes.set_ylabel(axes_names[1], color=MUTED)
     add_legend(figure, axes)
     return figure
 
@@ -112,16 +105,9 @@ def _make_panels(
     return figure, grid[: len(names)]
 
 
-def _add_line(axes: Axes, x: pd.Series, y: pd.Series, *, place: int, name: str) -> None:
-    """Add a line whose colour and marker together are its own among many."""
-    look = {"color": SERIES[place % len(SERIES)], "label": name}
-    marker = MARKERS[(place + place // len(SERIES)) % len(MARKERS)]
-    axes.plot(x, y, marker=marker, markersize=4, linewidth=1.2, **look)
-
-
-def _tidy(axes: Axes) -> None:
-    """Give axes few ticks, whole ones along x, and lines across."""
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5, min_n_ticks=1))
+def _tidy(axes: Axes, *, whole: bool = True) -> None:
+    """Give axes few ticks, whole ones along x if so, and lines across."""
+    axes.xaxis.set_major_locator(MaxNLocator(integer=whole, nbins=5, min_n_ticks=1))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
     axes.grid(axis="y")
     axes.tick_params(length=0)

@@ -63,7 +63,14 @@ def describe_calibration(told: Told) -> Facts | None:
     calibrations = [leader.evaluation.findings[finding].calibration for finding in leader.findings]
     slopes = [each.slope for each in calibrations if each.slope]
     return {
-        "figure": curves.draw_reliability(leader.curves["reliability"]),
+        "figure": curves.draw_lines(
+            {
+                str(name): (points["predicted"], points["observed"])
+                for name, points in leader.curves["reliability"].groupby("calibration", sort=False)
+            },
+            axes_names=("predicted", "observed"),
+            diagonal=True,
+        ),
         "runs": [(s.run, *_average_calibration(s.run)) for s in told.first.standings],
         "slopes": slopes,
         "slope": median(slope.value for slope in slopes) if slopes else None,

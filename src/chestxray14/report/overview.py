@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import pandas as pd
-
 from chestxray14.report import curves, figures
 from chestxray14.report.figures import Dot, Mark, Tone
 from chestxray14.report.published import FAMILIES, why_apart
@@ -17,15 +15,15 @@ from chestxray14.scoring.transfer import compare_sets
 def describe_result(told: Told) -> Facts:
     """Return the figure of all rankings, leaks with their twins, and why sources stand apart."""
     dots: list[Dot] = []
+    most = max(len(run.findings) for run in told.results.runs)
     for ranking in told.rankings:
         if len(told.rankings) > 1:
             dots.append(Dot(f"split {', '.join(ranking.protocols)}", None, "heading"))
         for standing in ranking.standings:
             run = standing.run
-            own = len(run.findings) < len(told.results.findings)
-            label = f"{run.label}, {len(run.findings)} findings" if own else run.label
+            own = "" if len(run.findings) == most else f", {len(run.findings)} findings"
             tone: Tone = "apart" if run.leaky else "lead" if run is told.leader else ""
-            dots.append(Dot(label, standing.macro, tone))
+            dots.append(Dot(run.label + own, standing.macro, tone))
     if comparable := told.published.comparable(told.leader, told.results.prepared):
         dots.append(Dot("published, same protocol", None, "heading"))
         dots += [Dot(s.name, Estimate(value=s.mean_auroc), "apart") for s in comparable]
@@ -136,13 +134,14 @@ def describe_published(told: Told) -> Facts:
 def describe_training(told: Told) -> Facts | None:
     """Return the learning curves of what was trained; None where nothing was."""
     histories = {
-        run.label: pd.DataFrame([epoch.model_dump() for epoch in run.history])
-        for run in told.results.runs
-        if run.recipe and run.trained
+        run.label: run.curves["history"] for run in told.results.runs if run.recipe and run.trained
     }
     if not histories:
         return None
     return {
-        "validation": curves.draw_validation(histories),
+        "validation": curves.draw_lines(
+            {name: (each["epoch"], each["val_auroc"]) for name, each in histories.items()},
+            axes_names=("epoch", "validation AUROC"),
+        ),
         "losses": curves.draw_losses(histories),
     }

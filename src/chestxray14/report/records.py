@@ -10,12 +10,12 @@ import pandas as pd
 from chestxray14.base.errors import InputError, name_some
 from chestxray14.base.findings import NO_FINDING
 from chestxray14.files.metrics import Prepared, SplitFacts, Trained
-from chestxray14.files.records import read_record, read_rows
+from chestxray14.files.records import read_record
 from chestxray14.files.skipped import read_skipped
 from chestxray14.localization.record import Localization
 from chestxray14.model.params import ExternalSet
 from chestxray14.model.recipe import WholeRecipe
-from chestxray14.report.results import Epoch, Floats, Pretrained, Results, Run, Scored, Transfer
+from chestxray14.report.results import Floats, Pretrained, Results, Run, Scored, Transfer
 from chestxray14.scoring.evaluation import Evaluation
 from chestxray14.scoring.expert_scores import ExpertEvaluation
 from chestxray14.scoring.metadata_floor import FloorScores
@@ -24,10 +24,14 @@ from chestxray14.scoring.transfer import Drift
 CURVES = {
     "roc": ("finding", "false_positive_rate", "true_positive_rate"),
     "precision_recall": ("finding", "recall", "precision"),
-    "reliability": ("calibration", "predicted", "observed", "labels"),
+    "reliability": ("calibration", "predicted", "observed"),
     "experts": ("finding", "set", "false_positive_rate", "true_positive_rate"),
+    "history": ("epoch", "train_loss", "val_loss", "val_auroc"),
 }
-"""The tables of a run's curves; the first column of each is words, and `set`, the others numbers."""
+"""The tables of a run's curves with their columns."""
+
+WORDS = ("finding", "set", "calibration")
+"""The columns that are no numbers."""
 
 
 def read_results(
@@ -93,13 +97,12 @@ def _read_run(
     _check_origin(path, evaluation, split=split, protocol=entry.split, labels=labels)
     findings = {k: found for k, found in evaluation.findings.items() if k != NO_FINDING}
     curves = {
-        kind: _read_curves(root / f"plots/{name}/{kind}.csv", kind)
-        for kind in CURVES
-        if kind != "experts"
+        kind: _read_curves(root / f"plots/{name}/{kind}.csv", by="evaluate")
+        for kind in ("roc", "precision_recall", "reliability")
     }
     experts = read_record(path.with_name("experts.json"), ExpertEvaluation, by="evaluate")
     if experts.root:
-        curves["experts"] = _read_curves(path.with_name("experts.csv"), "experts")
+        curves["experts"] = _read_curves(path.with_name("experts.csv"), by="evaluate")
     read = Run(
         name,
         protocol=entry.split,
@@ -119,12 +122,9 @@ def _read_run(
     path = root / f"localizations/{name}/localization.json"
     localization = read_record(path, Localization, by="localize")
     _check_origin(path, localization, split=split, protocol=entry.split, labels=labels)
-    path = root / f"plots/{name}/history.csv"
-    history = read_rows(path, Epoch, by="train")
-    if not history:
-        raise InputError(f"{path} has no epoch; the train stage writes it")
+    curves["history"] = _read_curves(root / f"plots/{name}/history.csv", by="train")
     trained = read_record(root / f"metrics/{name}/train.json", Trained, by="train")
-    return replace(read, recipe=entry, trained=trained, history=history, localization=localization)
+    return replace(read, recipe=entry, trained=trained, localization=localization)
 
 
 def _read_transfer(root: Path, name: str, run: Run, *, draws: int) -> Transfer:
@@ -195,13 +195,16 @@ def _read_draws(path: Path, *, shape: tuple[int, int], by: str) -> Floats:
     return draws
 
 
-def _read_curves(path: Path, kind: str) -> pd.DataFrame:
-    text, *numbers = (column for column in CURVES[kind] if column != "set")
+def _read_curves(path: Path, *, by: str) -> pd.DataFrame:
+    columns = CURVES[path.stem]
+    types = {column: str if column in WORDS else np.float64 for column in columns}
     try:
-        table = pd.read_csv(path, dtype={text: str, **dict.fromkeys(numbers, np.float64)})
+        table = pd.read_csv(path, dtype=types)
     except (OSError, ValueError, pd.errors.ParserError) as error:
         reason = (isinstance(error, OSError) and error.strerror) or str(error).splitlines()[0]
-        raise InputError(f"{path}: {reason}; the evaluate stage writes it") from None
-    if missing := [column for column in CURVES[kind] if column not in table]:
-        raise InputError(f"{path} lacks the column {missing[0]!r}; the evaluate stage writes it")
+        raise InputError(f"{path}: {reason}; the {by} stage writes it") from None
+    if missing := [column for column in columns if column not in table]:
+        raise InputError(f"{path} lacks the column {missing[0]!r}; the {by} stage writes it")
+    if table.empty:
+        raise InputError(f"{path} has no row; the {by} stage writes it")
     return table

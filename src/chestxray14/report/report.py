@@ -77,7 +77,6 @@ def write_report(told: Told) -> Report:
         "make_table": tables.make_table,
         "cell": tables.cell,
         "p_cell": tables.p_cell,
-        "patients_cell": tables.patients_cell,
         "number": tables.number,
         "in_words": tables.in_words,
         "svg": to_svg,

@@ -7,9 +7,9 @@ from typing import Annotated, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Tag
+from pydantic import BaseModel, ConfigDict, Tag
 
-from chestxray14.files.metrics import Count, Prepared, Share, SplitFacts, Trained
+from chestxray14.files.metrics import Prepared, SplitFacts, Trained
 from chestxray14.localization.record import Localization
 from chestxray14.model.recipe import NAME_OR_FILE, WeightsFile, WholeRecipe, name_weights
 from chestxray14.scoring.evaluation import Evaluation
@@ -17,21 +17,6 @@ from chestxray14.scoring.expert_scores import ExpertEvaluation
 from chestxray14.scoring.transfer import Drift
 
 Floats = NDArray[np.float64]
-
-
-class Epoch(BaseModel):
-    """One row of plots/<recipe>/history.csv, epoch 0 where nothing was trained.
-
-    `val_auroc` is None where nothing was scored.
-    """
-
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
-
-    epoch: Count
-    train_loss: float
-    val_loss: float
-    val_auroc: Annotated[Share | None, BeforeValidator(lambda cell: None if cell == "" else cell)]
-    lr: float
 
 
 class Pretrained(BaseModel):
@@ -79,7 +64,7 @@ class Run:
 
     Networks on the same test images share their draws. What was pretrained elsewhere has no recipe,
     and `pretrained` names its weights; nothing is localized then. `experts` are scores against
-    radiologists, their ROC among the `curves`; None where nobody read a test image.
+    radiologists, None where nobody read a test image. `curves` are by name of `records.CURVES`.
     """
 
     name: str
@@ -90,7 +75,6 @@ class Run:
     curves: Mapping[str, pd.DataFrame]
     recipe: WholeRecipe | None = None
     trained: Trained | None = None
-    history: tuple[Epoch, ...] = ()
     localization: Localization | None = None
     experts: ExpertEvaluation | None = None
     pretrained: str = ""
@@ -161,9 +145,3 @@ class Results:
     def own_table(self) -> bool:
         """Whether images and labels are somebody's own, not NIH's or drawn like them."""
         return self.prepared.source == "table"
-
-    @property
-    def findings(self) -> tuple[str, ...]:
-        """Every finding that a network scores, in their order."""
-        longest = sorted(self.runs, key=lambda run: -len(run.findings))
-        return tuple(dict.fromkeys(finding for run in longest for finding in run.findings))

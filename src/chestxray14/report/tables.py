@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from chestxray14.scoring.claims import AT_LEAST, FEW, p_text
+from chestxray14.scoring.claims import p_text
 from chestxray14.scoring.evaluation import Bounded, Difference, Estimate
 
 NONE = "–"
@@ -129,12 +129,6 @@ def in_words(found: Estimate | Bounded, digits: int) -> str:
 def p_cell(found: Difference | None) -> Cell:
     """Return a p, a dash for none."""
     return Cell(NONE if found is None or found.p is None else p_text(found.p))
-
-
-def patients_cell(patients: int) -> Cell:
-    """Return how many patients have the rarer class, with a word where they are few."""
-    few = "few" if patients < FEW else ""
-    return cell(patients, note="too few" if patients < AT_LEAST else few)
 
 
 def join_words(words: Sequence[str]) -> str:
