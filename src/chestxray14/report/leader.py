@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, median
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from chestxray14.files.predictions import Predicted
-from chestxray14.localization.record import HEADLINES, MEAN
+from chestxray14.localization.record import HEADLINES, MEAN, Localization
 from chestxray14.report import curves, figures
 from chestxray14.report.figures import Dot
 from chestxray14.report.results import Run
@@ -140,14 +141,20 @@ def sort_gaps(gaps: Iterable[tuple[str, str, Gap]]) -> list[tuple[str, str, Gap]
 
 
 def describe_boxes(told: Told) -> Facts | None:
-    """Return how many boxes the heatmaps find, beside noise and the centre; None without any."""
+    """Return which boxes the leader finds, and what was published; None of a leak or without any."""
     leader = told.leader
-    found = leader.localization
-    if leader.leaky or not found or not found.boxes:
+    if leader.leaky or not leader.boxes:
         return None
+    return {
+        "figures": [_draw_boxes(found, label=leader.label) for found in leader.boxes.values()],
+        "theirs": told.published.comparable_boxes(leader, told.results.prepared),
+    }
+
+
+def _draw_boxes(found: Localization, *, label: str) -> Figure:
     headline = found.iobb[HEADLINES["IoBB"]]
     series = {
-        leader.label: found.found,
+        label: found.found,
         "noise": {name: Estimate(value=share) for name, share in headline.random.items()},
         "box in the centre": {
             name: Estimate(value=share) for name, share in headline.centre.items()
@@ -155,10 +162,4 @@ def describe_boxes(told: Told) -> Facts | None:
     }
     findings = [name for name in found.found if name != MEAN]
     about = f"share of boxes found, IoBB > {HEADLINES['IoBB']}"
-    return {
-        "figure": figures.draw_by_finding(series, findings=findings, about=about),
-        "mean": found.found[MEAN],
-        "noise": headline.random[MEAN],
-        "centre": headline.centre[MEAN],
-        "theirs": told.published.comparable_boxes(leader, told.results.prepared),
-    }
+    return figures.draw_by_finding(series, findings=findings, about=about)

@@ -12,7 +12,7 @@ from chestxray14.base.findings import NO_FINDING
 from chestxray14.files.metrics import Prepared, SplitFacts, Trained
 from chestxray14.files.records import read_record
 from chestxray14.files.skipped import read_skipped
-from chestxray14.localization.record import Localization
+from chestxray14.localization.record import Localization, Outlined
 from chestxray14.model.params import ExternalSet
 from chestxray14.model.recipe import WholeRecipe
 from chestxray14.report.results import Floats, Pretrained, Results, Run, Scored, Transfer
@@ -122,9 +122,16 @@ def _read_run(
     path = root / f"localizations/{name}/localization.json"
     localization = read_record(path, Localization, by="localize")
     _check_origin(path, localization, split=split, protocol=entry.split, labels=labels)
+    path, outlined = path.with_name("chestx_det.json"), None
+    if path.exists():
+        outlined = read_record(path, Outlined, by="localize")
+        scores = outlined.localization
+        _check_origin(path, scores, split=split, protocol=entry.split, labels=labels)
     curves["history"] = _read_curves(root / f"plots/{name}/history.csv", by="train")
     trained = read_record(root / f"metrics/{name}/train.json", Trained, by="train")
-    return replace(read, recipe=entry, trained=trained, localization=localization)
+    return replace(
+        read, recipe=entry, trained=trained, localization=localization, outlined=outlined
+    )
 
 
 def _read_transfer(root: Path, name: str, run: Run, *, draws: int) -> Transfer:

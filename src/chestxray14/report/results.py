@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Tag
 
 from chestxray14.files.metrics import Prepared, SplitFacts, Trained
-from chestxray14.localization.record import Localization
+from chestxray14.localization.record import Localization, Outlined
 from chestxray14.model.recipe import NAME_OR_FILE, WeightsFile, WholeRecipe, name_weights
 from chestxray14.scoring.evaluation import Evaluation
 from chestxray14.scoring.expert_scores import ExpertEvaluation
@@ -63,8 +63,9 @@ class Run:
     """One network on the test images of a split, `protocol` by name.
 
     Networks on the same test images share their draws. What was pretrained elsewhere has no recipe,
-    and `pretrained` names its weights; nothing is localized then. `experts` are scores against
-    radiologists, None where nobody read a test image. `curves` are by name of `records.CURVES`.
+    and `pretrained` names its weights; nothing is localized then. `outlined` is of ChestX-Det's
+    boxes, where the dataset has them, and `experts` are scores against radiologists, None where
+    nobody read a test image. `curves` are by name of `records.CURVES`.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Run:
     recipe: WholeRecipe | None = None
     trained: Trained | None = None
     localization: Localization | None = None
+    outlined: Outlined | None = None
     experts: ExpertEvaluation | None = None
     pretrained: str = ""
 
@@ -93,6 +95,13 @@ class Run:
     def findings(self) -> tuple[str, ...]:
         """The findings that have an AUROC."""
         return self.scored.findings
+
+    @property
+    def boxes(self) -> dict[str, Localization]:
+        """How its heatmaps find boxes, by who drew these, where any counts."""
+        others = self.outlined.localization if self.outlined else None
+        found = {"NIH": self.localization, "ChestX-Det": others}
+        return {name: each for name, each in found.items() if each and each.boxes}
 
     @property
     def limits(self) -> list[str]:
