@@ -1,6 +1,7 @@
 """Made-up results, for the tests of what is said about them."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -12,9 +13,10 @@ from chestxray14.base.params import load_block
 from chestxray14.files.metrics import Part, Prepared, SplitFacts, Trained
 from chestxray14.files.predictions import Predicted
 from chestxray14.model.recipe import WholeRecipe
+from chestxray14.report.gallery import Picture
 from chestxray14.report.published_tables import read_published
 from chestxray14.report.ranking import rank_all
-from chestxray14.report.results import Results, Run, Scored
+from chestxray14.report.results import Results, Run, Scored, Transfer
 from chestxray14.report.sections import Told
 from chestxray14.scoring.agreement import COLUMNS
 from chestxray14.scoring.evaluation import (
@@ -34,6 +36,7 @@ from chestxray14.scoring.evaluation import (
 
 STEP = "densenet121_step"
 DRAWS = 1000
+NO_AGREEMENT = pd.DataFrame(columns=list(COLUMNS))
 PUBLISHED = read_published(ROOT / "data/published")
 RECIPES = {
     name: recipe.for_dataset(FINDINGS)
@@ -256,16 +259,18 @@ def make_test(findings: Sequence[str] = FINDINGS) -> Predicted:
     return Predicted(known, pd.DataFrame(scores, columns=list(findings)))
 
 
-def tell(*runs: Run, prepared: Prepared | None = None, floor: Scored | None = None) -> Told:
+def tell(
+    *runs: Run,
+    prepared: Prepared | None = None,
+    floor: Scored | None = None,
+    skipped: Mapping[str, str] = MappingProxyType({}),
+    transfers: Sequence[Transfer] = (),
+    agreement: pd.DataFrame = NO_AGREEMENT,
+    pictures: Sequence[Picture] = (),
+) -> Told:
     """Return runs beside the published systems, on made-up data with a made-up floor."""
     floors = {run.protocol: floor or make_floor() for run in runs}
-    results = Results(prepared or make_prepared(), runs, floors)
+    results = Results(prepared or make_prepared(), runs, floors, skipped, tuple(transfers))
     rankings = rank_all(runs, floors)
-    return Told(
-        results,
-        rankings,
-        published=PUBLISHED,
-        test=make_test(rankings[0].leader.findings),
-        pictures=(),
-        agreement=pd.DataFrame(columns=list(COLUMNS)),
-    )
+    test = make_test(rankings[0].leader.findings)
+    return Told(results, rankings, PUBLISHED, test, pictures, agreement)
