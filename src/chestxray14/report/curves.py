@@ -102,6 +102,8 @@ def _make_panels(
     grid = list(figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=sharey).flat)
     for panel in grid[len(names) :]:
         panel.set_visible(False)
+    for panel in grid[max(0, len(names) - columns) : len(names)]:
+        panel.tick_params(labelbottom=True)
     return figure, grid[: len(names)]
 
 

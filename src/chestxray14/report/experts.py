@@ -64,7 +64,7 @@ def _describe_set(name: str, findings: Mapping[str, ExpertScores], curves: pd.Da
             "against radiologists": {f: found.auroc for f, found in scored.items() if found.auroc},
             "against the labels": {f: s.auroc_nih for f, s in scored.items() if s.auroc_nih},
         }
-        about = "AUROC on the same images (dotted: chance)"
+        about = f"AUROC on the images of {name} (dotted: chance)"
         facts["figure"] = draw_by_finding(series, findings=[*scored], about=about, chance=0.5)
     if readers:
         points: dict[str, dict[str, tuple[float, float]]] = {}
@@ -72,7 +72,7 @@ def _describe_set(name: str, findings: Mapping[str, ExpertScores], curves: pd.Da
             place = 1 - point.specificity, point.sensitivity
             points.setdefault(finding, {})[f"reader {reader}"] = place
         own = curves[(curves["set"] == name) & curves["finding"].isin(scored)].drop(columns="set")
-        axes_names = "1 − specificity", "sensitivity"
+        axes_names = f"1 − specificity, against {name}", "sensitivity"
         facts["roc"] = draw_curves(own, axes_names=axes_names, points=points, across=3)
     return facts
 

@@ -106,6 +106,7 @@ def draw_by_finding(
     shown = [found[name] for found in series.values() for name in findings if name in found]
     values = [end for each in shown for end in _ends(each)]
     values += [scores[name] for scores in others for name in findings if name in scores]
+    values += [] if chance is None else [chance]
     _finish(axes, _spell(findings), low=min(values), high=max(values), about=about)
     add_legend(figure, axes)
     return figure

@@ -146,12 +146,15 @@ def describe_boxes(told: Told) -> Facts | None:
     if leader.leaky or not leader.boxes:
         return None
     return {
-        "figures": [_draw_boxes(found, label=leader.label) for found in leader.boxes.values()],
+        "figures": [
+            _draw_boxes(found, label=leader.label, whose=f"{by}'s " if leader.outlined else "")
+            for by, found in leader.boxes.items()
+        ],
         "theirs": told.published.comparable_boxes(leader, told.results.prepared),
     }
 
 
-def _draw_boxes(found: Localization, *, label: str) -> Figure:
+def _draw_boxes(found: Localization, *, label: str, whose: str) -> Figure:
     headline = found.iobb[HEADLINES["IoBB"]]
     series = {
         label: found.found,
@@ -161,5 +164,5 @@ def _draw_boxes(found: Localization, *, label: str) -> Figure:
         },
     }
     findings = [name for name in found.found if name != MEAN]
-    about = f"share of boxes found, IoBB > {HEADLINES['IoBB']}"
+    about = f"share of {whose}boxes found, IoBB > {HEADLINES['IoBB']}"
     return figures.draw_by_finding(series, findings=findings, about=about)
