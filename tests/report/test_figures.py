@@ -15,12 +15,12 @@ from chestxray14.report.curves import (
 )
 from chestxray14.report.figures import (
     Dot,
-    Mark,
     draw_by_finding,
     draw_intervals,
     draw_matrix,
     draw_published,
 )
+from chestxray14.report.published import System
 from chestxray14.report.svg import SERIES, to_svg
 from chestxray14.scoring.evaluation import Estimate
 
@@ -28,6 +28,12 @@ SVG = "{http://www.w3.org/2000/svg}"
 HISTORY = make_history()
 CURVES = make_curves(FINDINGS)
 NAMES = ("false positives", "true positives")
+
+
+def make_system(title: str, mean: float) -> System:
+    said = {"protocol": "official", "selected_on": "test", "evidence": "primary"}
+    return System(source=title, title=title, mean_auroc=mean, **said)
+
 
 DRAWN: dict[str, Callable[[], Figure]] = {
     "intervals": lambda: draw_intervals(
@@ -43,7 +49,7 @@ DRAWN: dict[str, Callable[[], Figure]] = {
         chance=0.5,
     ),
     "published": lambda: draw_published(
-        {"official split": [Mark(0.8, "a"), Mark(0.81, "b", "hollow")]}
+        {"official split": [make_system("a", 0.8), make_system("b, a network", 0.81)]}
     ),
     "curves": lambda: draw_curves(CURVES["roc"], axes_names=NAMES, chance=None),
     "matrix": lambda: draw_matrix(

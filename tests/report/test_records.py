@@ -24,6 +24,7 @@ from chestxray14.base.params import read_yaml
 from chestxray14.files.experts import write_sets
 from chestxray14.files.heatmaps import Geometry, Heatmaps, Window, write_heatmaps
 from chestxray14.files.predictions import write_predictions
+from chestxray14.files.skipped import write_skipped
 from chestxray14.scoring.evaluation import Estimate
 from chestxray14.scoring.metadata_floor import FloorScores
 
@@ -245,6 +246,21 @@ def test_metrics_of_another_dataset_are_refused(project: Path) -> None:
     params = read_yaml(project / "params.yaml") | {"dataset": "nih"}
     (project / "params.yaml").write_text(yaml.safe_dump(params))
     with pytest.raises(InputError, match=r"is of dataset 'phantom'.*'nih'"):
+        run_stage()
+
+
+@pytest.mark.parametrize(
+    ("recipes", "message"),
+    [([], "recipes is empty"), (["best"], "every recipe is skipped; best: no labels of Mass")],
+)
+def test_where_nothing_ran_there_is_nothing_to_compare(
+    project: Path, recipes: list[str], message: str
+) -> None:
+    params = read_yaml(project / "params.yaml")
+    params["recipes"] = {name: params["recipes"][name] for name in recipes}
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    write_skipped("no labels of Mass", project / "evaluations/best/detail.json")
+    with pytest.raises(InputError, match=message):
         run_stage()
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -37,7 +36,7 @@ def describe_experts(told: Told) -> Facts | None:
             for name, findings in leader.experts.root.items()
         ],
         "confirmed": float(confirmed.median()) if len(confirmed) else None,
-        "agreement": _list(told.agreement),
+        "agreement": told.agreement.to_dict("records"),
     }
 
 
@@ -75,9 +74,3 @@ def _describe_set(name: str, findings: Mapping[str, ExpertScores], curves: pd.Da
         axes_names = f"1 − specificity, against {name}", "sensitivity"
         facts["roc"] = draw_curves(own, axes_names=axes_names, points=points, across=3)
     return facts
-
-
-def _list(agreement: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows, with None where a count or share is not known."""
-    whole = agreement.astype(dict.fromkeys(("radiologists", "nih", "both"), "Int64"))
-    return whole.astype(object).where(agreement.notna(), None).to_dict("records")

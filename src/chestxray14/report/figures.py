@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from chestxray14.report.published import System
 from chestxray14.report.svg import INK, MUTED, RULE, SERIES, STYLE
 from chestxray14.scoring.evaluation import Bounded, Estimate
 
@@ -33,14 +34,6 @@ class Dot(NamedTuple):
     label: str
     found: Estimate | Bounded | None
     tone: Tone = ""
-
-
-class Mark(NamedTuple):
-    """A published mean; `hollow` where it was chosen on its test images, `odd` if implausible."""
-
-    value: float
-    name: str
-    kind: Literal["", "hollow", "odd"] = ""
 
 
 @rc_context(STYLE)
@@ -113,31 +106,35 @@ def draw_by_finding(
 
 
 @rc_context(STYLE)
-def draw_published(families: Mapping[str, Sequence[Mark]]) -> Figure:
-    """Return published means: a row a protocol, a dot a system, the highest named."""
+def draw_published(families: Mapping[str, Sequence[System]]) -> Figure:
+    """Return published means: a row a protocol, a dot a system, the highest named.
+
+    Hollow where it was chosen on its test images, a cross where it is implausible.
+    """
     figure, axes = _start(0.72 * len(families) + 0.7)
-    for row, marks in enumerate(families.values()):
+    for row, systems in enumerate(families.values()):
         colour = SERIES[row % len(SERIES)]
-        for place, mark in enumerate(sorted(marks)):
+        ordered = sorted(systems, key=lambda system: (system.mean_auroc, system.name))
+        for place, system in enumerate(ordered):
+            hollow = system.selected_on_test and not system.implausible
             axes.plot(
-                *(mark.value, row + 0.1 * (place % 3 - 1)),
-                "X" if mark.kind == "odd" else "o",
+                *(system.mean_auroc, row + 0.1 * (place % 3 - 1)),
+                "X" if system.implausible else "o",
                 color=colour,
-                markerfacecolor="none" if mark.kind == "hollow" else colour,
+                markerfacecolor="none" if hollow else colour,
                 markersize=6,
                 alpha=0.8,
             )
-        highest = max(marks)
         axes.annotate(
-            *(highest.name, (highest.value, row)),
+            *(ordered[-1].name, (ordered[-1].mean_auroc, row)),
             xytext=(4, 12),
             textcoords="offset points",
             fontsize=8.5,
             color=MUTED,
             ha="right",
         )
-    values = [mark.value for marks in families.values() for mark in marks]
-    _finish(axes, list(families), low=min(values), high=max(values), about="mean AUROC")
+    means = [system.mean_auroc for systems in families.values() for system in systems]
+    _finish(axes, list(families), low=min(means), high=max(means), about="mean AUROC")
     return figure
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from chestxray14.report import curves, figures
-from chestxray14.report.figures import Dot, Mark, Tone
+from chestxray14.report.figures import Dot, Tone
 from chestxray14.report.published import FAMILIES, why_apart
 from chestxray14.report.ranking import average
 from chestxray14.report.results import Run
@@ -108,23 +108,12 @@ def describe_published(told: Told) -> Facts:
     """Return published means by protocol, the highest first, and those that compare."""
     systems = [system for system in told.published.systems.values() if not system.micro]
     families = {
-        family: [s for s in sorted(systems, key=lambda s: -s.mean_auroc) if s.family == family]
+        family: sorted(members, key=lambda system: -system.mean_auroc)
         for family in FAMILIES
-    }
-    marks = {
-        family: [
-            Mark(
-                system.mean_auroc,
-                system.name,
-                "odd" if system.implausible else "hollow" if system.selected_on_test else "",
-            )
-            for system in members
-        ]
-        for family, members in families.items()
-        if members
+        if (members := [system for system in systems if system.family == family])
     }
     return {
-        "figure": figures.draw_published(marks),
+        "figure": figures.draw_published(families),
         "families": families,
         "systems": len(systems),
         "comparable": told.published.comparable(told.leader, told.results.prepared),

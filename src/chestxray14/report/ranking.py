@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from chestxray14.base.errors import InputError
 from chestxray14.report.results import Run, Scored
 from chestxray14.scoring.claims import (
     adjust,
@@ -103,12 +102,7 @@ class Ranking:
 
 
 def rank_all(runs: Sequence[Run], floors: Mapping[str, Scored]) -> tuple[Ranking, ...]:
-    """Return a ranking for each set of test images: that of the most recipes first, leaks last.
-
-    Raises `InputError` where there is no run.
-    """
-    if not runs:
-        raise InputError("params.yaml: recipes is empty, there is nothing to compare")
+    """Return a ranking for each set of test images: that of the most recipes first, leaks last."""
     groups: dict[tuple[bool, str], list[Run]] = {}
     for run in runs:
         groups.setdefault((run.leaky, run.split.test.sha256), []).append(run)

@@ -1,14 +1,15 @@
 """What the stages wrote, read and checked once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from chestxray14.base.errors import InputError, name_some
-from chestxray14.base.findings import NO_FINDING
+from chestxray14.base.errors import InputError, name_some, shorten
 from chestxray14.files.metrics import Prepared, SplitFacts, Trained
 from chestxray14.files.records import read_record
 from chestxray14.files.skipped import read_skipped
@@ -48,8 +49,6 @@ def read_results(
 
     Raises `InputError` for a file that is missing or malformed, of other images, labels or draws.
     """
-    if not entries:
-        raise InputError("params.yaml: recipes is empty, there is nothing to compare")
     path = root / "metrics/prepare.json"
     prepared = read_record(path, Prepared, by="prepare")
     if prepared.dataset != dataset:
@@ -65,15 +64,19 @@ def read_results(
         for recipe in chosen.recipes
     }
     skipped = {name: reason for name, path in found.items() if (reason := read_skipped(path))}
-    if set(entries) <= set(skipped):
-        raise InputError(
-            f"every recipe is skipped; {name_some(skipped)}: {next(iter(skipped.values()))}"
-        )
     runs = {
         name: _read_run(root, name, entry, draws=draws, labels=labels)
         for name, entry in entries.items()
         if name not in skipped
     }
+    if not runs:
+        reason = next(iter(skipped.values()), "")
+        said = (
+            f"every recipe is skipped; {name_some(skipped)}: {reason}"
+            if reason
+            else ("params.yaml: recipes is empty, there is nothing to compare")
+        )
+        raise InputError(said)
     floors = {
         run.protocol: _read_floor(root, run, draws=draws, labels=labels)
         for run in runs.values()
@@ -95,7 +98,7 @@ def _read_run(
     path = root / f"evaluations/{name}/detail.json"
     evaluation = read_record(path, Evaluation, by="evaluate")
     _check_origin(path, evaluation, split=split, protocol=entry.split, labels=labels)
-    findings = {k: found for k, found in evaluation.findings.items() if k != NO_FINDING}
+    findings = {name: evaluation.findings[name] for name in evaluation.scored}
     curves = {
         kind: _read_curves(root / f"plots/{name}/{kind}.csv", by="evaluate")
         for kind in ("roc", "precision_recall", "reliability")
@@ -189,11 +192,7 @@ def _check_origin(
 
 def _read_draws(path: Path, *, shape: tuple[int, int], by: str) -> Floats:
     """Return the AUROC of each draw (draws, scored findings), NaN where a draw has one class."""
-    try:
-        draws: Floats = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or "not an array"
-        raise InputError(f"{path}: {reason}; the {by} stage writes it") from None
+    draws: Floats = _load(path, partial(np.load, allow_pickle=False), by=by)
     if draws.shape != shape or draws.dtype != np.float64:
         raise InputError(
             f"{path}: found {draws.dtype} of shape {draws.shape}, expected float64 of {shape}, "
@@ -205,13 +204,17 @@ def _read_draws(path: Path, *, shape: tuple[int, int], by: str) -> Floats:
 def _read_curves(path: Path, *, by: str) -> pd.DataFrame:
     columns = CURVES[path.stem]
     types = {column: str if column in WORDS else np.float64 for column in columns}
-    try:
-        table = pd.read_csv(path, dtype=types)
-    except (OSError, ValueError, pd.errors.ParserError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or str(error).splitlines()[0]
-        raise InputError(f"{path}: {reason}; the {by} stage writes it") from None
+    table: pd.DataFrame = _load(path, partial(pd.read_csv, dtype=types), by=by)
     if missing := [column for column in columns if column not in table]:
         raise InputError(f"{path} lacks the column {missing[0]!r}; the {by} stage writes it")
     if table.empty:
         raise InputError(f"{path} has no row; the {by} stage writes it")
     return table
+
+
+def _load(path: Path, load: Callable[[Path], Any], *, by: str) -> Any:
+    try:
+        return load(path)
+    except (OSError, ValueError, EOFError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or shorten(error)
+        raise InputError(f"{path}: {reason}; the {by} stage writes it") from None

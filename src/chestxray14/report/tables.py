@@ -99,7 +99,7 @@ def choose_digits(estimates: Iterable[Estimate | Bounded]) -> int:
 def number(value: float, digits: int) -> str:
     """Return a number with a true minus sign."""
     # Adding 0 makes what rounds to minus zero plain zero.
-    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
+    return f"{round(value, digits) + 0.0:,.{digits}f}".replace("-", "−")
 
 
 def bounds(found: Estimate | Bounded, digits: int) -> str:
