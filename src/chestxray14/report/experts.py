@@ -10,7 +10,6 @@ from chestxray14.files.packed import list_findings, read_index
 from chestxray14.report.curves import draw_curves
 from chestxray14.report.figures import draw_by_finding
 from chestxray14.report.sections import Facts, Told
-from chestxray14.report.tables import excludes
 from chestxray14.scoring.agreement import COLUMNS, compare_labels
 from chestxray14.scoring.expert_scores import ExpertScores
 
@@ -43,20 +42,10 @@ def describe_experts(told: Told) -> Facts | None:
 def _describe_set(name: str, findings: Mapping[str, ExpertScores], curves: pd.DataFrame) -> Facts:
     """Return what is scored of one set, the readers, and figures of both."""
     scored = {finding: found for finding, found in findings.items() if found.auroc}
-    readers = [
-        (finding, reader, point)
-        for finding, found in scored.items()
-        for reader, point in found.readers.items()
-    ]
-    gaps = [found.difference for found in scored.values() if found.difference]
     facts: Facts = {
         "name": name,
         "images": max((found.images for found in findings.values()), default=0),
         "scored": scored,
-        "gaps": gaps,
-        "apart": sum(excludes(gap, 0) for gap in gaps),
-        "readers": readers,
-        "readers_apart": sum(excludes(point.difference, 0) for *_, point in readers),
     }
     if scored:
         series = {
@@ -65,11 +54,14 @@ def _describe_set(name: str, findings: Mapping[str, ExpertScores], curves: pd.Da
         }
         about = f"AUROC on the images of {name} (dotted: chance)"
         facts["figure"] = draw_by_finding(series, findings=[*scored], about=about, chance=0.5)
-    if readers:
-        points: dict[str, dict[str, tuple[float, float]]] = {}
-        for finding, reader, point in readers:
-            place = 1 - point.specificity, point.sensitivity
-            points.setdefault(finding, {})[f"reader {reader}"] = place
+    points = {
+        finding: {
+            f"reader {reader}": (1 - point.specificity, point.sensitivity)
+            for reader, point in found.readers.items()
+        }
+        for finding, found in scored.items()
+    }
+    if any(points.values()):
         own = curves[(curves["set"] == name) & curves["finding"].isin(scored)].drop(columns="set")
         axes_names = f"1 − specificity, against {name}", "sensitivity"
         facts["roc"] = draw_curves(own, axes_names=axes_names, points=points, across=3)

@@ -13,7 +13,6 @@ from chestxray14.report import curves, figures
 from chestxray14.report.figures import Dot
 from chestxray14.report.results import Run
 from chestxray14.report.sections import Facts, Told
-from chestxray14.report.tables import excludes
 from chestxray14.scoring.evaluation import Calibration, Estimate, Gap
 
 
@@ -75,7 +74,6 @@ def describe_calibration(told: Told) -> Facts | None:
         "runs": [(s.run, *_average_calibration(s.run)) for s in told.first.standings],
         "slopes": slopes,
         "slope": median(slope.value for slope in slopes) if slopes else None,
-        "off": sum(excludes(slope, 1) for slope in slopes),
     }
 
 
@@ -121,7 +119,6 @@ def describe_groups(told: Told) -> Facts | None:
         if dots
         else None,
         "gaps": gaps,
-        "apart": sum(excludes(gap, 0) for *_, gap in gaps),
         "too_few": [name for found in attributes.values() for name in found.too_few],
         "absent": [attribute for attribute, found in attributes.items() if not found.groups],
     }

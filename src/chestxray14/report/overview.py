@@ -1,4 +1,4 @@
-"""The sections that compare networks: the result, finding by finding, elsewhere, in print, in training."""
+"""The sections that compare networks: the result, finding by finding, in print, in training."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,6 @@ from chestxray14.report.ranking import average
 from chestxray14.report.results import Run
 from chestxray14.report.sections import Facts, Told
 from chestxray14.scoring.evaluation import Estimate
-from chestxray14.scoring.transfer import compare_sets
 
 
 def describe_result(told: Told) -> Facts:
@@ -88,20 +87,6 @@ def describe_findings(told: Told) -> Facts:
             chance={f: leader.evaluation.findings[f].prevalence for f in leader.findings},
         ),
     }
-
-
-def describe_transfers(told: Told) -> Facts | None:
-    """Return what recipes reach on other datasets; None where none is asked for."""
-    compared = [
-        (
-            each,
-            compare_sets(
-                (each.run.evaluation, each.run.scored.draws), (each.evaluation, each.draws)
-            ),
-        )
-        for each in told.results.transfers
-    ]
-    return {"compared": compared} if compared else None
 
 
 def describe_published(told: Told) -> Facts:

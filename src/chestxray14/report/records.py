@@ -57,38 +57,32 @@ def read_results(
             "run prepare again"
         )
     labels = prepared.label_version
-    found = {name: root / f"evaluations/{name}/detail.json" for name in entries}
-    found |= {
-        f"{recipe} on {name}": root / f"evaluations/sets/{name}/{recipe}/detail.json"
-        for name, chosen in sets.items()
-        for recipe in chosen.recipes
-    }
-    skipped = {name: reason for name, path in found.items() if (reason := read_skipped(path))}
-    runs = {
-        name: _read_run(root, name, entry, draws=draws, labels=labels)
-        for name, entry in entries.items()
-        if name not in skipped
-    }
+    runs: dict[str, Run] = {}
+    transfers: list[Transfer] = []
+    skipped: dict[str, str] = {}
+    for name, entry in entries.items():
+        if reason := read_skipped(root / f"evaluations/{name}/detail.json"):
+            skipped[name] = reason
+        else:
+            runs[name] = _read_run(root, name, entry, draws=draws, labels=labels)
+    if skipped and not runs:
+        reason = next(iter(skipped.values()))
+        raise InputError(f"every recipe is skipped; {name_some(skipped)}: {reason}")
     if not runs:
-        reason = next(iter(skipped.values()), "")
-        said = (
-            f"every recipe is skipped; {name_some(skipped)}: {reason}"
-            if reason
-            else ("params.yaml: recipes is empty, there is nothing to compare")
-        )
-        raise InputError(said)
+        raise InputError("params.yaml: recipes is empty, there is nothing to compare")
+    for name, chosen in sets.items():
+        for recipe in chosen.recipes:
+            folder = root / f"evaluations/sets/{name}/{recipe}"
+            if reason := read_skipped(folder / "detail.json"):
+                skipped[f"{recipe} on {name}"] = reason
+            elif recipe in runs:
+                transfers.append(_read_transfer(folder, name, runs[recipe], draws=draws))
     floors = {
         run.protocol: _read_floor(root, run, draws=draws, labels=labels)
         for run in runs.values()
         if not read_skipped(root / f"evaluations/metadata/{run.protocol}.json")
     }
-    transfers = tuple(
-        _read_transfer(root, name, runs[recipe], draws=draws)
-        for name, chosen in sets.items()
-        for recipe in chosen.recipes
-        if recipe in runs and f"{recipe} on {name}" not in skipped
-    )
-    return Results(prepared, tuple(runs.values()), floors, skipped, transfers)
+    return Results(prepared, tuple(runs.values()), floors, skipped, tuple(transfers))
 
 
 def _read_run(
@@ -137,8 +131,8 @@ def _read_run(
     )
 
 
-def _read_transfer(root: Path, name: str, run: Run, *, draws: int) -> Transfer:
-    folder, by = root / f"evaluations/sets/{name}/{run.name}", "evaluate_set"
+def _read_transfer(folder: Path, name: str, run: Run, *, draws: int) -> Transfer:
+    by = "evaluate_set"
     evaluation = read_record(folder / "detail.json", Evaluation, by=by)
     shape = draws, len(evaluation.scored)
     return Transfer(

@@ -28,7 +28,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Told], Facts | None]]] = {
     "decisions": ("Decisions", leader.describe_decisions),
     "calibration": ("Calibration", leader.describe_calibration),
     "groups": ("Groups of patients", leader.describe_groups),
-    "elsewhere": ("Does it hold elsewhere?", overview.describe_transfers),
+    "elsewhere": ("Does it hold elsewhere?", lambda told: {} if told.results.transfers else None),
     "experts": ("Against radiologists", experts.describe_experts),
     "boxes": ("Boxes", leader.describe_boxes),
     "gallery": ("Images", lambda told: {} if told.pictures else None),
@@ -73,6 +73,7 @@ def write_report(told: Told) -> Report:
         "words": tables.join_words,
         "thousands": lambda count: f"{count:,}",
     }
+    page.tests["excluding"] = tables.excludes
     page.globals |= {
         "make_table": tables.make_table,
         "cell": tables.cell,

@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Tag
 from chestxray14.files.metrics import Prepared, SplitFacts, Trained
 from chestxray14.localization.record import Localization, Outlined
 from chestxray14.model.recipe import NAME_OR_FILE, WeightsFile, WholeRecipe, name_weights
-from chestxray14.scoring.evaluation import Evaluation
+from chestxray14.scoring.evaluation import Difference, Estimate, Evaluation
 from chestxray14.scoring.expert_scores import ExpertEvaluation
-from chestxray14.scoring.transfer import Drift
+from chestxray14.scoring.transfer import Drift, compare_sets
 
 Floats = NDArray[np.float64]
 
@@ -129,6 +129,12 @@ class Transfer:
     evaluation: Evaluation
     draws: Floats
     drift: Drift
+
+    @property
+    def compared(self) -> dict[str, tuple[Estimate, Estimate, Difference]]:
+        """What is reached on the own test part, what there, and there less own, by finding."""
+        own = self.run.evaluation, self.run.scored.draws
+        return compare_sets(own, (self.evaluation, self.draws))
 
 
 @dataclass(frozen=True)
