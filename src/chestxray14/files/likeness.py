@@ -64,7 +64,8 @@ def _rank(image: NDArray[np.uint8]) -> NDArray[np.float64]:
         Image.fromarray(image).convert("F").resize((CELLS, CELLS), Image.Resampling.BOX)
     )
     # scipy.stats has this too, and takes half a second to import.
-    return pd.Series(cells.ravel()).rank().to_numpy().reshape(CELLS, CELLS)
+    ranks: NDArray[np.float64] = pd.Series(cells.ravel()).rank().to_numpy()
+    return ranks.reshape(CELLS, CELLS)
 
 
 def _correlate(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
