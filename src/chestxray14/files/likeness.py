@@ -64,7 +64,7 @@ def _rank(image: NDArray[np.uint8]) -> NDArray[np.float64]:
         Image.fromarray(image).convert("F").resize((CELLS, CELLS), Image.Resampling.BOX)
     )
     # scipy.stats has this too, and takes half a second to import.
-    ranks: NDArray[np.float64] = pd.Series(cells.ravel()).rank().to_numpy()
+    ranks = np.asarray(pd.Series(cells.ravel()).rank(), dtype=np.float64)
     return ranks.reshape(CELLS, CELLS)
 
 
