@@ -54,7 +54,7 @@ def list_commands() -> list[list[str]]:
         *([stage] for stage in ("check", "download", "prepare")),
         *(["split", split] for split in splits),
         *([stage, name] for stage in ("train", "predict", "evaluate", "localize") for name in recipes),
-        *(["fit_metadata", split] for split in splits),
+        ["fit_metadata"],
         ["compare"],
     ]  # fmt: skip
 

@@ -26,8 +26,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from chestxray14.base.errors import InputError, name_some
-from chestxray14.base.findings import NO_FINDING
+from chestxray14.base.errors import InputError
 from chestxray14.base.params import list_names, load_block
 from chestxray14.base.stage import run
 from chestxray14.data.expert_files import read_expert_files
@@ -45,8 +44,8 @@ from chestxray14.scoring.claims import p_text
 from chestxray14.scoring.difference import subtract
 from chestxray14.scoring.evaluation import TOO_NARROW, Difference
 from chestxray14.scoring.experts import ExpertScoring, score_experts, write_experts
+from chestxray14.scoring.foreign import check_apart, doubt, keep_common, match_foreign
 from chestxray14.scoring.params import Evaluate
-from chestxray14.scoring.plausibility import list_doubts, refuse_labels
 from chestxray14.scoring.score import Scoring, score
 from chestxray14.scoring.summary import summarise_evaluation
 
@@ -107,7 +106,7 @@ def _evaluate(name: str, params: Evaluate) -> None:
                 f"{folder}/{part}.csv is not of the {part} part of split {protocol}; "
                 "run predict again"
             )
-    doubts = _look(folder / "test.csv", predicted["test"], index)
+    doubts = doubt(folder / "test.csv", predicted["test"], index)
     scoring = score(
         predicted["test"],
         val=predicted["val"],
@@ -134,18 +133,20 @@ def _evaluate_foreign(arguments: argparse.Namespace, params: Evaluate) -> None:
     labels = read_labels(read_foreign(arguments.labels), name=str(arguments.labels))
     version = detect_label_version(labels)
     experts = read_expert_files(arguments.experts, arguments.readers, known=labels)
-    test = _read_foreign(arguments.predictions, labels, expected=arguments.images)
-    doubts = _look(arguments.predictions, test, labels)
+    listed = arguments.images
+    expected = read_list(read_foreign(listed), name=str(listed)) if listed else None
+    test = match_foreign(arguments.predictions, labels, expected=expected, listed=listed)
+    doubts = doubt(arguments.predictions, test, labels)
     val = other = None
     if arguments.validation:
-        val = _read_foreign(arguments.validation, labels)
-        _look(arguments.validation, val, labels)
+        val = match_foreign(arguments.validation, labels)
+        doubt(arguments.validation, val, labels)
     if arguments.against:
-        other = _read_foreign(arguments.against, labels, expected=arguments.images)
-        _look(arguments.against, other, labels)
-        test, other = _both(test, other)
+        other = match_foreign(arguments.against, labels, expected=expected, listed=listed)
+        doubt(arguments.against, other, labels)
+        test, other = keep_common(test, other)
     if val is not None:
-        _check_apart(test, val, path=arguments.validation)
+        check_apart(test, val, path=arguments.validation)
     output = arguments.output
     scoring = score(test, val=val, params=params, label_version=version, doubts=doubts)
     if other is not None:
@@ -164,65 +165,6 @@ def _evaluate_foreign(arguments: argparse.Namespace, params: Evaluate) -> None:
         )
         means = _score_experts(output, experts, test=test, val=val, params=params)
     _write(scoring, means=means, metrics=output, detail=output, plots=output)
-
-
-def _read_foreign(path: Path, known: pd.DataFrame, *, expected: Path | None = None) -> Predicted:
-    """Return predictions with what is known of their images; say what is left out or missing."""
-    findings = list_findings(known)
-    table, others = read_predictions(path, findings=findings)
-    derived = [name for name in others if name.removeprefix("prob_") == NO_FINDING]
-    if derived:
-        log.warning(
-            "%s: %s is not read: it is derived where all %d findings are predicted",
-            *(path, NO_FINDING, len(findings)),
-        )
-    if foreign := [name for name in others if name not in derived]:
-        log.warning("%s: left out, no findings: %s", path, ", ".join(foreign))
-    if missing := [finding for finding in findings if finding not in table]:
-        log.warning("%s: not predicted, not scored: %s", path, ", ".join(missing))
-    if expected:
-        names = read_list(read_foreign(expected), name=str(expected))
-        if absent := sorted(set(names) - set(table.index)):
-            log.warning(
-                "%s lacks %d of the %d images of %s, scored without them: %s",
-                *(path, len(absent), len(names), expected, name_some(absent)),
-            )
-        if more := sorted(set(table.index) - set(names)):
-            log.warning(
-                "%s: left out, not in %s: %d images, %s",
-                *(path, expected, len(more), name_some(more)),
-            )
-        table = table[table.index.isin(names)]
-    return match(table, known, path=path)
-
-
-def _look(path: Path, predicted: Predicted, known: pd.DataFrame) -> tuple[str, ...]:
-    """Refuse a file that holds labels; say and return what else is doubtful about its numbers."""
-    refuse_labels(predicted, name=str(path))
-    doubts = list_doubts(predicted, listed=known["image"].to_list())
-    for doubt in doubts:
-        log.warning("%s: %s", path, doubt)
-    return doubts
-
-
-def _check_apart(test: Predicted, val: Predicted, *, path: Path) -> None:
-    """Refuse validation images that are scored; say which patients and findings are doubtful."""
-    images = set(test.known["image"]) & set(val.known["image"])
-    if images:
-        raise InputError(
-            f"{path} has {len(images):,} images of the scored file: {name_some(sorted(images))}; "
-            "thresholds and calibration must come from others"
-        )
-    if patients := len(set(test.known["patient"]) & set(val.known["patient"])):
-        log.warning(
-            "%s shares %d patients with the scored file, which flatters what is chosen on it",
-            *(path, patients),
-        )
-    if without := [name for name in test.columns if name not in val.columns]:
-        log.warning(
-            "%s: of one class only or not predicted, so no threshold, no calibration: %s",
-            *(path, ", ".join(without)),
-        )
 
 
 def _describe(difference: Difference) -> str:
@@ -285,17 +227,6 @@ def _score_experts(
         for name, found in scored.items()
         if found.means
     }
-
-
-def _both(first: Predicted, second: Predicted) -> tuple[Predicted, Predicted]:
-    """Return two networks' predictions for the images that both predict; say how many are not."""
-    names = [set(each.known["image"]) for each in (first, second)]
-    if alone := len(names[0] ^ names[1]):
-        log.warning("left out of both files: %d images that only one of them predicts", alone)
-    common = names[0] & names[1]
-    if not common:
-        raise InputError("--predictions and --against have no image in common")
-    return first.restrict(common), second.restrict(common)
 
 
 def _parse_arguments() -> argparse.Namespace:

@@ -1,23 +1,26 @@
 """Fit age, sex, view and follow-up number alone, the floor that every network must beat.
 
-    python src/stages/fit_metadata.py patient
+    python src/stages/fit_metadata.py
 
 Reads   data/packed/<dataset>/index.csv, data/splits/<dataset>/<split>.csv,
         metrics/split/<split>.json
-        params.yaml: evaluate.draws, evaluate.seed
-Writes  metrics/metadata/<split>.json             AUROC on the test part
+        params.yaml: dataset, evaluate.draws, evaluate.seed
+Writes  metrics/metadata.json                     AUROC on the test part, by split
         evaluations/metadata/<split>.{json,npy}   its 95 % intervals, and each draw
 
-Fitted on the train part; no pixel is read. The intervals are by whole patients, as a network's.
+Fitted on the train part of each split; no pixel is read. The intervals are by whole patients, as a
+network's.
 """
 
 import logging
 from pathlib import Path
 
+import pandas as pd
+
 from chestxray14.base.errors import InputError
-from chestxray14.base.params import load_block
+from chestxray14.base.params import list_names, load_block
 from chestxray14.base.scores import DIGITS, auroc, round_record
-from chestxray14.base.stage import choose, run
+from chestxray14.base.stage import run
 from chestxray14.files.metrics import SplitFacts
 from chestxray14.files.names import hash_names
 from chestxray14.files.outputs import read_table, write_array, write_json, write_record
@@ -33,15 +36,27 @@ log = logging.getLogger("fit_metadata")
 
 
 def main() -> None:
-    """Fit, score, write."""
-    name = choose(of="splits", doc=__doc__)
+    """Fit, score, write, for one split after the other."""
     dataset = load_block("dataset", str)
     params = load_block("evaluate", Evaluate)
     index = read_index(Path(f"data/packed/{dataset}/index.csv"))
-    path = Path(f"data/splits/{dataset}/{name}.csv")
-    if reason := read_skipped(path):
-        _skip(name, reason=reason)
-        return
+    metrics = {}
+    for name in list_names("splits"):
+        path = Path(f"data/splits/{dataset}/{name}.csv")
+        reason = read_skipped(path)
+        if not reason and not is_known(index):
+            reason = "age, sex, view and follow-up number are not in this dataset"
+        if reason:
+            written = (f"evaluations/metadata/{name}{suffix}" for suffix in (".json", ".npy"))
+            write_skipped(reason, *map(Path, written))
+            log.warning("metadata of %s are skipped: %s", name, reason)
+        metrics[name] = {"skipped": reason} if reason else _fit(index, path, params=params)
+    write_json(Path("metrics/metadata.json"), metrics)
+
+
+def _fit(index: pd.DataFrame, path: Path, *, params: Evaluate) -> dict[str, object]:
+    """Write the scores of one split, and return those that fit in a diff."""
+    name = path.stem
     split = read_table(path, by="split", columns=("image", "part"))
     if unknown := len(set(split["image"]) - set(index["image"])):
         raise InputError(
@@ -55,9 +70,6 @@ def main() -> None:
         raise InputError(
             f"{path} has other test images than metrics/split/{name}.json; run the split stage again"
         )
-    if not is_known(index):
-        _skip(name, reason="age, sex, view and follow-up number are not in this dataset")
-        return
     findings = list(list_findings(index))
     predicted = predict_from_metadata(train, test, seed=params.seed, findings=findings)
     values = auroc(test[findings], predicted, findings=findings)
@@ -90,7 +102,11 @@ def main() -> None:
         )
     )
     macro = scores.estimates["macro"]
-    metrics = {
+    evaluations = Path("evaluations/metadata")
+    write_array(evaluations / f"{name}.npy", draws)
+    write_record(evaluations / f"{name}.json", scores)
+    log.info("%s: AUROC macro %.4f without a look at a pixel", name, macro.value)
+    return {
         "auroc": {key: round(value, DIGITS) for key, value in values.items()},
         "auroc_low": {} if macro.low is None else {"macro": macro.low},
         "auroc_high": {} if macro.high is None else {"macro": macro.high},
@@ -99,18 +115,6 @@ def main() -> None:
         "split_sha256": scores.split_sha256,
         "label_version": scores.label_version,
     }
-    evaluations = Path("evaluations/metadata")
-    write_array(evaluations / f"{name}.npy", draws)
-    write_record(evaluations / f"{name}.json", scores)
-    output = Path(f"metrics/metadata/{name}.json")
-    write_json(output, metrics)
-    log.info("%s: AUROC macro %.4f without a look at a pixel", output, macro.value)
-
-
-def _skip(name: str, *, reason: str) -> None:
-    written = (f"evaluations/metadata/{name}.json", f"evaluations/metadata/{name}.npy")
-    write_skipped(reason, *map(Path, written), Path(f"metrics/metadata/{name}.json"))
-    log.warning("metadata of %s are skipped: %s", name, reason)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ The second form, or compute.processes in params.yaml, trains in several processe
 batch is divided among them.
 
 Reads   data/packed/<dataset>/{images.npy,index.csv}, data/splits/<dataset>/<split>.csv
-        metrics/split/<split>.json
         params.yaml: recipes.<recipe>, datasets.<dataset>.limits, compute
 Writes  models/<recipe>/model.safetensors   weights, with all that prediction needs to know
         metrics/<recipe>/train.json
@@ -36,10 +35,9 @@ from chestxray14.base.errors import InputError
 from chestxray14.base.params import Limits, load_block
 from chestxray14.base.scores import DIGITS
 from chestxray14.base.stage import choose, run
-from chestxray14.files.metrics import SplitFacts
+from chestxray14.files.names import hash_names
 from chestxray14.files.outputs import write_json, write_text
 from chestxray14.files.packed import list_findings, read_index
-from chestxray14.files.records import read_record
 from chestxray14.files.skipped import read_skipped, write_skipped
 from chestxray14.model.batches import read_parts
 from chestxray14.model.device import (
@@ -99,7 +97,6 @@ def _run(
         if distributed.is_first():
             _skip(name, reason=reason)
         return
-    split = read_record(Path(f"metrics/split/{recipe.split}.json"), SplitFacts, by="split")
     parts = read_parts(packed, split_file, parts=("train", "val"), findings=recipe.findings)
     if (packed_px := parts["train"].images.shape[1]) < recipe.resize_px:
         log.warning(
@@ -162,8 +159,7 @@ def _run(
         metrics = _describe(trained, recipe) | {
             "best_epoch": best_epoch,
             "train_images": len(parts["train"]),
-            "split_sha256": split.train.sha256,
-            "label_version": split.label_version,
+            "split_sha256": hash_names(parts["train"].names),
             "torch": torch.__version__,
             **where,
         }

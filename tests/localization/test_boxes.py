@@ -92,7 +92,7 @@ GREY = arrays(np.float64, (8, 8), elements=st.sampled_from([0, 59, 60, 61, 180, 
 def test_boxes_surround_what_a_walk_finds_above_60_and_above_180(heatmap: np.ndarray) -> None:
     heatmap[0, 0], heatmap[7, 7] = 0, 255  # The map's own range is then 0 to 255.
     expected = {box for cut in (60, 180) for box in flood(heatmap > cut)}
-    assert find_boxes(heatmap).tolist() == [
+    assert find_boxes(heatmap)[0].tolist() == [
         [128.0 * side for side in box] for box in sorted(expected)
     ]
 
@@ -101,9 +101,9 @@ def test_boxes_surround_what_a_walk_finds_above_60_and_above_180(heatmap: np.nda
 def test_boxes_do_not_depend_on_a_maps_scale_and_turn_with_it(
     heatmap: np.ndarray, factor: float, shift: int
 ) -> None:
-    found = find_boxes(heatmap)
-    np.testing.assert_array_equal(find_boxes(heatmap * factor + shift), found)
-    turned = find_boxes(heatmap.T)[:, [1, 0, 3, 2]]
+    found, _ = find_boxes(heatmap)
+    np.testing.assert_array_equal(find_boxes(heatmap * factor + shift)[0], found)
+    turned = find_boxes(heatmap.T)[0][:, [1, 0, 3, 2]]
     assert sorted(turned.tolist()) == found.tolist()
 
 
@@ -111,21 +111,21 @@ def test_a_hand_drawn_map_has_a_box_for_each_cut_in_1024_pixel_coordinates() -> 
     heatmap = np.full((32, 32), -5.0, dtype=np.float32)
     heatmap[4:8, 10:20] = 0  # 127.5 of 255
     heatmap[5, 12:14] = 5
-    assert find_boxes(heatmap).tolist() == [[320, 128, 320, 128], [384, 160, 64, 32]]
-    assert find_boxes(heatmap, cuts=[180]).tolist() == [[384, 160, 64, 32]]
+    assert find_boxes(heatmap)[0].tolist() == [[320, 128, 320, 128], [384, 160, 64, 32]]
+    assert find_boxes(heatmap)[1].tolist() == [[384, 160, 64, 32]]
     assert find_peak(heatmap) == (13.5 * 32, 5.5 * 32)
 
 
 def test_one_box_of_both_cuts_occurs_once_and_corners_join() -> None:
     heatmap = np.zeros((4, 4))
     heatmap[1, 1] = heatmap[2, 2] = 1
-    assert find_boxes(heatmap).tolist() == [[256, 256, 512, 512]]
+    assert find_boxes(heatmap)[0].tolist() == [[256, 256, 512, 512]]
 
 
 @pytest.mark.parametrize("value", [0.0, -3.5, np.nan])
 def test_a_flat_map_has_no_box_and_points_nowhere(value: float) -> None:
     heatmap = np.full((4, 4), value)
-    assert find_boxes(heatmap).shape == (0, 4)
+    assert [boxes.shape for boxes in find_boxes(heatmap)] == [(0, 4), (0, 4)]
     assert np.isnan(find_peak(heatmap)).all()
 
 
@@ -153,5 +153,5 @@ def test_what_the_network_did_not_see_is_in_no_box() -> None:
     heatmap = np.full((8, 8), np.nan)
     heatmap[1:7, 1:7] = 2
     heatmap[3, 4] = 3
-    assert find_boxes(heatmap).tolist() == [[512, 384, 128, 128]]
+    assert find_boxes(heatmap)[0].tolist() == [[512, 384, 128, 128]]
     assert find_peak(heatmap) == (4.5 * 128, 3.5 * 128)

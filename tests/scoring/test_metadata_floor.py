@@ -1,7 +1,6 @@
 import json
 import os
 import runpy
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,17 +9,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from conftest import ROOT, make_index
 from sklearn.metrics import roc_auc_score
 
 from chestxray14.base.errors import InputError
 from chestxray14.base.findings import FINDINGS
-from chestxray14.base.params import load_block
+from chestxray14.base.params import load_block, read_yaml
 from chestxray14.base.scores import auroc
 from chestxray14.data.labels import read_labels, read_list
 from chestxray14.data.splits import describe_split
 from chestxray14.files.outputs import write_json
 from chestxray14.files.records import read_record
+from chestxray14.files.skipped import read_skipped, write_skipped
 from chestxray14.scoring.bootstrap import bootstrap_findings, draw_patients
 from chestxray14.scoring.claims import interval, suffice
 from chestxray14.scoring.metadata_floor import FloorScores, predict_from_metadata
@@ -89,7 +90,9 @@ def test_the_order_of_the_test_rows_moves_no_number() -> None:
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
     """Make a folder that holds what the stage reads, work in it, and return the index."""
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+    params = read_yaml(ROOT / "params.yaml")
+    params["splits"] = {name: params["splits"][name] for name in ("official", "patient")}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     monkeypatch.chdir(tmp_path)
     table = cohort(240, seed=1).assign(Hernia=0)
     part = table["patient"].map(lambda patient: ("train", "val", "test")[patient % 3])
@@ -98,6 +101,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
     table.to_csv("data/packed/phantom/index.csv", index=False)
     split = table[["image"]].assign(part=part)
     split.to_csv("data/splits/phantom/patient.csv", index=False)
+    write_skipped("no lists", Path("data/splits/phantom/official.csv"))
     described = describe_split(table, part, kind="patient")
     described |= {"shared_patients": 0, "label_version": "phantom"}
     write_json(Path("metrics/split/patient.json"), described)
@@ -105,7 +109,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
 
 
 def fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["fit_metadata.py", "patient"])
+    monkeypatch.setattr(sys, "argv", ["fit_metadata.py"])
     main: Callable[[], None] = runpy.run_path(str(ROOT / "src/stages/fit_metadata.py"))["main"]
     main()
 
@@ -133,7 +137,10 @@ def test_the_stage_writes_short_metrics_and_beside_them_every_interval_and_draw(
         assert (told.low, told.high) == pytest.approx(bounds, abs=1e-5)
     macro = scores.estimates["macro"]
     assert (macro.low, macro.high) == pytest.approx(interval(expected.mean(axis=1)), abs=1e-5)
-    metrics = json.loads(Path("metrics/metadata/patient.json").read_text())
+    told = json.loads(Path("metrics/metadata.json").read_text())
+    assert told["official"] == {"skipped": "no lists"}
+    assert read_skipped(Path("evaluations/metadata/official.json")) == "no lists"
+    metrics = told["patient"]
     assert set(metrics["auroc"]) == {"macro", "micro", *scored}
     assert metrics["auroc_low"] == {"macro": macro.low}
     assert metrics["auroc_high"] == {"macro": macro.high}
@@ -152,7 +159,7 @@ def test_a_test_part_of_nine_patients_has_a_floor_without_an_interval(
     fit(monkeypatch)
     told = json.loads(Path("evaluations/metadata/patient.json").read_text())
     assert all(set(estimate) == {"value"} for estimate in told["estimates"].values())
-    metrics = json.loads(Path("metrics/metadata/patient.json").read_text())
+    metrics = json.loads(Path("metrics/metadata.json").read_text())["patient"]
     assert (metrics["patients"], metrics["auroc_low"], metrics["auroc_high"]) == (9, {}, {})
 
 

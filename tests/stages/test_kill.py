@@ -327,7 +327,7 @@ def is_at_work(project: Path, process: psutil.Process) -> bool:
 
 SCRIPTS = ["prepare", f"evaluate@{RECIPE}"]
 if LONG:
-    SCRIPTS += ["download", f"split@{SPLIT}", f"fit_metadata@{SPLIT}", "compare"]
+    SCRIPTS += ["download", f"split@{SPLIT}", "fit_metadata", "compare"]
     SCRIPTS += [f"{stage}@{RECIPE}" for stage in ("train", "predict", "localize")]
 
 

@@ -208,7 +208,7 @@ def test_chestmnist_runs_to_the_report_by_one_option(nih_sample: Path, tmp_path:
     np.testing.assert_array_equal(packed, np.concatenate([raw[f"{p}_images"] for p in parts]))
     test = json.loads((project / f"metrics/{RECIPE}/test.json").read_text())
     assert (test["patients"], test["intervals"]) == (0, "over images, too narrow")
-    metadata = (project / "metrics/metadata/patient.json").read_text()
+    metadata = (project / "metrics/metadata.json").read_text()
     assert "not in this dataset" in metadata
     report = (project / "reports/comparison.md").read_text()
     page = html.unescape(re.sub("<[^>]+>", "", (project / "reports/comparison.html").read_text()))

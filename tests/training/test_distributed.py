@@ -24,7 +24,6 @@ from tiny import CPU, tiny_part, tiny_recipe
 from torch import Tensor
 
 from chestxray14.base.errors import InputError
-from chestxray14.base.findings import FINDINGS
 from chestxray14.base.params import read_yaml
 from chestxray14.model.batches import batch_sizes, shuffled_batches
 from chestxray14.training import distributed
@@ -184,16 +183,11 @@ def make_project(folder: Path) -> Path:
     index = make_index(13, studies=1)
     pixels = np.random.default_rng(0).integers(0, 256, (len(index), 32, 32), dtype=np.uint8)
     split = pd.DataFrame({"image": index["image"], "part": ["train"] * 8 + ["val"] * 5})
-    for name in ("data/packed/phantom", "data/splits/phantom", "metrics/split"):
+    for name in ("data/packed/phantom", "data/splits/phantom"):
         (folder / name).mkdir(parents=True)
     np.save(folder / "data/packed/phantom/images.npy", pixels)
     index.to_csv(folder / "data/packed/phantom/index.csv", index=False)
     split.to_csv(folder / f"data/splits/phantom/{recipe['split']}.csv", index=False)
-    prevalence = dict.fromkeys(FINDINGS, 0.5)
-    part = {"images": 1, "patients": 1, "sha256": "0", "prevalence": prevalence}
-    record = {"kind": "patient", "shared_patients": 0, "label_version": "none"}
-    record |= dict.fromkeys(("train", "val", "test"), part)
-    (folder / f"metrics/split/{recipe['split']}.json").write_text(json.dumps(record))
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
     return folder

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from chestxray14.base.draws import generator
 from chestxray14.files.packed import IMAGE_PX
-from chestxray14.localization.boxes import CUTS, Boxes, Heatmap, find_boxes, find_peak
+from chestxray14.localization.boxes import Boxes, Heatmap, find_boxes, find_peak
 from chestxray14.localization.cases import Case
 
 NOISE_DRAWS = 10
@@ -36,12 +36,8 @@ def put_noise(cases: Iterable[Case], *, cells: int, resolution: int, seed: int) 
         for draw in range(NOISE_DRAWS):
             noise = generator("noise", seed, name, draw).random((cells, cells))
             heatmap = enlarge(noise, resolution)
-            yield replace(
-                case,
-                found=find_boxes(heatmap),
-                hot=find_boxes(heatmap, cuts=CUTS[1:]),
-                peak=find_peak(heatmap),
-            )
+            found, hot = find_boxes(heatmap)
+            yield replace(case, found=found, hot=hot, peak=find_peak(heatmap))
 
 
 def enlarge(cells: Heatmap, resolution: int) -> NDArray[np.float64]:

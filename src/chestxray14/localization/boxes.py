@@ -3,7 +3,7 @@
 A box is x, y, width and height in a picture of 1024 pixels a side, from its upper left corner.
 """
 
-from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -23,28 +23,33 @@ CUTS = (60, 180)
 """Grey values, of 0 to 255, above which a heatmap's cells make boxes; each cut by itself."""
 
 
-def find_boxes(heatmap: Heatmap, *, cuts: Sequence[int] = CUTS) -> Boxes:
-    """Return a box (n, 4) round each bright region of a heatmap (G, G) of the whole image.
+def find_boxes(heatmap: Heatmap) -> tuple[Boxes, Boxes]:
+    """Return a box round each bright region of a heatmap (G, G) of the whole image, and the hot ones.
 
     After Wang et al. 2017: values are scaled to 0 to 255 over the map's own range, unrounded;
-    those above each of the `cuts` form regions, cells that touch at a corner belonging together.
-    Boxes go from cell edge to cell edge, ordered by x, y, width and height, and one that two cuts
-    make occurs once. Cells that are NaN were not seen by the network and lie in no region; a flat
-    map has no box.
+    those above each of `CUTS` form regions, cells that touch at a corner belonging together; hot are
+    those of the highest cut. Boxes (n, 4) go from cell edge to cell edge, ordered by x, y, width and
+    height, and one that two cuts make occurs once. Cells that are NaN were not seen by the network
+    and lie in no region; a flat map has no box.
     """
     values = np.asarray(heatmap, dtype=np.float64)
     seen = values[~np.isnan(values)]
     if not seen.size or seen.min() == seen.max():
-        return NO_BOXES
+        return NO_BOXES, NO_BOXES
     scaled = (values - seen.min()) / (seen.max() - seen.min()) * 255
-    regions = [
-        region
-        for cut in cuts
-        for region in ndimage.find_objects(ndimage.label(scaled > cut, np.ones((3, 3)))[0])
+    touching = np.ones((3, 3))
+    cut_off = [
+        [
+            (c.start, r.start, c.stop - c.start, r.stop - r.start)
+            for r, c in ndimage.find_objects(ndimage.label(scaled > cut, touching)[0])
+        ]
+        for cut in CUTS
     ]
-    cells = [(c.start, r.start, c.stop - c.start, r.stop - r.start) for r, c in regions]
-    boxes: Boxes = np.unique(np.array(cells, dtype=np.float64), axis=0) * IMAGE_PX / len(values)
-    return boxes
+    found, hot = (
+        np.array(sorted(set(cells)), dtype=np.float64) * IMAGE_PX / len(values)
+        for cells in (chain.from_iterable(cut_off), cut_off[-1])
+    )
+    return found, hot
 
 
 def find_peak(heatmap: Heatmap) -> tuple[float, float]:

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from chestxray14.data.boxes import SIDES
 from chestxray14.localization.boxes import (
-    CUTS,
     NO_BOXES,
     Boxes,
     Heatmap,
@@ -64,13 +63,14 @@ def make_cases(
             threshold = thresholds[k]
             called = None if threshold is None else bool(probabilities[i, k] >= threshold)
             asked = called or (image, finding) in truth
+            found, hot = find_boxes(heatmaps[i, k]) if asked else (NO_BOXES, NO_BOXES)
             cases.append(
                 Case(
                     image=image,
                     finding=finding,
                     truth=truth.get((image, finding), NO_BOXES),
-                    found=find_boxes(heatmaps[i, k]) if asked else NO_BOXES,
-                    hot=find_boxes(heatmaps[i, k], cuts=CUTS[1:]) if asked else NO_BOXES,
+                    found=found,
+                    hot=hot,
                     peak=find_peak(heatmaps[i, k]) if asked else (np.nan, np.nan),
                     probability=float(probabilities[i, k]),
                     called=called,
