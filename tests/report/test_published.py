@@ -1,9 +1,11 @@
 import csv
+import dataclasses
 import shutil
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from fake_extras import make_localization
 from fake_run import PUBLISHED, Kind, Source, make_prepared, make_run
 from hypothesis import given
 from hypothesis import strategies as st
@@ -139,12 +141,32 @@ def test_published_decisions_are_the_macro_means_of_their_findings() -> None:
 
 
 def test_published_boxes_are_all_of_nihs_and_wang_found_what_his_table_says() -> None:
-    tables = {table.title: table for table in PUBLISHED.boxes}
-    table = tables["Wang et al. 2017 Table 19"]
-    assert sum(table.boxes.values()) == 984
-    assert table.accuracy["Cardiomegaly"] == 0.9863
-    assert table.mean == pytest.approx(sum(table.accuracy.values()) / 8)
-    assert {table.dataset for table in PUBLISHED.boxes} == {"ChestX-ray14", "ChestX-ray8"}
+    assert {rows[0].dataset for rows in PUBLISHED.boxes.values()} == {
+        "ChestX-ray14",
+        "ChestX-ray8",
+    }
+    rows = {row.finding: row for row in PUBLISHED.boxes["Wang et al. 2017 Table 19"]}
+    assert sum(row.boxes for row in rows.values()) == 984
+    assert rows["Cardiomegaly"].accuracy == 0.9863
+
+
+def test_published_boxes_stand_beside_a_run_that_counts_the_same_ones_on_the_official_list() -> (
+    None
+):
+    table = "Wang et al. 2017 Table 19"
+    wang = PUBLISHED.boxes[table]
+    nih = make_prepared("kaggle")
+    run = RUNS["official"]
+    found = make_localization(run.split.test.sha256)
+    counts = {
+        row.finding: found.findings["Mass"].model_copy(update={"boxes": row.boxes}) for row in wang
+    }
+    same = dataclasses.replace(run, localization=found.model_copy(update={"findings": counts}))
+    mean = sum(row.accuracy for row in wang) / 8
+    assert PUBLISHED.comparable_boxes(same, nih) == {table: pytest.approx(mean)}
+    assert not PUBLISHED.comparable_boxes(same, make_prepared())
+    assert not PUBLISHED.comparable_boxes(dataclasses.replace(run, localization=found), nih)
+    assert not PUBLISHED.comparable_boxes(run, nih)
 
 
 def test_a_name_ends_where_its_description_begins() -> None:

@@ -1,13 +1,13 @@
 """Published numbers: who reports what, under which protocol, with a model chosen on which images."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from chestxray14.base.findings import FINDINGS
+from chestxray14.base.findings import BOXED_FINDINGS, FINDINGS
 from chestxray14.files.metrics import Prepared
 from chestxray14.report.results import Run
 
@@ -86,33 +86,36 @@ class System(Described):
         return re.split(r", | \(| README| model card", self.title)[0]
 
 
-@dataclass(frozen=True)
-class Boxes:
-    """One published table: which share of the radiologists' boxes is found, at the headline's IoBB.
+class BoxRow(BaseModel):
+    """Which share of the radiologists' boxes of a finding a published network finds.
 
-    `title` names the paper and the table, `dataset` the labels its network was trained on, and
-    `source` the published system that has the network's protocol. Both mappings are by finding.
+    `table` names the paper and the table, `dataset` the labels the network was trained on, and
+    `source` the published system that has its protocol.
     """
 
-    source: str
-    title: str
-    dataset: str
-    boxes: dict[str, int]
-    accuracy: dict[str, float]
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    @property
-    def mean(self) -> float:
-        """The mean over the findings."""
-        return sum(self.accuracy.values()) / len(self.accuracy)
+    source: Text
+    table: Text
+    dataset: Text
+    overlap: Literal["IoBB", "IoU"]
+    threshold: Annotated[float, Field(gt=0, lt=1)]
+    finding: Literal[BOXED_FINDINGS]  # type: ignore[valid-type]
+    boxes: Annotated[int, Field(gt=0)]
+    accuracy: Score
+    afp: Annotated[float, Field(ge=0)]
 
 
 @dataclass(frozen=True)
 class Published:
-    """All published numbers: `systems` by source, `decisions` macro precision, recall and F1."""
+    """All published numbers: `systems` by source, `decisions` macro precision, recall and F1.
+
+    `boxes` are by table, at the overlap of the headline.
+    """
 
     systems: Mapping[str, System]
     decisions: Mapping[str, tuple[float, float, float]]
-    boxes: tuple[Boxes, ...]
+    boxes: Mapping[str, Sequence[BoxRow]]
 
     def comparable(self, run: Run, prepared: Prepared) -> list[System]:
         """Return the systems whose mean may stand beside a run's."""
@@ -124,18 +127,18 @@ class Published:
             if not system.micro and why_apart(system, run=run, prepared=prepared) is None
         ]
 
-    def comparable_boxes(self, run: Run, prepared: Prepared) -> list[Boxes]:
-        """Return the tables that may stand beside a run's boxes: same labels, same boxes."""
+    def comparable_boxes(self, run: Run, prepared: Prepared) -> dict[str, float]:
+        """Return the means of tables that may stand beside a run's: same labels, same boxes."""
         if not run.localization:
-            return []
+            return {}
         counted = {finding: own.boxes for finding, own in run.localization.findings.items()}
-        return [
-            table
-            for table in self.boxes
-            if table.dataset == "ChestX-ray14"
-            and table.boxes == counted
-            and why_apart(self.systems[table.source], run=run, prepared=prepared) is None
-        ]
+        return {
+            table: sum(row.accuracy for row in rows) / len(rows)
+            for table, rows in self.boxes.items()
+            if rows[0].dataset == "ChestX-ray14"
+            and {row.finding: row.boxes for row in rows} == counted
+            and why_apart(self.systems[rows[0].source], run=run, prepared=prepared) is None
+        }
 
 
 def why_apart(system: System, *, run: Run, prepared: Prepared) -> str | None:

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from chestxray14.base.errors import InputError
 from chestxray14.base.findings import BOXED_FINDINGS, FINDINGS
 from chestxray14.files.cells import read_cells
 from chestxray14.localization.record import HEADLINES
-from chestxray14.report.published import Boxes, Described, Published, Score, System, Text
+from chestxray14.report.published import BoxRow, Described, Published, Score, System, Text
 
 
 class _FindingRow(Described):
@@ -18,29 +18,15 @@ class _FindingRow(Described):
     auroc: Score
 
 
-class _Row(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+class _DecisionRow(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: Text
-
-
-class _DecisionRow(_Row):
     title: Text
     finding: Text
     precision: Score
     recall: Score
     f1: Score
-
-
-class _BoxRow(_Row):
-    table: Text
-    dataset: Text
-    overlap: Literal["IoBB", "IoU"]
-    threshold: Annotated[float, Field(gt=0, lt=1)]
-    finding: Literal[BOXED_FINDINGS]  # type: ignore[valid-type]
-    boxes: Annotated[int, Field(gt=0)]
-    accuracy: Score
-    afp: Annotated[float, Field(ge=0)]
 
 
 Row = TypeVar("Row", bound=BaseModel)
@@ -84,26 +70,17 @@ def _read_systems(folder: Path) -> dict[str, System]:
     return systems
 
 
-def _read_boxes(path: Path, systems: dict[str, System]) -> tuple[Boxes, ...]:
-    rows = _read_rows(path, _BoxRow)
+def _read_boxes(path: Path, systems: dict[str, System]) -> dict[str, list[BoxRow]]:
+    rows = _read_rows(path, BoxRow)
     if strange := [row.source for row in rows if row.source not in systems]:
         raise InputError(f"{path}: source {strange[0]} is in neither table of AUROC")
-    threshold = HEADLINES["IoBB"]
-    headline = [row for row in rows if row.overlap == "IoBB" and row.threshold == float(threshold)]
-    tables = []
-    for title, rows in _group(headline, key=lambda row: row.table).items():
-        findings = [row.finding for row in rows]
-        _check_findings(findings, BOXED_FINDINGS, of=f"{path}: {title} at {threshold}")
-        tables.append(
-            Boxes(
-                source=rows[0].source,
-                title=title,
-                dataset=rows[0].dataset,
-                boxes={row.finding: row.boxes for row in rows},
-                accuracy={row.finding: row.accuracy for row in rows},
-            )
-        )
-    return tuple(tables)
+    at = HEADLINES["IoBB"]
+    headline = [row for row in rows if row.overlap == "IoBB" and row.threshold == float(at)]
+    tables = _group(headline, key=lambda row: row.table)
+    for title, rows in tables.items():
+        found = [row.finding for row in rows]
+        _check_findings(found, BOXED_FINDINGS, of=f"{path}: {title} at {at}")
+    return tables
 
 
 def _group(rows: Sequence[Row], *, key: Callable[[Row], str]) -> dict[str, list[Row]]:
