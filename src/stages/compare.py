@@ -7,6 +7,7 @@ Reads   metrics/prepare.json, metrics/split/<split>.json
         plots/<recipe>/{roc,precision_recall,reliability}.csv
         metrics/<recipe>/train.json, plots/<recipe>/history.csv; neither for an <external>
         localizations/<recipe>/{localization.json,overlays}; neither for an <external>
+        localizations/<recipe>/chestx_det.json, where the dataset has its boxes
         evaluations/<recipe>/experts.{json,csv}, data/packed/<dataset>/{experts,readers}.csv
         evaluations/sets/<set>/<recipe>/{detail.json,draws.npy,drift.json}
         predictions/<recipe>/{test.csv,heatmaps.safetensors}, data/packed/<dataset>: the images

@@ -4,7 +4,7 @@ import pytest
 from pydantic import BaseModel
 
 from chestxray14.base.errors import InputError
-from chestxray14.files.records import read_record, read_rows
+from chestxray14.files.records import read_record
 
 
 class Counted(BaseModel):
@@ -27,13 +27,3 @@ def test_a_record_is_returned_or_its_first_wrong_key_named(tmp_path: Path) -> No
     path.write_bytes(b"\xff{}")
     with pytest.raises(InputError, match=r"a\.json: not UTF-8 text"):
         read_record(path, Counted, by="split")
-
-
-def test_rows_are_returned_or_a_wrong_ones_line_named(tmp_path: Path) -> None:
-    path = tmp_path / "a.csv"
-    path.write_text("name,images\na,1\nb,2\n")
-    expected = (Counted(name="a", images=1), Counted(name="b", images=2))
-    assert read_rows(path, Counted, by="train") == expected
-    path.write_text("name,images\na,1\nb,two\n")
-    with pytest.raises(InputError, match=r"a\.csv:3: images: .*found 'two'; the train stage"):
-        read_rows(path, Counted, by="train")

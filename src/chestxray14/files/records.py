@@ -1,6 +1,5 @@
 """Files that a stage wrote, read back as checked records."""
 
-import csv
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,20 +20,6 @@ def read_record(path: Path, record: type[Record], *, by: str) -> Record:
         return record.model_validate_json(text)
     except ValidationError as error:
         raise InputError(f"{path}: {_explain(error)}; the {by} stage writes it") from None
-
-
-def read_rows(path: Path, record: type[Record], *, by: str) -> tuple[Record, ...]:
-    """Return the rows of a CSV file that the stage `by` wrote; `InputError` names a wrong one's line."""
-    rows = csv.DictReader(_read(path, by=by).splitlines())
-    records = []
-    for row in rows:
-        try:
-            records.append(record.model_validate(row))
-        except ValidationError as error:
-            raise InputError(
-                f"{path}:{rows.line_num}: {_explain(error)}; the {by} stage writes it"
-            ) from None
-    return tuple(records)
 
 
 def _read(path: Path, *, by: str) -> str:

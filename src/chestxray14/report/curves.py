@@ -68,9 +68,9 @@ def draw_lines(
         top = max(float(values.max()) for line in lines.values() for values in line) * 1.05
         axes.plot([0, top], [0, top], **DOTTED)
     for place, (name, (x, y)) in enumerate(lines.items()):
-        look = {"color": SERIES[place % len(SERIES)], "label": name}
+        colour = SERIES[place % len(SERIES)]
         marker = MARKERS[(place + place // len(SERIES)) % len(MARKERS)]
-        axes.plot(x, y, marker=marker, markersize=4, linewidth=1.2, **look)
+        axes.plot(x, y, marker=marker, color=colour, markersize=4, linewidth=1.2, label=name)
     _tidy(axes, whole=not diagonal)
     axes.set_xlabel(axes_names[0], color=MUTED)
     axes.set_ylabel(axes_names[1], color=MUTED)

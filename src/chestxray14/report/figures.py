@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from chestxray14.report.published import System
+from chestxray14.report.published import Family, System
 from chestxray14.report.svg import INK, MUTED, RULE, SERIES, STYLE
 from chestxray14.scoring.evaluation import Bounded, Estimate
 
@@ -86,7 +86,7 @@ def draw_by_finding(
         values = [scores[findings[row]] for row in rows]
         axes.scatter(values, rows, s=60, marker="|", color=MUTED, alpha=0.5, linewidths=1)
     for place, (name, found) in enumerate(series.items()):
-        look = {"marker": MARKERS[place], "color": SERIES[place]}
+        look: dict[str, Any] = {"marker": MARKERS[place], "color": SERIES[place]}
         shift = 0.22 * (place - (len(series) - 1) / 2)
         for row, finding in enumerate(findings):
             if finding in found:
@@ -106,7 +106,7 @@ def draw_by_finding(
 
 
 @rc_context(STYLE)
-def draw_published(families: Mapping[str, Sequence[System]]) -> Figure:
+def draw_published(families: Mapping[Family, Sequence[System]]) -> Figure:
     """Return published means: a row a protocol, a dot a system, the highest named.
 
     Hollow where it was chosen on its test images, a cross where it is implausible.
@@ -152,8 +152,9 @@ def draw_matrix(shares: NDArray[np.float64], *, findings: Sequence[str]) -> Figu
         colour = SERIES[0 if row == column else 1]
         where = (column - 0.5, row - 0.5)
         axes.add_patch(Rectangle(where, 1, 1, color=colour, alpha=0.75 * share))
-        words = {"ha": "center", "va": "center", "fontsize": 7.5, "color": INK}
-        axes.text(column, row, f"{100 * share:.0f}", **words)
+        axes.text(
+            *(column, row, f"{100 * share:.0f}"), ha="center", va="center", fontsize=7.5, color=INK
+        )
     axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(len(names) - 0.5, -0.5))
     axes.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize=8)
     axes.set_yticks(range(len(names)), names, fontsize=8)
