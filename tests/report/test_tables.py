@@ -46,7 +46,7 @@ def test_a_cell_has_an_interval_where_there_is_one() -> None:
     assert [cell(none, 2, "over 3") for none in (None, math.nan)] == [cell(NONE)] * 2
 
 
-def test_whole_numbers_have_no_decimals() -> None:
+def test_thousands_are_parted_and_whole_numbers_have_no_decimals() -> None:
     assert [cell(value, 2).text for value in (1234, 1234.0, "1234")] == [
         "1,234",
         "1234.00",
