@@ -49,7 +49,7 @@ def test_a_cell_has_an_interval_where_there_is_one() -> None:
 def test_thousands_are_parted_and_whole_numbers_have_no_decimals() -> None:
     assert [cell(value, 2).text for value in (1234, 1234.0, "1234")] == [
         "1,234",
-        "1234.00",
+        "1,234.00",
         "1234",
     ]
 
