@@ -14,7 +14,7 @@ from chestxray14.files.metrics import Part, Prepared, SplitFacts, Trained
 from chestxray14.files.predictions import Predicted
 from chestxray14.model.recipe import WholeRecipe
 from chestxray14.report.gallery import Picture
-from chestxray14.report.published_tables import read_published
+from chestxray14.report.published import read_published
 from chestxray14.report.ranking import rank_all
 from chestxray14.report.results import Results, Run, Scored, Transfer
 from chestxray14.report.sections import Told

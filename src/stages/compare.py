@@ -27,7 +27,7 @@ from chestxray14.model.params import ExternalSet
 from chestxray14.model.recipe import WholeRecipe
 from chestxray14.report.experts import read_agreement
 from chestxray14.report.gallery import read_gallery, read_test
-from chestxray14.report.published_tables import read_published
+from chestxray14.report.published import read_published
 from chestxray14.report.ranking import rank_all
 from chestxray14.report.records import read_results
 from chestxray14.report.report import write_report

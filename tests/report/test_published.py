@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from chestxray14.base.errors import InputError
 from chestxray14.base.findings import BOXED_FINDINGS, FINDINGS
-from chestxray14.report.published import System, why_apart
-from chestxray14.report.published_tables import read_published
+from chestxray14.report.published import System, read_published, why_apart
 
 FOLDER = ROOT / "data/published"
 SYSTEMS = PUBLISHED.systems

@@ -180,6 +180,8 @@ def test_hostile_names_are_text_in_both() -> None:
     assert "<script>alert" not in report.html
     assert Page(report.html).open == []
     assert "\\<script\\>" in report.markdown
+    # Nothing is escaped twice.
+    assert "\\\\" not in report.markdown
 
 
 def test_published_numbers_stand_in_the_first_figure_only_where_they_compare() -> None:
