@@ -61,9 +61,9 @@ def train(
 ) -> Trained:
     """Train a recipe and return its best epoch, best by what its `selection` names.
 
-    A network of which nothing is trainable is looked at once, as it is. After every epoch the
-    whole state is saved to `folder`, from where the same call goes on after a kill; of several
-    processes the first one reads and writes there. With `sync_batch_norm` they normalise over
+    A network of which nothing is trainable is looked at once, as it is. After every epoch but the
+    last the whole state is saved to `folder`, from where the same call goes on after a kill; of
+    several processes the first one reads and writes there. With `sync_batch_norm` they normalise over
     the whole batch, on GPUs, else each over its share; where a batch is cut into pieces of
     `images_at_once`, over a piece. The first process calls `tell` after every epoch, and where it
     goes on. Raises `InputError` when a loss is not finite, or the parts lack what learning or
@@ -137,7 +137,9 @@ def train(
                 progress.best_epoch, progress.best_score = epoch, score
                 best = _copy_state(average)
             if distributed.is_first():
-                checkpoint.save(folder, progress, state, best=best)
+                # After the last one the caller writes the network itself.
+                if not is_finished(recipe, progress):
+                    checkpoint.save(folder, progress, state, best=best)
                 tell(progress.history)
             left = (epochs - epoch - 1) * (time.monotonic() - began) / (epoch + 1 - done)
             log.info(
