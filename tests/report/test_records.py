@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT
-from fake_extras import make_localization, make_outlined
+from fake_extras import make_expert_scores, make_localization, make_outlined
 from fake_run import DRAWS, STEP, make_floor, make_prepared, make_run, make_split
 from numpy.typing import NDArray
 from page import Page
@@ -25,7 +25,9 @@ from chestxray14.files.experts import write_sets
 from chestxray14.files.heatmaps import Geometry, Heatmaps, Window, write_heatmaps
 from chestxray14.files.predictions import write_predictions
 from chestxray14.files.skipped import write_skipped
+from chestxray14.scoring.curves import roc_table
 from chestxray14.scoring.evaluation import Estimate
+from chestxray14.scoring.experts import ExpertScoring, write_experts
 from chestxray14.scoring.metadata_floor import FloorScores
 
 
@@ -268,3 +270,14 @@ def test_predictions_of_images_without_a_label_are_refused(project: Path) -> Non
     make_index()[1:].to_csv(project / "data/packed/phantom/index.csv", index=False)
     with pytest.raises(InputError, match=r"test\.csv names 1 images without a label"):
         run_stage()
+
+
+def test_radiologists_of_whom_too_few_patients_have_any_finding_are_told_so(project: Path) -> None:
+    for name in (STEP, "best"):
+        folder = project / f"evaluations/{name}"
+        no_curve = roc_table(np.empty((0, 0)), np.empty((0, 0)), findings=())
+        few = ExpertScoring({"Mass": make_expert_scores(None)}, None, no_curve)
+        write_experts(folder, {"panel": few})
+    run_stage()
+    page = Page((project / "reports/comparison.html").read_text())
+    assert "too few patients with any finding" in page.sections["experts"]
