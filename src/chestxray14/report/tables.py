@@ -122,8 +122,8 @@ def in_words(found: Estimate | Bounded, digits: int) -> str:
     if isinstance(found, Difference) and found.p is not None:
         text = p_text(found.p)
         told.append(f"p {text}" if text.startswith("<") else f"p = {text}")
-    noted = f" ({', '.join(told)})" if told else ", too few patients for an interval"
-    return number(found.value, digits) + noted
+    noted = ", ".join(told) or "too few patients for an interval"
+    return f"{number(found.value, digits)} ({noted})"
 
 
 def p_cell(found: Difference | None) -> Cell:
