@@ -19,6 +19,8 @@ def test_a_recipe_agrees_with_the_panel_more_than_with_the_noisy_labels_it_learn
     # So many patients that another machine's bits do not decide.
     params["datasets"]["cohort"] |= {"label_noise": 0.2, "patients": 1000}
     params["datasets"]["cohort"]["limits"] |= {"epochs": 8, "views": "centre"}
+    # Two threads beside another test would wait for one another.
+    params["compute"]["threads"] = 1
     params["recipes"] = {"best": params["recipes"]["best"]}
     # Findings count where 20 test patients have them: two of five patients are for the test.
     params["splits"] = {"patient": params["splits"]["patient"] | {"train": 0.5, "val": 0.1}}
