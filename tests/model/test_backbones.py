@@ -34,7 +34,8 @@ def test_with_a_linear_head_it_computes_what_torchvisions_network_computes(backb
     state |= {f"{CLASSIFIER[backbone]}.{name}": tensor for name, tensor in last.items()}
     whole.load_state_dict(state)
     images = torch.rand(2, 3, 64, 64)
-    torch.testing.assert_close(network(images), whole(images))
+    # The two walk memory in other orders, so their sums are rounded differently on some CPUs.
+    torch.testing.assert_close(network(images), whole(images), rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("head", ["linear", "fully_connected", "convolutional"])
