@@ -549,5 +549,7 @@ def test_the_real_sample_runs_to_the_report(nih_sample: Path, tmp_path: Path) ->
     assert prepared["label_version"] == "undetermined"
     model = load_file(checkout / f"models/{RECIPE}/model.safetensors")
     assert model["head.3.weight"].shape == (14, 1024)
-    report = (checkout / "reports" / "comparison.md").read_text()
-    assert "147" in report
+    assert f"| {RECIPE} |" in (checkout / "reports/comparison.md").read_text()
+    page = (checkout / "reports/comparison.html").read_text()
+    assert "this dataset lists 147 images" in page
+    assert "Phantom." not in page
