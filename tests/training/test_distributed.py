@@ -270,6 +270,7 @@ def start(
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
     return subprocess.Popen(
         (sys.executable, *(torchrun if by_hand else ()), str(script)),
+        cwd=folder,
         env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
