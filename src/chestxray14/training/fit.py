@@ -28,6 +28,10 @@ from chestxray14.training.epoch import Training, build_optimizer, build_scaler, 
 from chestxray14.training.features import skip_frozen
 from chestxray14.training.losses import build_loss
 
+SAVING = 0.05
+"""The share of its time that a training may spend on saving its state: where an epoch takes seconds,
+not every one is worth it."""
+
 log = logging.getLogger("train")
 
 History = list[dict[str, float]]
@@ -61,9 +65,9 @@ def train(
 ) -> Trained:
     """Train a recipe and return its best epoch, best by what its `selection` names.
 
-    A network of which nothing is trainable is looked at once, as it is. After every epoch but the
-    last the whole state is saved to `folder`, from where the same call goes on after a kill; of
-    several processes the first one reads and writes there. With `sync_batch_norm` they normalise over
+    A network of which nothing is trainable is looked at once, as it is. After an epoch, if it is not
+    the last and `SAVING` allows it, the whole state is saved to `folder`, from where the same call
+    goes on after a kill; of several processes the first one reads and writes there. With `sync_batch_norm` they normalise over
     the whole batch, on GPUs, else each over its share; where a batch is cut into pieces of
     `images_at_once`, over a piece. The first process calls `tell` after every epoch, and where it
     goes on. Raises `InputError` when a loss is not finite, or the parts lack what learning or
@@ -106,6 +110,7 @@ def train(
     )
     epochs, done = max(1, recipe.epochs), len(progress.history)
     began = time.monotonic()
+    save_from = began
     with follow(what="training", unit="epochs", total=epochs, start=done) as advance:
         for epoch in range(done, epochs):
             if is_finished(recipe, progress):
@@ -138,8 +143,9 @@ def train(
                 best = _copy_state(average)
             if distributed.is_first():
                 # After the last one the caller writes the network itself.
-                if not is_finished(recipe, progress):
+                if (now := time.monotonic()) >= save_from and not is_finished(recipe, progress):
                     checkpoint.save(folder, progress, state, best=best)
+                    save_from = time.monotonic() + (time.monotonic() - now) / SAVING
                 tell(progress.history)
             left = (epochs - epoch - 1) * (time.monotonic() - began) / (epoch + 1 - done)
             log.info(
