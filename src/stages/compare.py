@@ -11,7 +11,7 @@ Reads   metrics/prepare.json, metrics/split/<split>.json
         evaluations/<recipe>/experts.{json,csv}, data/packed/<dataset>/{experts,readers}.csv
         evaluations/sets/<set>/<recipe>/{detail.json,draws.npy,drift.json}
         predictions/<recipe>/{test.csv,heatmaps.safetensors}, data/packed/<dataset>: the images
-        data/published/{auroc,mean_auroc,precision_recall_f1,localization}.csv
+        data/published/{systems,precision_recall_f1,localization}.csv
         params.yaml: dataset, evaluate, recipes, external, external_sets
 Writes  reports/comparison.md     summary, ranking and findings, to be read in a diff
         reports/comparison.html   everything; one file that opens without a network

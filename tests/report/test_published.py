@@ -39,19 +39,15 @@ def write_tables(folder: Path, **rows: list[str]) -> Path:
     return folder
 
 
-def rows_of(source: str) -> list[str]:
-    return [f"{source},Title,official,val,primary,{finding},0.75" for finding in FINDINGS]
-
-
 def test_a_macro_mean_is_the_mean_of_the_14_rows_of_its_source() -> None:
-    by_hand: dict[str, list[float]] = {}
+    by_hand: dict[str, dict[str, float]] = {}
     with (FOLDER / "auroc.csv").open(newline="") as file:
         for row in csv.DictReader(file):
-            by_hand.setdefault(row["source"], []).append(float(row["auroc"]))
+            by_hand.setdefault(row["source"], {})[row["finding"]] = float(row["auroc"])
     assert len(by_hand) == 17
     for source, values in by_hand.items():
-        assert len(values) == 14
-        assert SYSTEMS[source].mean_auroc == pytest.approx(sum(values) / 14, abs=1e-12)
+        assert sorted(values) == sorted(FINDINGS)
+        assert SYSTEMS[source].mean_auroc == pytest.approx(sum(values.values()) / 14, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -144,9 +140,11 @@ def test_published_boxes_are_all_of_nihs_and_wang_found_what_his_table_says() ->
         "ChestX-ray14",
         "ChestX-ray8",
     }
-    rows = {row.finding: row for row in PUBLISHED.boxes["Wang et al. 2017 Table 19"]}
-    assert sum(row.boxes for row in rows.values()) == 984
-    assert rows["Cardiomegaly"].accuracy == 0.9863
+    for rows in PUBLISHED.boxes.values():
+        assert sorted(row.finding for row in rows) == sorted(BOXED_FINDINGS)
+    wang = {row.finding: row for row in PUBLISHED.boxes["Wang et al. 2017 Table 19"]}
+    assert sum(row.boxes for row in wang.values()) == 984
+    assert wang["Cardiomegaly"].accuracy == 0.9863
 
 
 def test_published_boxes_stand_beside_a_run_that_counts_the_same_ones_on_the_official_list() -> (
@@ -180,24 +178,15 @@ BOX = "wang_2017,T,ChestX-ray14,IoBB,0.25,{},10,0.5,1"
 @pytest.mark.parametrize(
     ("table", "rows", "message"),
     [
-        ("auroc", rows_of("a")[:-1], r"auroc\.csv: source a .*Hernia"),
-        ("auroc", [*rows_of("a"), rows_of("a")[0]], r"source a .*Atelectasis"),
-        ("auroc", ["a,T,official,val,primary,Mass,75"], r"auroc\.csv row 2: auroc: found '75'"),
         (
-            "auroc",
-            [*rows_of("a")[:-1], rows_of("a")[-1].replace("official", "other")],
-            "source a has rows that differ",
+            "systems",
+            ["a,T,official,val,primary,75,"],
+            r"systems\.csv row 2: mean_auroc: found '75'",
         ),
-        ("auroc", rows_of("eva_x_b_2025"), r"mean_auroc\.csv: source eva_x_b_2025"),
-        ("mean_auroc", ["a,T,official,val,primary,nan,"], r"row 2: mean_auroc: found 'nan'"),
+        ("systems", ["a,T,official,val,primary,nan,"], r"row 2: mean_auroc: found 'nan'"),
+        ("systems", ["a,T,official,val,primary,0.7,"] * 2, "source a occurs twice"),
         ("precision_recall_f1", ["a,A,Mass,0.1,0.2,1.3"], r"f1\.csv row 2: f1: found '1.3'"),
         ("localization", [BOX.format("Infiltrate")], r"localization\.csv row 2: finding"),
-        ("localization", [BOX.format("Mass")], "T at 0.25 must have each of the 8"),
-        (
-            "localization",
-            [BOX.format(finding) for finding in (*BOXED_FINDINGS, "Mass")],
-            "repeated: Mass",
-        ),
         ("localization", [BOX.format("Mass").replace("wang_2017", "who")], "source who"),
     ],
 )
@@ -209,7 +198,7 @@ def test_what_cannot_be_is_refused_in_one_line(
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("table", ["auroc", "mean_auroc", "precision_recall_f1", "localization"])
+@pytest.mark.parametrize("table", ["systems", "precision_recall_f1", "localization"])
 def test_a_missing_table_is_named(tmp_path: Path, table: str) -> None:
     folder = write_tables(tmp_path)
     (folder / f"{table}.csv").unlink()

@@ -1,7 +1,7 @@
 """Published numbers: who reports what, under which protocol, with a model chosen on which images."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -39,8 +39,11 @@ WHOLE_NIH = 112_120
 """Images that the label file of NIH ChestX-ray14 lists."""
 
 
-class Described(BaseModel):
-    """What every table of AUROC says of a system; `source` is its key."""
+class System(BaseModel):
+    """One published system and its mean of 14 findings; `source` is its key.
+
+    Where auroc.csv has its findings, the mean is theirs.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -49,11 +52,6 @@ class Described(BaseModel):
     protocol: Text
     selected_on: Text
     evidence: Text
-
-
-class System(Described):
-    """One published system: the mean of 14 findings, the published one where not all are known."""
-
     mean_auroc: Score
     note: str = ""
 
@@ -169,11 +167,6 @@ def why_apart(system: System, *, run: Run, prepared: Prepared) -> str | None:
     return None
 
 
-class _FindingRow(Described):
-    finding: Text
-    auroc: Score
-
-
 class _DecisionRow(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -191,68 +184,29 @@ Row = TypeVar("Row", bound=BaseModel)
 def read_published(folder: Path) -> Published:
     """Return the published numbers of a folder.
 
-    auroc.csv and mean_auroc.csv have systems, precision_recall_f1.csv decisions, of which the row
-    `macro avg` is told, and localization.csv boxes. Raises `InputError` naming the file, row or
-    source that is missing, malformed or incomplete, and a box table whose system is missing.
+    systems.csv has a row a system, precision_recall_f1.csv decisions, of which the row `macro avg`
+    is told, and localization.csv boxes. Raises `InputError` naming the file and the row that is
+    missing or malformed, a system that occurs twice, and a box table whose system is missing.
     """
-    systems = _read_systems(folder)
+    path = folder / "systems.csv"
+    systems = dict[str, System]()
+    for system in _read_rows(path, System):
+        if system.source in systems:
+            raise InputError(f"{path}: source {system.source} occurs twice, expected once")
+        systems[system.source] = system
     decisions = {
         row.source: (row.precision, row.recall, row.f1)
         for row in _read_rows(folder / "precision_recall_f1.csv", _DecisionRow)
         if row.finding == "macro avg"
     }
-    return Published(systems, decisions, _read_boxes(folder / "localization.csv", systems))
-
-
-def _read_systems(folder: Path) -> dict[str, System]:
-    path = folder / "auroc.csv"
-    rows_by = _group(_read_rows(path, _FindingRow), key=lambda row: row.source)
-    systems = {}
-    for source, rows in rows_by.items():
-        _check_findings([row.finding for row in rows], FINDINGS, of=f"{path}: source {source}")
-        described, *others = [row.model_dump(exclude={"finding", "auroc"}) for row in rows]
-        if any(other != described for other in others):
-            raise InputError(
-                f"{path}: source {source} has rows that differ in title, protocol, "
-                "selected_on or evidence"
-            )
-        mean = sum(row.auroc for row in rows) / len(rows)
-        systems[source] = System(**described, mean_auroc=mean)
-    path = folder / "mean_auroc.csv"
-    for system in _read_rows(path, System):
-        if system.source in systems:
-            raise InputError(f"{path}: source {system.source} has a mean already, expected one")
-        systems[system.source] = system
-    return systems
-
-
-def _read_boxes(path: Path, systems: dict[str, System]) -> dict[str, list[BoxRow]]:
-    rows = _read_rows(path, BoxRow)
-    if strange := [row.source for row in rows if row.source not in systems]:
-        raise InputError(f"{path}: source {strange[0]} is in neither table of AUROC")
-    at = HEADLINES["IoBB"]
-    headline = [row for row in rows if row.overlap == "IoBB" and row.threshold == float(at)]
-    tables = _group(headline, key=lambda row: row.table)
-    for title, rows in tables.items():
-        found = [row.finding for row in rows]
-        _check_findings(found, BOXED_FINDINGS, of=f"{path}: {title} at {at}")
-    return tables
-
-
-def _group(rows: Sequence[Row], *, key: Callable[[Row], str]) -> dict[str, list[Row]]:
-    grouped: dict[str, list[Row]] = {}
-    for row in rows:
-        grouped.setdefault(key(row), []).append(row)
-    return grouped
-
-
-def _check_findings(found: Sequence[str], expected: Sequence[str], *, of: str) -> None:
-    if sorted(found) != sorted(expected):
-        odd = sorted(set(found) ^ set(expected)) or [f for f in expected if found.count(f) > 1]
-        raise InputError(
-            f"{of} must have each of the {len(expected)} findings once; missing, unknown or "
-            f"repeated: {', '.join(odd)}"
-        )
+    path = folder / "localization.csv"
+    boxes: dict[str, list[BoxRow]] = {}
+    for row in _read_rows(path, BoxRow):
+        if row.source not in systems:
+            raise InputError(f"{path}: source {row.source} is not in systems.csv")
+        if row.overlap == "IoBB" and row.threshold == float(HEADLINES["IoBB"]):
+            boxes.setdefault(row.table, []).append(row)
+    return Published(systems, decisions, boxes)
 
 
 def _read_rows(path: Path, row_type: type[Row]) -> list[Row]:
