@@ -133,16 +133,18 @@ def _evaluate_foreign(arguments: argparse.Namespace, params: Evaluate) -> None:
     labels = read_labels(read_foreign(arguments.labels), name=str(arguments.labels))
     version = detect_label_version(labels)
     experts = read_expert_files(arguments.experts, arguments.readers, known=labels)
-    listed = arguments.images
-    expected = read_list(read_foreign(listed), name=str(listed)) if listed else None
-    test = match_foreign(arguments.predictions, labels, expected=expected, listed=listed)
+    listed = None
+    if arguments.images:
+        names = read_list(read_foreign(arguments.images), name=str(arguments.images))
+        listed = arguments.images, names
+    test = match_foreign(arguments.predictions, labels, listed=listed)
     doubts = doubt(arguments.predictions, test, labels)
     val = other = None
     if arguments.validation:
         val = match_foreign(arguments.validation, labels)
         doubt(arguments.validation, val, labels)
     if arguments.against:
-        other = match_foreign(arguments.against, labels, expected=expected, listed=listed)
+        other = match_foreign(arguments.against, labels, listed=listed)
         doubt(arguments.against, other, labels)
         test, other = keep_common(test, other)
     if val is not None:

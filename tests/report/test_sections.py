@@ -173,6 +173,13 @@ def test_radiologists_are_counted_in_words_figures_readers_and_labels() -> None:
     assert "experts" not in page(tell(make_run())).sections
 
 
+def test_findings_that_the_labels_are_too_few_for_are_scored_all_the_same() -> None:
+    shown = page(tell(add_experts(make_run(), made={"Edema": make_expert_scores(0.6)})))
+    assert "is scored in 1 finding;" in shown.sections["experts"]
+    assert "with any finding" not in shown.sections["experts"]
+    assert [row["Finding"] for row in shown.tables["Against radiologists"]] == ["Edema"]
+
+
 # Elsewhere.
 
 

@@ -19,13 +19,12 @@ def match_foreign(
     path: Path,
     known: pd.DataFrame,
     *,
-    expected: Sequence[str] | None = None,
-    listed: Path | None = None,
+    listed: tuple[Path, Sequence[str]] | None = None,
 ) -> Predicted:
     """Return a file's predictions with what is `known` of their images; say what is left out.
 
-    Where `expected` images are given, which the file `listed` names, those alone count, and those
-    that are not predicted are named.
+    Where images are `listed`, a file and the names in it, those alone count, and those that are not
+    predicted are named.
     """
     findings = list_findings(known)
     table, others = read_predictions(path, findings=findings)
@@ -39,16 +38,17 @@ def match_foreign(
         log.warning("%s: left out, no findings: %s", path, ", ".join(foreign))
     if missing := [finding for finding in findings if finding not in table]:
         log.warning("%s: not predicted, not scored: %s", path, ", ".join(missing))
-    if expected is not None:
+    if listed is not None:
+        listing, expected = listed
         if absent := sorted(set(expected) - set(table.index)):
             log.warning(
                 "%s lacks %d of the %d images of %s, scored without them: %s",
-                *(path, len(absent), len(expected), listed, name_some(absent)),
+                *(path, len(absent), len(expected), listing, name_some(absent)),
             )
         if more := sorted(set(table.index) - set(expected)):
             log.warning(
                 "%s: left out, not in %s: %d images, %s",
-                *(path, listed, len(more), name_some(more)),
+                *(path, listing, len(more), name_some(more)),
             )
         table = table[table.index.isin(expected)]
     return match(table, known, path=path)
