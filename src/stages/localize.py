@@ -21,12 +21,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from chestxray14.base.errors import InputError, name_some
+from chestxray14.base.errors import name_some
 from chestxray14.base.findings import BOXED_FINDINGS
 from chestxray14.base.params import load_block
 from chestxray14.base.stage import choose, run
@@ -34,13 +32,13 @@ from chestxray14.data.boxes import BOX_COLUMNS, check_boxes, choose_boxes
 from chestxray14.data.chestx_det import DRAWN, OUTLINE_COLUMNS
 from chestxray14.data.chestx_det import NAME as CHESTX_DET
 from chestxray14.files.experts import read_sets
-from chestxray14.files.heatmaps import Heatmaps, lay_out, read_heatmaps
+from chestxray14.files.heatmaps import Heatmaps, read_heatmaps
 from chestxray14.files.outputs import read_table, write_bytes, write_json, write_text
 from chestxray14.files.packed import IMAGE_PX, list_findings, open_images, read_index
 from chestxray14.files.predictions import read_predictions
 from chestxray14.files.records import read_record
 from chestxray14.files.skipped import read_skipped, write_skipped
-from chestxray14.localization.cases import Case, make_cases
+from chestxray14.localization.cases import CELLS, Annotated, Case, annotate
 from chestxray14.localization.outlines import measure_heat
 from chestxray14.localization.overlays import draw_overlay, encode
 from chestxray14.localization.params import Shown
@@ -57,9 +55,6 @@ from chestxray14.localization.record import (
 from chestxray14.localization.record import Shown as ShownCase
 from chestxray14.localization.score import score_cases
 from chestxray14.scoring.evaluation import Evaluation
-
-CELLS = 128
-"""Cells a side of a heatmap of the whole image: 8 pixels of 1024 each."""
 
 log = logging.getLogger("localize")
 
@@ -122,16 +117,6 @@ class _Recipe:
     part_of: dict[str, str]
 
 
-@dataclass(frozen=True)
-class _Annotated:
-    """Annotated test images with the maps (n, k, CELLS, CELLS) of k findings, and their cases."""
-
-    images: list[str]
-    findings: list[str]
-    maps: NDArray[np.float32]
-    cases: list[Case]
-
-
 def _read_recipe(name: str, packed: Path) -> _Recipe:
     protocol = load_block(f"recipes.{name}.split", str)
     split_file = Path(f"data/splits/{packed.name}/{protocol}.csv")
@@ -153,26 +138,19 @@ def _read_recipe(name: str, packed: Path) -> _Recipe:
 
 def _annotate(
     recipe: _Recipe, boxes: pd.DataFrame, *, images: Iterable[str], findings: Iterable[str]
-) -> _Annotated:
-    """Lay out the maps of annotated images and hold them against their boxes."""
-    known = recipe.index[recipe.index["image"].isin(images)].set_index("image")
-    names = known.index.tolist()
-    mapped = [finding for finding in findings if finding in recipe.heatmaps.findings]
-    maps = _lay_out(recipe.heatmaps, names, findings=mapped)
-    cases = make_cases(
-        maps,
-        images=names,
-        findings=mapped,
-        boxes=boxes,
-        probabilities=recipe.probabilities.loc[names, mapped].to_numpy(),
-        thresholds=[recipe.evaluation.youden.get(finding) for finding in mapped],
-        labelled=known[mapped].to_numpy() > 0,
+) -> Annotated:
+    return annotate(
+        *(recipe.heatmaps, boxes),
+        images=images,
+        findings=findings,
+        index=recipe.index,
+        probabilities=recipe.probabilities,
+        thresholds=recipe.evaluation.youden,
     )
-    return _Annotated(names, mapped, maps, cases)
 
 
 def _score(
-    recipe: _Recipe, annotated: _Annotated, left_out: dict[str, int], *, shown: list[ShownCase]
+    recipe: _Recipe, annotated: Annotated, left_out: dict[str, int], *, shown: list[ShownCase]
 ) -> Localization:
     geometry = recipe.heatmaps.geometry
     return score_cases(
@@ -219,7 +197,7 @@ def _outline(recipe: _Recipe, *, packed: Path) -> Outlined | None:
 
 def _draw_overlays(
     recipe: _Recipe,
-    annotated: _Annotated,
+    annotated: Annotated,
     chosen: list[tuple[Case, ShownCase]],
     *,
     packed: Path,
@@ -241,25 +219,6 @@ def _draw_overlays(
             found=case.found,
         )
         write_bytes(overlays / shown.file, encode(picture, kind="JPEG"))
-
-
-def _lay_out(heatmaps: Heatmaps, names: list[str], *, findings: list[str]) -> NDArray[np.float32]:
-    """Return the maps (n, k, CELLS, CELLS) of k findings in n named images.
-
-    Raises `InputError` when `predict` drew none of an image.
-    """
-    places = {image: i for i, image in enumerate(heatmaps.images)}
-    if missing := [name for name in names if name not in places]:
-        raise InputError(
-            f"no heatmap of {len(missing):,} annotated test images: {name_some(missing)}; "
-            "run the predict stage again"
-        )
-    columns = [heatmaps.findings.index(finding) for finding in findings]
-    maps = np.empty((len(names), len(findings), CELLS, CELLS), dtype=np.float32)
-    for i, name in enumerate(names):
-        coarse = heatmaps.maps[places[name]][:, columns]
-        maps[i] = lay_out(coarse, heatmaps.geometry, cells=CELLS)
-    return maps
 
 
 def _tell(localization: Localization) -> str:

@@ -1,17 +1,9 @@
-import runpy
-from collections.abc import Callable
-
 import numpy as np
 import pytest
-from conftest import ROOT
-from numpy.typing import NDArray
 
 from chestxray14.base.errors import InputError
 from chestxray14.files.heatmaps import Geometry, Heatmaps, Window
-
-lay_out: Callable[..., NDArray[np.float32]] = runpy.run_path(str(ROOT / "src/stages/localize.py"))[
-    "_lay_out"
-]
+from chestxray14.localization.cases import lay_out_images
 
 
 def make_heatmaps() -> Heatmaps:
@@ -30,7 +22,7 @@ def make_heatmaps() -> Heatmaps:
 
 
 def test_maps_stand_in_the_order_of_the_images_and_findings_that_are_asked_for() -> None:
-    maps = lay_out(make_heatmaps(), ["c.png", "a.png"], findings=["Mass", "Nodule"])
+    maps = lay_out_images(make_heatmaps(), ["c.png", "a.png"], findings=["Mass", "Nodule"])
     assert maps.shape[:2] == (2, 2)
     expected = np.array([[20, 22], [0, 2]])[..., None, None]
     np.testing.assert_allclose(maps, np.broadcast_to(expected, maps.shape), atol=1e-4)
@@ -38,7 +30,7 @@ def test_maps_stand_in_the_order_of_the_images_and_findings_that_are_asked_for()
 
 def test_annotated_images_without_a_map_are_named_with_the_stage_that_draws_them() -> None:
     with pytest.raises(InputError) as caught:
-        lay_out(make_heatmaps(), ["a.png", "x.png", "y.png"], findings=["Mass"])
+        lay_out_images(make_heatmaps(), ["a.png", "x.png", "y.png"], findings=["Mass"])
     line = str(caught.value)
     assert all(word in line for word in ("2 ", "x.png", "y.png", "predict"))
     assert "a.png" not in line
