@@ -131,6 +131,11 @@ def _keep_archives(
         "datasets.%s.archives: %s label rows are left out, those of %s",
         *(name, f"{(~kept).sum():,}", ", ".join(map(name_archive, left_out)) or "none"),
     )
+    if not kept.any():
+        raise InputError(
+            f"datasets.{name}.archives: found {archives}, which hold none of the {len(labels):,} "
+            "listed images"
+        )
     labels = labels[kept].reset_index(drop=True)
     images = set(labels["image"])
     return labels, {part: [i for i in names if i in images] for part, names in lists.items()}
