@@ -187,6 +187,12 @@ BOX = "wang_2017,T,ChestX-ray14,IoBB,0.25,{},10,0.5,1"
         ("systems", ["a,T,official,val,primary,0.7,"] * 2, "source a occurs twice"),
         ("precision_recall_f1", ["a,A,Mass,0.1,0.2,1.3"], r"f1\.csv row 2: f1: found '1.3'"),
         ("localization", [BOX.format("Infiltrate")], r"localization\.csv row 2: finding"),
+        ("localization", [BOX.format("Mass")], "T at 0.25 must have each of the 8"),
+        (
+            "localization",
+            [BOX.format(finding) for finding in (*BOXED_FINDINGS, "Mass")],
+            "repeated: Mass",
+        ),
         ("localization", [BOX.format("Mass").replace("wang_2017", "who")], "source who"),
     ],
 )

@@ -186,7 +186,8 @@ def read_published(folder: Path) -> Published:
 
     systems.csv has a row a system, precision_recall_f1.csv decisions, of which the row `macro avg`
     is told, and localization.csv boxes. Raises `InputError` naming the file and the row that is
-    missing or malformed, a system that occurs twice, and a box table whose system is missing.
+    missing or malformed, a system that occurs twice, and a box table whose system or finding is
+    missing.
     """
     path = folder / "systems.csv"
     systems = dict[str, System]()
@@ -206,6 +207,14 @@ def read_published(folder: Path) -> Published:
             raise InputError(f"{path}: source {row.source} is not in systems.csv")
         if row.overlap == "IoBB" and row.threshold == float(HEADLINES["IoBB"]):
             boxes.setdefault(row.table, []).append(row)
+    for title, rows in boxes.items():
+        found = [row.finding for row in rows]
+        if sorted(found) != sorted(BOXED_FINDINGS):
+            odd = set(found) ^ set(BOXED_FINDINGS) or {f for f in found if found.count(f) > 1}
+            raise InputError(
+                f"{path}: {title} at {HEADLINES['IoBB']} must have each of the "
+                f"{len(BOXED_FINDINGS)} findings once; missing or repeated: {', '.join(sorted(odd))}"
+            )
     return Published(systems, decisions, boxes)
 
 
