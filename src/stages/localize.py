@@ -24,7 +24,7 @@ from pathlib import Path
 import pandas as pd
 from pydantic import TypeAdapter
 
-from chestxray14.base.errors import name_some
+from chestxray14.base.errors import InputError, name_some
 from chestxray14.base.findings import BOXED_FINDINGS
 from chestxray14.base.params import load_block
 from chestxray14.base.stage import choose, run
@@ -33,9 +33,10 @@ from chestxray14.data.chestx_det import DRAWN, OUTLINE_COLUMNS
 from chestxray14.data.chestx_det import NAME as CHESTX_DET
 from chestxray14.files.experts import read_sets
 from chestxray14.files.heatmaps import Heatmaps, read_heatmaps
+from chestxray14.files.names import hash_names
 from chestxray14.files.outputs import read_table, write_bytes, write_json, write_text
 from chestxray14.files.packed import IMAGE_PX, list_findings, open_images, read_index
-from chestxray14.files.predictions import read_predictions
+from chestxray14.files.predictions import match, read_predictions
 from chestxray14.files.records import read_record
 from chestxray14.files.skipped import read_skipped, write_skipped
 from chestxray14.localization.cases import CELLS, Annotated, Case, annotate
@@ -122,15 +123,33 @@ def _read_recipe(name: str, packed: Path) -> _Recipe:
     split_file = Path(f"data/splits/{packed.name}/{protocol}.csv")
     split = read_table(split_file, by="split", columns=("image", "part"))
     details = Path(f"evaluations/{name}/detail.json")
+    evaluation = read_record(details, Evaluation, by="evaluate")
     index = read_index(packed / "index.csv")
+    heatmaps = read_heatmaps(Path(f"predictions/{name}/heatmaps.safetensors"))
     predicted = Path(f"predictions/{name}/test.csv")
+    probabilities, _ = read_predictions(predicted, findings=list_findings(index))
+    images = match(probabilities, index, path=predicted).known["image"]
+    for path, tested in (
+        (predicted, images),
+        (split_file, split.loc[split["part"] == "test", "image"]),
+    ):
+        if hash_names(tested) != evaluation.split_sha256:
+            raise InputError(
+                f"{path} has other test images than those that {details} scores; run the stages "
+                "after split again"
+            )
+    if lacking := [each for each in heatmaps.findings if each not in probabilities]:
+        raise InputError(
+            f"{predicted} lacks {', '.join(lacking)}, which heatmaps.safetensors beside it maps; "
+            "run the predict stage again"
+        )
     return _Recipe(
         name=name,
         seed=load_block("evaluate.seed", int),
         draws=load_block("evaluate.draws", int),
-        heatmaps=read_heatmaps(Path(f"predictions/{name}/heatmaps.safetensors")),
-        probabilities=read_predictions(predicted, findings=list_findings(index))[0],
-        evaluation=read_record(details, Evaluation, by="evaluate"),
+        heatmaps=heatmaps,
+        probabilities=probabilities,
+        evaluation=evaluation,
         index=index,
         part_of=dict(zip(split["image"], split["part"], strict=True)),
     )

@@ -67,7 +67,7 @@ def main() -> None:
         case OfficialSplit():
             lists = read_table(packed / "lists.csv", by="prepare", columns=("image", "list"))
             if absent := name_absent(lists):
-                reason = f"{absent}: not in the dataset"
+                reason = f"{absent}: not in the dataset, or of none of its images"
                 write_skipped(reason, output, Path(f"metrics/split/{name}.json"))
                 log.warning("%s is skipped: %s", name, reason)
                 return

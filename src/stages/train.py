@@ -15,9 +15,10 @@ Writes  models/<recipe>/model.safetensors   weights, with all that prediction ne
         logs/<recipe>.json                  what it cost here; no output, for it never repeats
 
 A recipe that lists a finding which the dataset lacks is skipped: the reason stands in its outputs.
-Killed at any point, the same command goes on after the last whole epoch and, on a CPU, ends in the
-same bytes; compute.deterministic asks a GPU for them. The state lies in checkpoints/ (or
-$CHESTXRAY14_CHECKPOINTS) until the run is finished.
+Killed at any point, the same command goes on after the last epoch that was saved and, on a CPU, ends
+in the same bytes; compute.deterministic asks a GPU for them. The state is saved after the first epoch,
+then as often as costs a twentieth of the time, in checkpoints/ (or $CHESTXRAY14_CHECKPOINTS), until
+the run is finished.
 """
 
 import json

@@ -102,9 +102,7 @@ def test_signals_end_a_stage_with_status_130(
     with pytest.raises(SystemExit) as caught:
         run(lambda: os.kill(os.getpid(), number))
     assert caught.value.code == 130
-    assert (
-        capsys.readouterr().err == "stopped; nothing finished is lost, the same command goes on\n"
-    )
+    assert capsys.readouterr().err == "stopped; the same command goes on from what is saved\n"
 
 
 def test_the_command_line_names_an_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

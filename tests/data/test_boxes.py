@@ -105,6 +105,13 @@ def test_a_bad_box_is_refused_with_its_row(change: tuple[str, str], message: str
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("empty", ["", np.nan])
+def test_a_box_of_no_image_is_refused_also_in_a_table_that_a_stage_wrote(empty: object) -> None:
+    table = pd.DataFrame([[empty, "Mass", 1.0, 1.0, 2.0, 2.0]], columns=list(BOX_COLUMNS))
+    with pytest.raises(InputError, match=r"row 2, image: .* expected an image name"):
+        check_boxes(table, name="boxes.csv")
+
+
 @pytest.mark.parametrize(
     "change", [("10.5", "-1"), ("300.25", "1014.5"), (ROW, ROW + "\n" + ROW.replace("40", "41"))]
 )

@@ -1,5 +1,6 @@
 """Images as a table calls them: by path, bare name, or name without ending."""
 
+import re
 import zipfile
 from pathlib import Path
 
@@ -41,6 +42,20 @@ def test_a_name_that_two_files_have_is_refused_where_it_is_asked_for(images: Pat
     archive = open_archive(images, by_path=True)
     with pytest.raises(InputError, match=r"several files that 'view1\.png' may be: p1/study"):
         archive.call(["view1.png"])
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("p2/4f33.dicom", "4f33"), ("4f33.dicom", "p2/4f33.dicom"), ("4f33", "4f33.dicom")],
+)
+def test_a_file_that_a_table_calls_two_names_is_refused(
+    images: Path, names: tuple[str, str]
+) -> None:
+    archive = open_archive(images, by_path=True)
+    called = re.escape(f"'p2/4f33.dicom' in {images} is called {names[0]!r} and {names[1]!r}")
+    with pytest.raises(InputError, match=called):
+        archive.call(names)
+    assert archive.call([names[0], names[0]]).read(names[0]) == b"p2/4f33.dicom"
 
 
 def test_a_table_lies_beside_the_images_or_anywhere(images: Path, tmp_path: Path) -> None:

@@ -415,7 +415,7 @@ def test_a_signal_ends_a_download_that_goes_on_later(folder: Path, number: signa
         outcome = finish(process)
         hold.release.set()
     assert outcome.status == 130
-    assert outcome.err == "stopped; nothing finished is lost, the same command goes on\n"
+    assert outcome.err == "stopped; the same command goes on from what is saved\n"
     assert_goes_on(folder)
 
 

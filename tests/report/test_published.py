@@ -16,6 +16,7 @@ from chestxray14.report.published import System, read_published, why_apart
 
 FOLDER = ROOT / "data/published"
 SYSTEMS = PUBLISHED.systems
+IMPLAUSIBLE = "primary, implausible as a macro AUROC"
 RUNS = {kind: make_run(kind=kind) for kind in ("patient", "official", "image", "lists")}
 
 
@@ -105,7 +106,7 @@ def test_only_all_of_nih_under_the_same_protocol_compares(
     prepared = make_prepared(source, listed=listed)
     reason = why_apart(system(protocol), run=RUNS[kind], prepared=prepared)
     assert (reason is None) == (same and listed == 112_120 and source != "phantom")
-    assert why_apart(system(protocol, "implausible"), run=RUNS[kind], prepared=prepared)
+    assert why_apart(system(protocol, IMPLAUSIBLE), run=RUNS[kind], prepared=prepared)
 
 
 def test_a_split_that_leaves_images_out_compares_with_nothing() -> None:
@@ -185,7 +186,10 @@ BOX = "wang_2017,T,ChestX-ray14,IoBB,0.25,{},10,0.5,1"
         ),
         ("systems", ["a,T,official,val,primary,nan,"], r"row 2: mean_auroc: found 'nan'"),
         ("systems", ["a,T,official,val,primary,0.7,"] * 2, "source a occurs twice"),
+        ("systems", ["a,T,official,TEST,primary,0.7,"], r"row 2: selected_on: found 'TEST'"),
+        ("systems", ["a,T,official,val,Implausible,0.7,"], "evidence: found 'Implausible'"),
         ("precision_recall_f1", ["a,A,Mass,0.1,0.2,1.3"], r"f1\.csv row 2: f1: found '1.3'"),
+        ("precision_recall_f1", ["a,A,macro avg,0.1,0.2,0.3"] * 2, "macro avg of a occurs twice"),
         ("localization", [BOX.format("Infiltrate")], r"localization\.csv row 2: finding"),
         ("localization", [BOX.format("Mass")], "T at 0.25 must have each of the 8"),
         (

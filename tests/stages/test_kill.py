@@ -1,4 +1,4 @@
-"""Kills, signals and second runs: nothing finished is lost, and the end is the same bytes."""
+"""Kills, signals and second runs: the same command goes on, and the end is the same bytes."""
 
 import os
 import random
@@ -195,7 +195,7 @@ def test_a_killed_dvc_leaves_its_stage_running_and_the_next_run_says_so_or_is_ri
 
 # SIGINT and SIGTERM.
 
-STOPPED = "stopped; nothing finished is lost, the same command goes on\n"
+STOPPED = "stopped; the same command goes on from what is saved\n"
 
 
 def stop(stage: str, project: Path, number: signal.Signals, until: Callable[[], bool]) -> str:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -270,6 +271,32 @@ def test_a_stage_run_by_hand_leaves_dvcs_cache_alone(project: Path, tmp_path: Pa
     split = "data/splits/phantom/patient.csv"
     assert (copy / split).read_bytes() != (project / split).read_bytes()
     assert digest(copy / ".dvc" / "cache") == cache
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("predictions/{}/test.csv", lambda table: table[1:], "has other test images than those"),
+        ("data/splits/phantom/patient.csv", lambda table: table[:-20], "has other test images"),
+        ("data/packed/phantom/index.csv", lambda table: table[:9], "images without a label"),
+        ("predictions/{}/test.csv", lambda table: table.drop(columns="Mass"), "lacks Mass, which"),
+    ],
+)
+def test_heatmaps_are_not_scored_with_other_peoples_tables(
+    project: Path,
+    tmp_path: Path,
+    file: str,
+    change: Callable[[pd.DataFrame], pd.DataFrame],
+    message: str,
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy, ignore=shutil.ignore_patterns("cache"))
+    path = copy / file.format(RECIPE)
+    change(pd.read_csv(path)).to_csv(path, index=False)
+    overlays = copy / f"localizations/{RECIPE}/overlays"
+    before = digest(overlays)
+    assert message in stage("localize", RECIPE, cwd=copy, status=1)
+    assert digest(overlays) == before
 
 
 def score_foreign(project: Path, *arguments: str, output: Path, status: int = 0) -> str:

@@ -219,7 +219,7 @@ def test_params_alone_start_two_processes_that_stop_and_go_on_as_one(tmp_path: P
         cut.send_signal(signal.SIGTERM)
         told = cut.stderr.read()
     assert cut.returncode == 130, told
-    assert told == "stopped; nothing finished is lost, the same command goes on\n"
+    assert told == "stopped; the same command goes on from what is saved\n"
     again = start_stage(project)
     said, told = again.communicate()
     assert (again.returncode, told) == (0, ""), told

@@ -23,7 +23,7 @@ LONGEST = 800
 def run(main: Callable[[], None]) -> None:
     """Run a stage's `main`; end a user's mistake or the system's refusal in one line, status 1.
 
-    SIGTERM ends a stage as SIGINT does, with exit status 130; what was finished stays. A second
+    SIGTERM ends a stage as SIGINT does, with exit status 130; what was saved stays. A second
     process that runs the same script with the same arguments in this checkout is refused.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
@@ -52,7 +52,7 @@ def run(main: Callable[[], None]) -> None:
             raise
         sys.exit(_one_line(f"error: too little memory: {error}"))
     except KeyboardInterrupt:
-        print("stopped; nothing finished is lost, the same command goes on", file=sys.stderr)
+        print("stopped; the same command goes on from what is saved", file=sys.stderr)
         sys.exit(130)
 
 

@@ -62,7 +62,7 @@ def check_boxes(table: pd.DataFrame, *, name: str) -> pd.DataFrame:
                 f"expected {expected}"
             )
 
-    refuse(table["image"] == "", "image", "an image name")
+    refuse(table["image"].isin(["", np.nan]), "image", "an image name")
     refuse(
         ~table["finding"].isin(BOXED_FINDINGS), "finding", "one of " + ", ".join(BOXED_FINDINGS)
     )

@@ -91,7 +91,8 @@ class Archive:
         """Return this archive with its files called as a table calls them, those of others as here.
 
         A table may give the path, be it from the folder above, the bare name, or the name without
-        its ending. Raises `InputError` for a name that several files have.
+        its ending. Raises `InputError` for a name that several files have, and a file that has
+        two names: it would be two images, maybe of two patients.
         """
         meant: dict[str, list[str]] = defaultdict(list)
         for key, member in self.members.items():
@@ -100,6 +101,7 @@ class Archive:
             for form in dict.fromkeys(spell(str(form)) for form in forms):
                 meant[form].append(key)
         members = dict(self.members)
+        called: dict[str, str] = {}
         for name in map(spell, names):
             keys = [name] if name in self.members else meant.get(name, [])
             if len(keys) > 1:
@@ -108,6 +110,10 @@ class Archive:
                     "expected a path"
                 )
             for key in keys:
+                if (first := called.setdefault(key, name)) != name:
+                    raise InputError(
+                        f"{key!r} in {self.path} is called {first!r} and {name!r}, expected one name"
+                    )
                 members.pop(key, None)
                 members[name] = self.members[key]
         return replace(self, members=members)

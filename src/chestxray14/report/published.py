@@ -50,8 +50,14 @@ class System(BaseModel):
     source: Text
     title: Text
     protocol: Text
-    selected_on: Text
-    evidence: Text
+    selected_on: Literal["val", "test", "unknown", "not stated"]
+    evidence: Literal[
+        "primary",
+        "secondary",
+        "re-scored",
+        "primary, re-scored",
+        "primary, implausible as a macro AUROC",
+    ]
     mean_auroc: Score
     note: str = ""
 
@@ -186,8 +192,8 @@ def read_published(folder: Path) -> Published:
 
     systems.csv has a row a system, precision_recall_f1.csv decisions, of which the row `macro avg`
     is told, and localization.csv boxes. Raises `InputError` naming the file and the row that is
-    missing or malformed, a system that occurs twice, and a box table whose system or finding is
-    missing.
+    missing or malformed, a system that occurs twice or has two means, and a box table whose system
+    or finding is missing.
     """
     path = folder / "systems.csv"
     systems = dict[str, System]()
@@ -195,11 +201,13 @@ def read_published(folder: Path) -> Published:
         if system.source in systems:
             raise InputError(f"{path}: source {system.source} occurs twice, expected once")
         systems[system.source] = system
-    decisions = {
-        row.source: (row.precision, row.recall, row.f1)
-        for row in _read_rows(folder / "precision_recall_f1.csv", _DecisionRow)
-        if row.finding == "macro avg"
-    }
+    path = folder / "precision_recall_f1.csv"
+    decisions = dict[str, tuple[float, float, float]]()
+    for mean in _read_rows(path, _DecisionRow):
+        if mean.finding == "macro avg":
+            if mean.source in decisions:
+                raise InputError(f"{path}: macro avg of {mean.source} occurs twice, expected once")
+            decisions[mean.source] = mean.precision, mean.recall, mean.f1
     path = folder / "localization.csv"
     boxes: dict[str, list[BoxRow]] = {}
     for row in _read_rows(path, BoxRow):
