@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from chestxray14.base.findings import FINDINGS
-from chestxray14.scoring.bootstrap import bootstrap_auroc, bootstrap_findings, draw_patients
+from chestxray14.scoring.bootstrap import bootstrap_findings, draw_patients
 
 IMAGES, PATIENTS, DRAWS = 22_433, 6_187, 1_000
 LOOPED = 5
@@ -57,20 +57,11 @@ def main() -> None:
     report("draw patients", drawing)
     each, (found, _) = timed(lambda: bootstrap_findings(labels, scores, drawn))
     report("each finding, with average precision", each)
-    pooling, pooled = timed(lambda: bootstrap_auroc(labels, scores, drawn))
-    report("all findings pooled (micro)", pooling)
 
     few = drawn.counts[:, :LOOPED]
     looping, looped = timed(lambda: loop(labels, scores, few))
     extrapolate("each finding, scikit-learn", looping)
-    repeated = np.repeat(few, len(FINDINGS), axis=0)
-    flat = labels.reshape(-1, 1), scores.reshape(-1, 1)
-    looping_pooled, looped_pooled = timed(lambda: loop(*flat, repeated))
-    extrapolate("pooled, scikit-learn", looping_pooled)
-
-    furthest = max(
-        np.abs(found[:LOOPED] - looped).max(), np.abs(pooled[:LOOPED] - looped_pooled[:, 0]).max()
-    )
+    furthest = np.abs(found[:LOOPED] - looped).max()
     print(f"largest difference over the {LOOPED} draws: {furthest:.1e}")
 
 

@@ -45,7 +45,7 @@ RECIPES = {
     ).items()
 }
 
-Source = Literal["phantom", "kaggle", "folder"]
+Source = Literal["phantom", "kaggle", "folder", "table"]
 Kind = Literal["patient", "official", "image", "lists"]
 
 
@@ -132,7 +132,6 @@ def make_evaluation(
             name: FindingScores(
                 positives=20,
                 patients=patients,
-                val_positives=25,
                 prevalence=0.1,
                 auroc=estimate(value) if patients >= 20 else Estimate(value=value),
                 average_precision=estimate(0.25),

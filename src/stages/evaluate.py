@@ -40,7 +40,7 @@ from chestxray14.files.packed import list_findings, read_index
 from chestxray14.files.predictions import Predicted, match, read_predictions
 from chestxray14.files.records import read_record
 from chestxray14.files.skipped import read_skipped, write_skipped
-from chestxray14.scoring.claims import p_text
+from chestxray14.scoring.claims import choose_digits, p_text
 from chestxray14.scoring.difference import subtract
 from chestxray14.scoring.evaluation import TOO_NARROW, Difference
 from chestxray14.scoring.experts import ExpertScoring, score_experts, write_experts
@@ -172,9 +172,10 @@ def _evaluate_foreign(arguments: argparse.Namespace, params: Evaluate) -> None:
 def _describe(difference: Difference) -> str:
     """Return a difference in words for the log."""
     if difference.p is None:
-        return f"{difference.value:+.4f}, too few patients for an interval"
-    bounds = f"{difference.low:+.4f} to {difference.high:+.4f}"
-    return f"{difference.value:+.4f} ({bounds}), p {p_text(difference.p)}"
+        return f"{difference.value:+.2f}, too few patients for an interval"
+    shown = f"+.{choose_digits([difference])}f"
+    bounds = f"{difference.low:{shown}} to {difference.high:{shown}}"
+    return f"{difference.value:{shown}} ({bounds}), p {p_text(difference.p)}"
 
 
 def _write(
@@ -193,11 +194,15 @@ def _write(
     if evaluation.one_class:
         log.warning("not scored, of one class only: %s", ", ".join(evaluation.one_class))
     macro, micro = evaluation.auroc["macro"], evaluation.auroc["micro"]
-    bounds = "" if macro.low is None else f" ({macro.low:.4f} to {macro.high:.4f})"
+    digits = choose_digits([macro])
+    bounds = "" if macro.low is None else f" ({macro.low:.{digits}f} to {macro.high:.{digits}f})"
     if bounds and not evaluation.patients:
         bounds = f"{bounds[:-1]}, {TOO_NARROW})"
     path = metrics / "test.json"
-    log.info("%s: AUROC macro %.4f%s, micro %.4f", path, macro.value, bounds, micro.value)
+    log.info(
+        "%s: AUROC macro %s%s, micro %s",
+        *(path, f"{macro.value:.{digits}f}", bounds, f"{micro.value:.{digits}f}"),
+    )
 
 
 def _score_experts(

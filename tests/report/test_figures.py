@@ -38,7 +38,6 @@ def make_system(title: str, mean: float) -> System:
 DRAWN: dict[str, Callable[[], Figure]] = {
     "intervals": lambda: draw_intervals(
         [Dot("a_recipe", estimate(0.7), "lead"), Dot("other", estimate(0.6))],
-        lines={"chance": 0.5},
         about="AUROC",
     ),
     "by finding": lambda: draw_by_finding(
@@ -49,7 +48,7 @@ DRAWN: dict[str, Callable[[], Figure]] = {
         chance=0.5,
     ),
     "published": lambda: draw_published(
-        {"official split": [make_system("a", 0.8), make_system("b, a network", 0.81)]}
+        {"official split": [make_system("b, a network", 0.81), make_system("a", 0.8)]}
     ),
     "curves": lambda: draw_curves(CURVES["roc"], axes_names=NAMES, chance=None),
     "matrix": lambda: draw_matrix(
@@ -97,15 +96,15 @@ def test_two_figures_on_a_page_share_no_id() -> None:
 def test_rows_and_lines_are_named_in_order_and_a_heading_has_no_dot() -> None:
     dots = [
         Dot("split patient", None, "heading"),
-        Dot("first $x$", estimate(0.7), "lead"),
-        Dot("second", Estimate(value=0.6)),
+        Dot("first $x$", estimate(0.7), "lead", floor=0.55),
+        Dot("second", Estimate(value=0.6), floor=0.57),
         Dot("leak", estimate(0.9), "apart"),
     ]
-    svg = to_svg(draw_intervals(dots, lines={"chance": 0.5}, about="AUROC"), "T")
+    svg = to_svg(draw_intervals(dots, about="AUROC"), "T")
     found = texts(svg)
     rows = [text for text in found if text in {dot.label for dot in dots}]
     assert rows == [dot.label for dot in dots]
-    assert "chance" in found
+    assert [found.count(line) for line in ("chance", "metadata alone")] == [1, 1]
     # The leader alone is in its colour: its line and its dot.
     assert SERIES[0] in svg
 

@@ -9,9 +9,11 @@ from chestxray14.files.predictions import Predicted
 from chestxray14.report.gallery import choose_at_random, choose_mistakes
 
 
-def test_mistakes_are_the_most_confident_of_each_finding() -> None:
+def test_mistakes_are_the_surest_of_each_finding() -> None:
     test = make_test()
-    found = {(kind, finding): place for kind, finding, place in choose_mistakes(test)}
+    found = {
+        (kind, finding): place for kind, finding, place in choose_mistakes(test, thresholds={})
+    }
     assert len(found) == 2 * len(FINDINGS)
     for finding in FINDINGS:
         table = test.probabilities[finding]
@@ -20,10 +22,20 @@ def test_mistakes_are_the_most_confident_of_each_finding() -> None:
         assert found["missed", finding] == present.idxmin()
 
 
+def test_what_is_called_rightly_is_no_mistake() -> None:
+    test = make_test()
+    # Every image is called for Mass, none for Edema.
+    thresholds = {"Mass": 0.0, "Edema": 1.0}
+    found = {(kind, finding) for kind, finding, _ in choose_mistakes(test, thresholds=thresholds)}
+    assert {("false alarm", "Mass"), ("missed", "Edema")} <= found
+    assert not {("missed", "Mass"), ("false alarm", "Edema")} & found
+
+
 def test_a_finding_of_one_class_has_no_mistake() -> None:
     test = make_test()
     one = Predicted(test.known.assign(Mass=1, Edema=0), test.probabilities)
-    assert {finding for _, finding, _ in choose_mistakes(one)} == set(FINDINGS) - {"Mass", "Edema"}
+    found = {finding for _, finding, _ in choose_mistakes(one, thresholds={})}
+    assert found == set(FINDINGS) - {"Mass", "Edema"}
 
 
 @given(st.integers(0, 9))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from chestxray14.base.errors import InputError
 from chestxray14.base.findings import BOXED_FINDINGS, FINDINGS
-from chestxray14.report.published import System, read_published, why_apart
+from chestxray14.report.published import System, compares, read_published
 
 FOLDER = ROOT / "data/published"
 SYSTEMS = PUBLISHED.systems
@@ -90,7 +90,7 @@ def test_what_makes_a_number_doubtful_is_said_with_its_protocol() -> None:
 
 
 @given(
-    source=st.sampled_from(["phantom", "kaggle", "folder"]),
+    source=st.sampled_from(["phantom", "kaggle", "folder", "table"]),
     listed=st.sampled_from([147, 112_119, 112_120, 112_121]),
     kind=st.sampled_from(list(RUNS)),
     protocol=st.sampled_from(sorted({entry.protocol for entry in SYSTEMS.values()})),
@@ -104,16 +104,16 @@ def test_only_all_of_nih_under_the_same_protocol_compares(
         ("official", "official"),
     }
     prepared = make_prepared(source, listed=listed)
-    reason = why_apart(system(protocol), run=RUNS[kind], prepared=prepared)
-    assert (reason is None) == (same and listed == 112_120 and source != "phantom")
-    assert why_apart(system(protocol, IMPLAUSIBLE), run=RUNS[kind], prepared=prepared)
+    expected = same and listed == 112_120 and source not in ("phantom", "table")
+    assert compares(system(protocol), run=RUNS[kind], prepared=prepared) is expected
+    assert not compares(system(protocol, IMPLAUSIBLE), run=RUNS[kind], prepared=prepared)
 
 
 def test_a_split_that_leaves_images_out_compares_with_nothing() -> None:
-    prepared = make_prepared("kaggle").model_copy(update={"images": 112_120, "rejected": 0})
-    reason = why_apart(system("random patient"), run=RUNS["patient"], prepared=prepared)
-    assert reason is not None
-    assert "leaves out 1 " in reason
+    run, whole = RUNS["patient"], make_prepared("kaggle")
+    assert compares(system("random patient"), run=run, prepared=whole)
+    prepared = whole.model_copy(update={"images": 112_120, "rejected": 0})
+    assert not compares(system("random patient"), run=run, prepared=prepared)
 
 
 def test_a_run_of_fewer_findings_or_from_elsewhere_has_no_mean_beside_it() -> None:

@@ -14,6 +14,7 @@ from chestxray14.base.findings import FINDINGS
 from chestxray14.report.report import SECTIONS, write_report
 from chestxray14.report.results import Run
 from chestxray14.report.svg import COLOURS
+from chestxray14.scoring.evaluation import Estimate
 
 HOSTILE = "<script>alert(1)</script> | `x` *y* [z](javascript:1) & $m$ _u_"
 
@@ -42,7 +43,7 @@ def test_a_tie_says_that_patients_do_not_tell_and_from_whom() -> None:
         make_run("far", better=-0.2),
     )
     text = opening(*runs)
-    assert "do not tell it from next" in text
+    assert re.search(r"do not tell it from .*\bnext, which is 0\.002 .* below", text)
     assert "ahead" not in text
     assert "far" not in text
 
@@ -65,9 +66,61 @@ def test_a_recipe_of_fewer_findings_that_is_ahead_over_them_is_said_to_be() -> N
     few = make_run("few", findings=FINDINGS[:7], better=0.1)
     for others in ([], [make_run("next", better=-0.1)]):
         text = opening(make_run("best"), few, *others)
-        assert "best has the highest" in text
-        assert "Over the 7 findings that few scores, that is ahead" in text
+        assert "best has the highest macro AUROC over all 14 findings" in text
+        assert re.search(r"the 7 findings .*few is ahead of best by 0\.100 ", text)
         assert ("ahead of the next, next" in text) is bool(others)
+
+
+def test_a_recipe_not_told_from_the_leader_is_named_though_the_next_is_behind() -> None:
+    few = make_run("few", findings=FINDINGS[:7], better=-0.0005, spread=0.06)
+    text = opening(make_run("best"), make_run("next", better=-0.1), few)
+    assert "ahead of the next, next" in text
+    assert "do not tell it from few" in text
+
+
+def test_a_higher_mean_over_fewer_findings_is_not_hidden() -> None:
+    easy = make_run("easy", findings=FINDINGS[7:], better=-0.01)
+    assert easy.scored.mean(easy.findings) > make_run("best").scored.mean(FINDINGS)
+    assert "highest macro AUROC over all 14 findings," in opening(make_run("best"), easy)
+
+
+def test_recipes_without_a_common_finding_are_not_called_alone() -> None:
+    text = opening(make_run("one", findings=FINDINGS[:8]), make_run("two", findings=FINDINGS[8:]))
+    assert "only recipe" not in text
+    assert "no other recipe" in text
+
+
+def test_where_nothing_but_leaks_ran_no_order_is_claimed() -> None:
+    report = write_report(
+        tell(make_run("leak", kind="image"), make_run("worse", kind="image", better=-0.1))
+    )
+    first = report.markdown.partition("## Result")[2].partition("| Recipe")[0]
+    assert "leak" in first
+    assert not re.search("highest|ahead|above", first)
+
+
+def test_a_pretrained_network_alone_is_no_recipe_that_ran() -> None:
+    text = write_report(tell(make_run("theirs", pretrained="nih"))).markdown
+    assert "theirs is the only network" in text
+    assert "ran once" not in text
+
+
+def test_below_metadata_alone_is_said_plainly() -> None:
+    text = write_report(tell(make_run(better=-0.1))).markdown
+    assert re.search(r"densenet121_step is 0\.0\d+ \(.*\) below that", text)
+
+
+def test_where_patients_are_not_known_gaps_have_intervals_that_are_called_too_narrow() -> None:
+    def forget(run: Run) -> Run:
+        return dataclasses.replace(
+            run, evaluation=run.evaluation.model_copy(update={"patients": 0})
+        )
+
+    text = opening(forget(make_run("best")), forget(make_run("next", better=-0.1)))
+    assert re.search(
+        r"ahead of the next, next, by 0\.100 \(.*too narrow: 0\.09.*p = 0\.002\)", text
+    )
+    assert "too few" not in text
 
 
 def test_the_floor_is_beaten_or_not() -> None:
@@ -84,8 +137,7 @@ def test_a_leaky_control_is_a_row_and_a_sentence_beside_its_twin() -> None:
     text = write_report(tell(*runs)).markdown
     rows = [line for line in text.splitlines() if line.startswith("| leak (LEAKY)")]
     assert len(rows) == 1
-    assert len(re.findall(r"leak \(LEAKY\) reaches 0\.\d+ on patients", text)) == 1
-    assert f"{STEP}, the same recipe with patients kept apart" in text
+    assert len(re.findall(rf"leak \(LEAKY\) reaches 0\.\d+ with 7 patients .*{STEP}", text)) == 1
 
 
 def test_findings_above_metadata_are_those_that_holm_leaves() -> None:
@@ -95,7 +147,24 @@ def test_findings_above_metadata_are_those_that_holm_leaves() -> None:
     assert above
     assert len(above) < 14
     text = write_report(told).markdown
-    assert f"above metadata alone in {len(above)} of 14" in text
+    assert f"above metadata alone in {len(above)} of the 14 " in text
+
+
+def test_only_findings_with_patients_enough_are_said_to_be_above_metadata_best_or_worst() -> None:
+    run, floor = make_run(), make_floor()
+    few, many = FINDINGS[-1], [finding for finding in FINDINGS if finding != FINDINGS[-1]]
+    patients = dict.fromkeys(FINDINGS, 40) | {few: 9}
+    findings = dict(run.evaluation.findings)
+    auroc = Estimate(value=findings[few].auroc.value)
+    findings[few] = findings[few].model_copy(update={"patients": 9, "auroc": auroc})
+    evaluation = run.evaluation.model_copy(update={"findings": findings})
+    scored = run.scored._replace(patients=patients)
+    told = tell(dataclasses.replace(run, evaluation=evaluation, scored=scored), floor=floor)
+    text = write_report(told).markdown
+    assert "of the 13 findings" in text
+    # The highest of all is of nine patients.
+    assert f"best in {many[-1].replace('_', ' ')}" in text
+    assert f"worst in {many[0].replace('_', ' ')}" in text
 
 
 @pytest.mark.parametrize(
@@ -110,7 +179,7 @@ def test_a_finding_that_no_test_image_shows_is_named_and_the_macro_is_over_the_o
     run = make_run(findings=FINDINGS[:-1])
     evaluation = run.evaluation.model_copy(update={"one_class": ("Hernia",)})
     text = write_report(tell(dataclasses.replace(run, evaluation=evaluation))).markdown
-    assert re.search(r"Hernia: the macro AUROC is over the 13 others", text)
+    assert re.search(r"Hernia; .* over the 13 others", text)
 
 
 # The page.

@@ -18,7 +18,7 @@ from page import Page
 from sklearn.metrics import recall_score
 
 from chestxray14.base.findings import FINDINGS
-from chestxray14.report.leader import count_matrix, sort_gaps
+from chestxray14.report.leader import count_wrong_calls, describe_decisions, sort_gaps
 from chestxray14.report.report import write_report
 from chestxray14.report.results import Run
 from chestxray14.report.sections import Told
@@ -32,21 +32,42 @@ def page(told: Told) -> Page:
 # Decisions, calibration, groups.
 
 
-def test_the_diagonal_of_the_matrix_is_sensitivity_and_beside_it_stand_other_calls() -> None:
+def test_the_diagonal_is_sensitivity_and_beside_it_stand_wrong_calls_alone() -> None:
     test, names = make_test(), ("Mass", "Nodule")
-    matrix = count_matrix(test, {"Mass": 0.3, "Nodule": 0.6})
+    wrong, anyway = count_wrong_calls(test, {"Mass": 0.3, "Nodule": 0.6})
     calls = test.scores(names) >= [0.3, 0.6]
     labels = test.labels(names)
     for row in range(2):
-        for column in range(2):
-            share = recall_score(labels[:, row], calls[:, column])
-            assert matrix[row, column] == pytest.approx(share)
+        share = recall_score(labels[:, row], calls[:, row])
+        assert wrong[row, row] == pytest.approx(share)
+        other = 1 - row
+        without = labels[:, other] == 0
+        # Of these images none has the other finding, so that all calls of it are wrong.
+        share = recall_score(labels[without, row], calls[without, other])
+        assert wrong[row, other] == pytest.approx(share)
+        specificity = recall_score(labels[:, row], calls[:, row], pos_label=0)
+        assert anyway[row] == pytest.approx(1 - specificity)
 
 
 def test_a_finding_that_no_image_shows_is_no_number_of_the_matrix() -> None:
     test = make_test()
     none = type(test)(test.known.assign(Mass=0), test.probabilities)
-    assert np.isnan(count_matrix(none, {"Mass": 0.3, "Nodule": 0.6})[0]).all()
+    wrong, _ = count_wrong_calls(none, {"Mass": 0.3, "Nodule": 0.6})
+    assert np.isnan(wrong[0]).all()
+    assert not np.isnan(wrong[1]).any()
+
+
+def test_what_is_taken_for_what_is_not_chosen_for_being_few() -> None:
+    run = make_run()
+    shown = describe_decisions(tell(run))
+    assert shown is not None
+    label, _, share, anyway = shown["confused"]
+    assert share > anyway
+    few = {**run.scored.patients, label: 19}
+    scored = run.scored._replace(patients=few)
+    other = describe_decisions(tell(dataclasses.replace(run, scored=scored)))
+    assert other is not None
+    assert other["confused"] is None or other["confused"][0] != label
 
 
 def test_decisions_show_both_sides_and_the_counts_beside_every_threshold() -> None:
@@ -63,7 +84,7 @@ def test_decisions_show_both_sides_and_the_counts_beside_every_threshold() -> No
 def test_recipes_that_platt_makes_no_better_are_named() -> None:
     runs = make_run("gains", ece=(0.1, 0.03)), make_run("loses", better=-0.1, ece=(0.03, 0.04))
     told = page(tell(*runs))
-    assert "no better for 1 of 2 recipes: loses." in told.sections["calibration"]
+    assert "for 1 of 2 recipes: loses." in told.sections["calibration"]
     rows = told.tables["Expected calibration error, mean over the findings"]
     assert [list(row.values())[:5] for row in rows] == [
         ["gains", "0.100", "0.020", "0.030", "0.020"],
@@ -128,7 +149,9 @@ def test_chestx_dets_boxes_and_outlines_stand_beside_nihs(inside: float, more: b
     shown = page(tell(add_boxes(inside=inside)))
     words = shown.sections["boxes"]
     assert "8 drawn boxes" in words
-    assert re.search(r"They find 0\.20 \(.*\) of 5 ChestX-Det's boxes; .*: no better", words)
+    assert re.search(
+        r"They find 0\.20 \(.*\) of 5 ChestX-Det's boxes; .*: (worse|not told)", words
+    )
     assert f"hold {inside:.2f} of the heat and 0.25 of the image" in words
     assert ("no more than that" in words) is not more
     rows = shown.tables["Boxes found, mean over the findings"]
@@ -158,9 +181,9 @@ def test_radiologists_are_counted_in_words_figures_readers_and_labels() -> None:
     shown = page(tell(run, agreement=make_agreement("Mass", "Fracture")))
     words = shown.sections["experts"]
     assert "On 90 test images" in words
-    assert "in 1 of 1 findings; 1 of the differences" in words
-    assert "more than the reader in 2 of 2 comparisons; 0 of these 2" in words
-    assert "they confirm 75 %" in words
+    assert re.search(r"in 1 of 1 finding; .*: 1, of them 1 above 0 and 0 below", words)
+    assert re.search(r"reader in 2 of 2 comparisons; .*: 0,", words)
+    assert "75 %" in words
     assert [row["Finding"] for row in shown.tables["Against radiologists"]] == ["Mass", "Edema"]
     assert len(shown.tables["Single readers"]) == 2
     labels = shown.tables["The labels against radiologists"]

@@ -5,12 +5,12 @@ import pytest
 from chestxray14.report.tables import (
     NONE,
     cell,
-    choose_digits,
     excludes,
     in_words,
     make_table,
     number,
 )
+from chestxray14.scoring.claims import choose_digits
 from chestxray14.scoring.evaluation import Bounded, Difference, Estimate
 
 

@@ -97,13 +97,6 @@ def test_auroc_of_every_draw_equals_scikit_learn_weighted_by_counts() -> None:
         np.testing.assert_array_equal(single, found[:, i])
 
 
-def test_findings_are_pooled_as_scikit_learn_pools_them() -> None:
-    labels, scores = make_problem()
-    drawn = draw_patients(np.arange(400) // 3, draws=10, seed=0)
-    expected = reference(labels.ravel(), scores.ravel(), np.repeat(drawn.counts, 3, axis=0))
-    np.testing.assert_allclose(bootstrap_auroc(labels, scores, drawn), expected, atol=1e-12)
-
-
 @given(
     st.lists(
         st.tuples(st.integers(0, 1), st.integers(0, 4), st.integers(0, 3)),

@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from chestxray14.report.figures import DOTTED, MARKERS, WIDTH, add_legend
 from chestxray14.report.svg import INK, MUTED, SERIES, STYLE
+from chestxray14.report.tables import space
 
 
 @rc_context(STYLE)
@@ -39,8 +40,8 @@ def draw_curves(
         panel.plot(curve[x], curve[y], color=SERIES[0], linewidth=1.2)
         for name, place in points.get(finding, {}).items():
             marker = MARKERS[names.index(name) % len(MARKERS)]
-            panel.plot(*place, marker, color=INK, markersize=4.5)
-        panel.set_title(finding.replace("_", " "), color=INK, fontsize=8.5)
+            panel.plot(*place, marker, color=INK, markersize=4.5, clip_on=False)
+        panel.set_title(space(finding), color=INK, fontsize=8.5)
         panel.set(xlim=(0, 1), ylim=(0, 1.02))
         panel.set_xticks([0, 0.5, 1], ["0", ".5", "1"])
         panel.set_yticks([0, 0.5, 1], ["0", ".5", "1"])
@@ -70,7 +71,10 @@ def draw_lines(
     for place, (name, (x, y)) in enumerate(lines.items()):
         colour = SERIES[place % len(SERIES)]
         marker = MARKERS[(place + place // len(SERIES)) % len(MARKERS)]
-        axes.plot(x, y, marker=marker, color=colour, markersize=4, linewidth=1.2, label=name)
+        style = "-" if place < len(SERIES) else "--"
+        axes.plot(
+            x, y, style, marker=marker, color=colour, markersize=4, linewidth=1.2, label=name
+        )
     _tidy(axes, whole=not diagonal)
     axes.set_xlabel(axes_names[0], color=MUTED)
     axes.set_ylabel(axes_names[1], color=MUTED)

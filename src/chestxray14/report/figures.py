@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from chestxray14.report.published import Family, System
 from chestxray14.report.svg import INK, MUTED, RULE, SERIES, STYLE
+from chestxray14.report.tables import space
 from chestxray14.scoring.evaluation import Bounded, Estimate
 
 WIDTH = 5.2
@@ -29,31 +30,39 @@ Tone = Literal["", "lead", "apart", "heading"]
 
 
 class Dot(NamedTuple):
-    """One row of a figure: a score with its interval, `apart` hollow, a heading without a score."""
+    """One row of a figure: a score with its interval, `apart` hollow, a heading without a score.
+
+    `floor` is what metadata alone reach over the same findings.
+    """
 
     label: str
     found: Estimate | Bounded | None
     tone: Tone = ""
+    floor: float | None = None
 
 
 @rc_context(STYLE)
-def draw_intervals(dots: Sequence[Dot], *, lines: Mapping[str, float], about: str) -> Figure:
-    """Return scores with their intervals, a row each.
+def draw_intervals(dots: Sequence[Dot], *, about: str) -> Figure:
+    """Return AUROCs with their intervals, a row each, beside chance and what metadata alone reach.
 
-    `lines` are named values to hold them against, `about` says what is drawn along x.
+    `about` says what is drawn along x.
     """
     figure, axes = _start(0.29 * len(dots) + 0.75)
+    axes.axvline(0.5, **DOTTED)
+    named = {"chance": 0.5}
     for row, dot in enumerate(dots):
         if dot.found is not None:
             colour = SERIES[0] if dot.tone == "lead" else MUTED
             face = "none" if dot.tone == "apart" else colour
             _put(axes, dot.found, row, color=colour, marker="o", markerfacecolor=face)
-    for place, (name, value) in enumerate(lines.items()):
-        axes.axvline(value, **DOTTED | {"linestyle": (0, (2 + 3 * place, 3))})
+        if dot.floor is not None:
+            axes.plot([dot.floor] * 2, [row - 0.5, row + 0.5], **DOTTED | {"linestyle": "--"})
+            named.setdefault("metadata alone", dot.floor)
+    for place, (name, value) in enumerate(named.items()):
         axes.annotate(
             *(name, (value, 1.0)),
             xycoords=("data", "axes fraction"),
-            xytext=(0, 4 + 11 * (place % 2)),
+            xytext=(0, 4 + 11 * place),
             textcoords="offset points",
             fontsize=8.5,
             color=MUTED,
@@ -61,7 +70,8 @@ def draw_intervals(dots: Sequence[Dot], *, lines: Mapping[str, float], about: st
         )
     names = [textwrap.shorten(dot.label, LONGEST, placeholder=" …") for dot in dots]
     values = [end for dot in dots if dot.found for end in _ends(dot.found)]
-    _finish(axes, names, low=min([*values, *lines.values()]), high=max(values), about=about)
+    values += [0.5, *(dot.floor for dot in dots if dot.floor is not None)]
+    _finish(axes, names, low=min(values), high=max(values), about=about)
     for label, dot in zip(axes.get_yticklabels(), dots, strict=True):
         label.set_color(INK if dot.tone in ("lead", "heading") else MUTED)
         label.set_fontweight("bold" if dot.tone in ("lead", "heading") else "normal")
@@ -100,22 +110,21 @@ def draw_by_finding(
     values = [end for each in shown for end in _ends(each)]
     values += [scores[name] for scores in others for name in findings if name in scores]
     values += [] if chance is None else [chance]
-    _finish(axes, _spell(findings), low=min(values), high=max(values), about=about)
+    _finish(axes, [*map(space, findings)], low=min(values), high=max(values), about=about)
     add_legend(figure, axes)
     return figure
 
 
 @rc_context(STYLE)
 def draw_published(families: Mapping[Family, Sequence[System]]) -> Figure:
-    """Return published means: a row a protocol, a dot a system, the highest named.
+    """Return published means: a row a protocol, a dot a system, the highest first and named.
 
     Hollow where it was chosen on its test images, a cross where it is implausible.
     """
     figure, axes = _start(0.72 * len(families) + 0.7)
     for row, systems in enumerate(families.values()):
         colour = SERIES[row % len(SERIES)]
-        ordered = sorted(systems, key=lambda system: (system.mean_auroc, system.name))
-        for place, system in enumerate(ordered):
+        for place, system in enumerate(systems):
             hollow = system.selected_on_test and not system.implausible
             axes.plot(
                 *(system.mean_auroc, row + 0.1 * (place % 3 - 1)),
@@ -126,7 +135,7 @@ def draw_published(families: Mapping[Family, Sequence[System]]) -> Figure:
                 alpha=0.8,
             )
         axes.annotate(
-            *(ordered[-1].name, (ordered[-1].mean_auroc, row)),
+            *(systems[0].name, (systems[0].mean_auroc, row)),
             xytext=(4, 12),
             textcoords="offset points",
             fontsize=8.5,
@@ -134,17 +143,15 @@ def draw_published(families: Mapping[Family, Sequence[System]]) -> Figure:
             ha="right",
         )
     means = [system.mean_auroc for systems in families.values() for system in systems]
-    _finish(axes, list(families), low=min(means), high=max(means), about="mean AUROC")
+    about = "mean AUROC (hollow: chosen on its test images, cross: implausible)"
+    _finish(axes, list(families), low=min(means), high=max(means), about=about)
     return figure
 
 
 @rc_context(STYLE)
 def draw_matrix(shares: NDArray[np.float64], *, findings: Sequence[str]) -> Figure:
-    """Return which share of the images labelled with one finding is called another.
-
-    `shares` (k, k) are by label, then by call; NaN where no image is labelled.
-    """
-    names = _spell(findings)
+    """Return shares of calls (k, k) by label, then by call, as `leader.count_wrong_calls`."""
+    names = [*map(space, findings)]
     figure, axes = _start(WIDTH * 0.92)
     for (row, column), share in np.ndenumerate(shares):
         if np.isnan(share):
@@ -183,10 +190,6 @@ def _put(axes: Axes, found: Estimate | Bounded, row: float, *, color: str, **loo
 
 def _ends(found: Estimate | Bounded) -> list[float]:
     return [end for end in (found.value, found.low, found.high) if end is not None]
-
-
-def _spell(findings: Sequence[str]) -> list[str]:
-    return [finding.replace("_", " ") for finding in findings]
 
 
 def _finish(axes: Axes, names: Sequence[str], *, low: float, high: float, about: str) -> None:

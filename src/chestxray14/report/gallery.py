@@ -1,7 +1,7 @@
 """Radiographs to look at: a network's most confident mistakes, some at random, boxes hit and missed."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -28,6 +28,9 @@ RANDOM = 8
 
 CELLS = 128
 """Cells a side of a heatmap laid over an image."""
+
+UNKNOWN = "nothing known"
+"""Stands for labels of which none is there and some are not known."""
 
 Kind = Literal["false alarm", "missed", "at random", "box hit", "box missed"]
 
@@ -66,7 +69,7 @@ def read_gallery(
         maps = read_heatmaps(root / f"predictions/{run.name}/heatmaps.safetensors")
     mistakes = [
         _show(kind, finding, place, test, images=images, maps=maps)
-        for kind, finding, place in choose_mistakes(test)
+        for kind, finding, place in choose_mistakes(test, thresholds=run.evaluation.youden)
     ]
     drawn = [
         _show("at random", "", place, test, images=images, maps=None)
@@ -75,17 +78,24 @@ def read_gallery(
     return [*mistakes, *_read_boxes(root, run), *drawn]
 
 
-def choose_mistakes(test: Predicted) -> Iterator[tuple[Kind, str, int]]:
-    """Yield of each finding the image without it that scores highest, and with it that scores lowest.
+def choose_mistakes(
+    test: Predicted, *, thresholds: Mapping[str, float]
+) -> Iterator[tuple[Kind, str, int]]:
+    """Yield of each finding the highest image called without it, and the lowest not called with it.
 
-    Each with its place among the images; a finding of one class has none.
+    Each with its place among the images; called is what is not below the finding's threshold, 0.5
+    where it has none. A finding of one class has no mistake.
     """
     for finding in test.findings:
         labels, scores = test.labels([finding])[:, 0], test.scores([finding])[:, 0]
+        called = scores >= thresholds.get(finding, 0.5)
         present, absent = labels == 1, labels == 0
-        if present.any() and absent.any():
-            yield "false alarm", finding, int(np.argmax(np.where(absent, scores, -1)))
-            yield "missed", finding, int(np.argmin(np.where(present, scores, 2)))
+        if not (present.any() and absent.any()):
+            continue
+        if (wrong := absent & called).any():
+            yield "false alarm", finding, int(np.argmax(np.where(wrong, scores, -1)))
+        if (wrong := present & ~called).any():
+            yield "missed", finding, int(np.argmin(np.where(wrong, scores, 2)))
 
 
 def choose_at_random(test: Predicted, *, count: int, seed: int) -> list[int]:
@@ -124,8 +134,8 @@ def _show(
 
 
 def _read_labels(labels: pd.Series) -> tuple[str, ...]:
-    """Return the findings that are labelled, or in a word that there are none or nobody knows."""
-    none = "nothing that is known" if labels.isna().any() else NO_FINDING
+    """Return the findings that are labelled, or that there are none, or none is known."""
+    none = UNKNOWN if labels.isna().any() else NO_FINDING
     return tuple(str(name) for name in labels.index[labels == 1]) or (none,)
 
 

@@ -1,7 +1,7 @@
 """The sections about the leading network: decisions, calibration, groups, boxes."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import fmean, median
+from statistics import fmean
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,6 +13,7 @@ from chestxray14.report import curves, figures
 from chestxray14.report.figures import Dot
 from chestxray14.report.results import Run
 from chestxray14.report.sections import Facts, Told
+from chestxray14.scoring.claims import suffice
 from chestxray14.scoring.evaluation import Calibration, Estimate, Gap
 
 
@@ -21,38 +22,53 @@ def describe_decisions(told: Told) -> Facts | None:
     thresholds = told.leader.evaluation.youden
     if told.leader.leaky or not thresholds:
         return None
-    findings = list(thresholds)
-    matrix = count_matrix(told.test, thresholds)
-    calls = (told.test.scores(findings) >= list(thresholds.values())).mean(axis=0)
+    wrong, anyway = count_wrong_calls(told.test, thresholds)
+    patients = told.leader.scored.patients
+    few = [not suffice(patients.get(finding, 0)) for finding in thresholds]
     return {
-        "figure": figures.draw_matrix(matrix, findings=findings),
-        "confused": _confuse(matrix, calls, findings) if len(findings) > 1 else None,
+        "figure": figures.draw_matrix(wrong, findings=list(thresholds)),
+        "confused": _confuse(wrong, anyway, few=few, findings=list(thresholds)),
     }
 
 
-def count_matrix(test: Predicted, thresholds: Mapping[str, float]) -> NDArray[np.float64]:
-    """Return which share of the images labelled with a finding is called another, (k, k).
+def count_wrong_calls(
+    test: Predicted, thresholds: Mapping[str, float]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return which share of the images with one finding and without another is called the other.
 
-    By label, then by call, at the k thresholds; NaN where no image has the label.
+    (k, k) by label, then by call, at the k thresholds; on the diagonal stands which share of the
+    images with the finding is called so. After it the same of all images without the other, (k,).
+    NaN where there is no such image.
     """
-    labels = (test.labels(list(thresholds)) == 1).astype(float)
-    calls = (test.scores(list(thresholds)) >= list(thresholds.values())).astype(float)
+    labels, scores = test.labels(list(thresholds)), test.scores(list(thresholds))
+    calls = scores >= list(thresholds.values())
+    with_it, without = (labels == 1).astype(float), (labels == 0).astype(float)
     with np.errstate(invalid="ignore"):
-        shares: NDArray[np.float64] = (labels.T @ calls) / labels.sum(axis=0)[:, None]
-    return shares
+        wrong: NDArray[np.float64] = (with_it.T @ (without * calls)) / (with_it.T @ without)
+        np.fill_diagonal(wrong, (with_it * calls).sum(axis=0) / with_it.sum(axis=0))
+        anyway: NDArray[np.float64] = (without * calls).sum(axis=0) / without.sum(axis=0)
+    return wrong, anyway
 
 
 def _confuse(
-    matrix: NDArray[np.float64], calls: NDArray[np.float64], findings: Sequence[str]
-) -> tuple[str, str, float, float]:
-    """Return the label and another call that go together most beyond how often that is called.
+    wrong: NDArray[np.float64],
+    anyway: NDArray[np.float64],
+    *,
+    few: Sequence[bool],
+    findings: Sequence[str],
+) -> tuple[str, str, float, float] | None:
+    """Return the label and the wrong call that go together most beyond how often that is called.
 
-    After them which share of the images with the label is called so, and of all, as in `calls`.
+    After them the shares of both. None of a label that few patients have, which would be chosen for
+    being few; None where no wrong call is more frequent than anyway.
     """
-    beyond = np.nan_to_num(matrix - calls, nan=-1.0)
-    np.fill_diagonal(beyond, -1)
+    beyond = np.nan_to_num(wrong - anyway)
+    np.fill_diagonal(beyond, 0)
+    beyond[list(few)] = 0
     row, column = map(int, np.unravel_index(np.argmax(beyond), beyond.shape))
-    return findings[row], findings[column], float(matrix[row, column]), float(calls[column])
+    if beyond[row, column] <= 0:
+        return None
+    return findings[row], findings[column], float(wrong[row, column]), float(anyway[column])
 
 
 def describe_calibration(told: Told) -> Facts | None:
@@ -61,7 +77,6 @@ def describe_calibration(told: Told) -> Facts | None:
     if leader.leaky:
         return None
     calibrations = [leader.evaluation.findings[finding].calibration for finding in leader.findings]
-    slopes = [each.slope for each in calibrations if each.slope]
     return {
         "figure": curves.draw_lines(
             {
@@ -72,8 +87,7 @@ def describe_calibration(told: Told) -> Facts | None:
             diagonal=True,
         ),
         "runs": [(s.run, *_average_calibration(s.run)) for s in told.first.standings],
-        "slopes": slopes,
-        "slope": median(slope.value for slope in slopes) if slopes else None,
+        "slopes": [each.slope for each in calibrations if each.slope],
     }
 
 
@@ -115,9 +129,7 @@ def describe_groups(told: Told) -> Facts | None:
     )
     about = "macro AUROC over the findings that all groups score"
     return {
-        "figure": figures.draw_intervals(dots, lines={"chance": 0.5}, about=about)
-        if dots
-        else None,
+        "figure": figures.draw_intervals(dots, about=about) if dots else None,
         "gaps": gaps,
         "too_few": [name for found in attributes.values() for name in found.too_few],
         "absent": [attribute for attribute, found in attributes.items() if not found.groups],
@@ -138,16 +150,29 @@ def sort_gaps(gaps: Iterable[tuple[str, str, Gap]]) -> list[tuple[str, str, Gap]
 
 
 def describe_boxes(told: Told) -> Facts | None:
-    """Return which boxes the leader finds, and what was published; None of a leak or without any."""
-    leader = told.leader
-    if leader.leaky or not leader.boxes:
+    """Return which boxes recipes find, and what was published; None without any.
+
+    Figures are of the leader, or of the first of all recipes that is tested on boxed images.
+    """
+    runs = [s.run for ranking in told.rankings if not ranking.leaky for s in ranking.standings]
+    runs = [run for run in runs if run.boxes]
+    if not runs:
         return None
+    shown = runs[0]
+    prepared = told.results.prepared
     return {
+        "shown": shown,
+        "runs": runs,
+        "outlined": any("ChestX-Det" in run.boxes for run in runs),
         "figures": [
-            _draw_boxes(found, label=leader.label, whose=f"{by}'s " if leader.outlined else "")
-            for by, found in leader.boxes.items()
+            _draw_boxes(found, label=shown.label, whose=f"{by}'s " if shown.outlined else "")
+            for by, found in shown.boxes.items()
         ],
-        "theirs": told.published.comparable_boxes(leader, told.results.prepared),
+        "theirs": [
+            (run, theirs)
+            for run in runs
+            if (theirs := told.published.comparable_boxes(run, prepared))
+        ],
     }
 
 

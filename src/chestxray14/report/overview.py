@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from chestxray14.report import curves, figures
 from chestxray14.report.figures import Dot, Tone
-from chestxray14.report.published import FAMILIES, why_apart
+from chestxray14.report.published import FAMILIES
 from chestxray14.report.ranking import average
 from chestxray14.report.results import Run
 from chestxray14.report.sections import Facts, Told
@@ -12,7 +12,7 @@ from chestxray14.scoring.evaluation import Estimate
 
 
 def describe_result(told: Told) -> Facts:
-    """Return the figure of all rankings, leaks with their twins, and why sources stand apart."""
+    """Return the figure of all rankings, and leaks with their twins."""
     dots: list[Dot] = []
     most = max(len(run.findings) for run in told.results.runs)
     for ranking in told.rankings:
@@ -22,23 +22,17 @@ def describe_result(told: Told) -> Facts:
             run = standing.run
             own = "" if len(run.findings) == most else f", {len(run.findings)} findings"
             tone: Tone = "apart" if run.leaky else "lead" if run is told.leader else ""
-            dots.append(Dot(run.label + own, standing.macro, tone))
-    if comparable := told.published.comparable(told.leader, told.results.prepared):
-        dots.append(Dot("published, same protocol", None, "heading"))
-        dots += [Dot(s.name, Estimate(value=s.mean_auroc), "apart") for s in comparable]
-    lines = {"chance": 0.5}
-    if told.first.floor:
-        lines["metadata alone"] = told.first.floor.value
+            floor = told.results.floors.get(run.protocol)
+            shared = [finding for finding in run.findings if floor and finding in floor.findings]
+            beside = floor.mean(shared) if floor and shared else None
+            dots.append(Dot(run.label + own, standing.macro, tone, beside))
+        if comparable := told.published.comparable(ranking.leader, told.results.prepared):
+            dots.append(Dot("published, same protocol", None, "heading"))
+            dots += [Dot(s.name, Estimate(value=s.mean_auroc), "apart") for s in comparable]
     runs = told.results.runs
     return {
-        "figure": figures.draw_intervals(dots, lines=lines, about=f"macro AUROC, {told.interval}"),
+        "figure": figures.draw_intervals(dots, about=f"macro AUROC, {told.interval}"),
         "leaks": [(r, _find_twin(r, runs)) for r in runs if r.leaky and r is not told.leader],
-        "apart": [
-            (run, reason)
-            for run in runs
-            if (system := told.published.systems.get(run.name))
-            and (reason := why_apart(system, run=run, prepared=told.results.prepared))
-        ],
     }
 
 
@@ -60,7 +54,7 @@ def describe_findings(told: Told) -> Facts:
         run.label: {f: run.evaluation.findings[f].auroc for f in run.findings} for run in shown
     }
     floor = told.results.floors.get(leader.protocol)
-    in_all = leader.evaluation.patients
+    in_all = leader.evaluation.units
     floors = {f: average(floor, [f], in_all=in_all) for f in floor.findings} if floor else {}
     if floors:
         series["metadata alone"] = floors
@@ -101,7 +95,10 @@ def describe_published(told: Told) -> Facts:
         "figure": figures.draw_published(families),
         "families": families,
         "systems": len(systems),
-        "comparable": told.published.comparable(told.leader, told.results.prepared),
+        "comparable": sum(
+            len(told.published.comparable(ranking.leader, told.results.prepared))
+            for ranking in told.rankings
+        ),
     }
 
 

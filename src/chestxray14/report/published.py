@@ -132,7 +132,7 @@ class Published:
         return [
             system
             for system in self.systems.values()
-            if not system.micro and why_apart(system, run=run, prepared=prepared) is None
+            if not system.micro and compares(system, run=run, prepared=prepared)
         ]
 
     def comparable_boxes(self, run: Run, prepared: Prepared) -> dict[str, float]:
@@ -145,32 +145,23 @@ class Published:
             for table, rows in self.boxes.items()
             if rows[0].dataset == "ChestX-ray14"
             and {row.finding: row.boxes for row in rows} == counted
-            and why_apart(self.systems[rows[0].source], run=run, prepared=prepared) is None
+            and compares(self.systems[rows[0].source], run=run, prepared=prepared)
         }
 
 
-def why_apart(system: System, *, run: Run, prepared: Prepared) -> str | None:
-    """Return why a run's numbers cannot be compared with a published one, None where they can.
+def compares(system: System, *, run: Run, prepared: Prepared) -> bool:
+    """Return whether a published number may stand beside a run's.
 
-    They must come from all of NIH ChestX-ray14 and from a split of the kind that the published
-    protocol has, with no image left out.
+    Both must come from all of NIH ChestX-ray14, by its labels, and from a split of the kind that the
+    published protocol has, with no image left out.
     """
-    kind, listed = run.split.kind, prepared.images + prepared.rejected
-    if prepared.source == "table":
-        return "the labels here are not NIH's"
-    if prepared.source == "phantom":
-        return "these radiographs are drawn, the published numbers come from real ones"
-    if listed != WHOLE_NIH:
-        return (
-            f"this dataset lists {listed:,} images, the published numbers need all {WHOLE_NIH:,}"
-        )
-    if kind == "image":
-        return "the split is LEAKY"
-    if COMPARABLE.get(kind) != system.family or system.implausible:
-        return f"the published protocol is “{system.conditions}”, this split is “{kind}”"
-    if left_out := prepared.images - run.split.images:
-        return f"the split leaves out {left_out:,} images"
-    return None
+    return (
+        prepared.source not in ("phantom", "table")
+        and prepared.images + prepared.rejected == WHOLE_NIH
+        and prepared.images == run.split.images
+        and COMPARABLE.get(run.split.kind) == system.family
+        and not system.implausible
+    )
 
 
 class _DecisionRow(BaseModel):

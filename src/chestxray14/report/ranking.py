@@ -1,5 +1,6 @@
 """The networks on the same test images, in order, and how sure the order is."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -9,13 +10,12 @@ from chestxray14.scoring.claims import (
     adjust,
     estimate,
     estimate_difference,
-    suffice,
     suffice_for_mean,
 )
 from chestxray14.scoring.evaluation import Difference, Estimate
 
 Lead = Literal["alone", "clear", "tie", "unknown", "behind"]
-"""One recipe alone; p below 0.05; not below; too few patients to say; behind all others, each over
+"""None to compare with; p below 0.05; not below; too few patients to say; behind all others, each over
 the fewer findings that it scores."""
 
 
@@ -37,8 +37,8 @@ class Standing:
 class Ranking:
     """The networks on one set of test images.
 
-    First the recipes of the most findings, by their mean over these, then the others by their gap,
-    what was pretrained elsewhere last. `above_floor` is the leader less metadata alone, over the
+    First the recipes of the most findings, the same ones, by their mean over these, then the others by
+    their gap, what was pretrained elsewhere last. `above_floor` is the leader less metadata alone, over the
     findings of both: the mean, then each finding, p of these by Holm; empty, and `floor` None,
     where nothing but pixels is known.
     """
@@ -54,13 +54,19 @@ class Ranking:
 
     @property
     def compared(self) -> tuple[Standing, ...]:
-        """The recipes after the leader that share a finding with it."""
-        return tuple(s for s in self.standings[1:] if s.gap and s.run.recipe)
+        """The others that share a finding with the leader: recipes, where it is one."""
+        recipes = bool(self.leader.recipe)
+        return tuple(s for s in self.standings[1:] if s.gap and bool(s.run.recipe) is recipes)
 
     @property
     def ahead(self) -> tuple[Standing, ...]:
         """Those of fewer findings that are told apart from the leader and above it, over these."""
         return tuple(s for s in self.compared if s.gap and s.gap.told_apart and s.gap.value < 0)
+
+    @property
+    def highest(self) -> bool:
+        """Whether no other has a higher mean, if over other findings."""
+        return all(s.macro.value <= self.standings[0].macro.value for s in self.standings)
 
     @property
     def next(self) -> Standing | None:
@@ -82,12 +88,18 @@ class Ranking:
         return tuple(s.run for s in self.compared if s.gap and not s.gap.told_apart)
 
     @property
+    def against_metadata(self) -> tuple[str, ...]:
+        """The findings in which there are patients enough to tell the leader from metadata alone."""
+        gaps = self.above_floor.items()
+        return tuple(name for name, gap in gaps if name != "macro" and gap.p is not None)
+
+    @property
     def above_metadata(self) -> tuple[str, ...]:
         """The findings in which the leader is told apart from metadata alone, and above it."""
         return tuple(
             finding
-            for finding, gap in self.above_floor.items()
-            if finding != "macro" and gap.told_apart and gap.value > 0
+            for finding in self.against_metadata
+            if (gap := self.above_floor[finding]).told_apart and gap.value > 0
         )
 
     @property
@@ -112,17 +124,17 @@ def rank_all(runs: Sequence[Run], floors: Mapping[str, Scored]) -> tuple[Ranking
 
 def rank(runs: Sequence[Run], floors: Mapping[str, Scored]) -> Ranking:
     """Return the ranking of networks on the same test images."""
-    most = max(len(run.findings) for run in [run for run in runs if run.recipe] or runs)
+    sets = Counter(run.findings for run in [run for run in runs if run.recipe] or runs)
+    most = max(sets, key=lambda findings: (len(findings), sets[findings], findings))
 
     def order(run: Run) -> tuple[bool, bool, float]:
-        mean = run.scored.mean(run.findings)
-        return not run.recipe, len(run.findings) < most, -mean
+        return not run.recipe, run.findings != most, -run.scored.mean(run.findings)
 
     leader, *others = sorted(runs, key=order)
     standings = [_stand(run, leader) for run in others]
     gaps = iter(adjust([standing.gap for standing in standings if standing.gap]))
     standings = [replace(s, gap=next(gaps)) if s.gap else s for s in standings]
-    whole = [s for s in standings if s.run.recipe and len(s.run.findings) == most]
+    whole = [s for s in standings if s.run.recipe and s.run.findings == most]
     rest = sorted(
         (s for s in standings if s not in whole),
         key=lambda s: (not s.run.recipe, s.gap.value if s.gap else 1.0),
@@ -132,7 +144,7 @@ def rank(runs: Sequence[Run], floors: Mapping[str, Scored]) -> Ranking:
     shared = _share(leader, floor) if floor else ()
     if not floor or not shared:
         return Ranking(ordered, above_floor={}, floor=None)
-    in_all = leader.evaluation.patients
+    in_all = leader.evaluation.units
     mean = subtract(leader.scored, floor, shared, in_all=in_all)
     each = adjust([subtract(leader.scored, floor, [f], in_all=in_all) for f in shared])
     return Ranking(
@@ -143,8 +155,8 @@ def rank(runs: Sequence[Run], floors: Mapping[str, Scored]) -> Ranking:
 
 
 def average(scored: Scored, findings: Sequence[str], *, in_all: int) -> Estimate:
-    """Return the mean AUROC over some findings, `in_all` being the patients of the test part."""
-    enough = _suffice(scored, findings, in_all=in_all)
+    """Return the mean AUROC over some findings, `in_all` being `Evaluation.units`."""
+    enough = suffice_for_mean([scored.patients[name] for name in findings], in_all=in_all)
     return estimate(scored.mean(findings), scored.draw(findings), enough=enough)
 
 
@@ -153,15 +165,8 @@ def subtract(upper: Scored, lower: Scored, findings: Sequence[str], *, in_all: i
     return estimate_difference(
         upper.mean(findings) - lower.mean(findings),
         upper.draw(findings) - lower.draw(findings),
-        enough=_suffice(upper, findings, in_all=in_all),
+        enough=suffice_for_mean([upper.patients[name] for name in findings], in_all=in_all),
     )
-
-
-def _suffice(scored: Scored, findings: Sequence[str], *, in_all: int) -> bool:
-    patients = [scored.patients[finding] for finding in findings]
-    if len(patients) == 1:
-        return suffice(patients[0])
-    return suffice_for_mean(patients, in_all=in_all)
 
 
 def _share(run: Run, other: Run | Scored) -> tuple[str, ...]:
@@ -172,5 +177,5 @@ def _stand(run: Run, leader: Run) -> Standing:
     shared = _share(leader, run)
     gap = None
     if shared:
-        gap = subtract(leader.scored, run.scored, shared, in_all=leader.evaluation.patients)
+        gap = subtract(leader.scored, run.scored, shared, in_all=leader.evaluation.units)
     return Standing(run, run.evaluation.auroc["macro"], gap, shared)

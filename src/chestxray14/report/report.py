@@ -5,6 +5,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,8 +16,9 @@ from chestxray14.localization.record import HEADLINES, MEAN
 from chestxray14.report import experts, leader, overview, tables
 from chestxray14.report.sections import Facts, Told
 from chestxray14.report.svg import to_svg
-from chestxray14.scoring.claims import AT_LEAST, FEW
+from chestxray14.scoring.claims import AT_LEAST, AT_LEAST_IN_A_MEAN, FEW
 from chestxray14.scoring.evaluation import TOO_NARROW
+from chestxray14.scoring.experts import FEWEST_SCORED
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -69,7 +71,9 @@ def write_report(told: Told) -> Report:
     page.filters |= {
         "base64": _encode,
         "breakable": lambda text: Markup(str(Markup.escape(text)).replace("_", "_<wbr>")),
+        "counted": tables.count_words,
         "findings": tables.name_findings,
+        "spaced": tables.space,
         "words": tables.join_words,
         "thousands": lambda count: f"{count:,}",
     }
@@ -79,10 +83,12 @@ def write_report(told: Told) -> Report:
         "cell": tables.cell,
         "p_cell": tables.p_cell,
         "number": tables.number,
-        "in_words": tables.in_words,
+        "in_words": partial(tables.in_words, interval=told.interval),
         "svg": to_svg,
         "AT_LEAST": AT_LEAST,
+        "AT_LEAST_IN_A_MEAN": AT_LEAST_IN_A_MEAN,
         "FEW": FEW,
+        "FEWEST_SCORED": FEWEST_SCORED,
         "TOO_NARROW": TOO_NARROW,
         "MEAN": MEAN,
         "IOBB": HEADLINES["IoBB"],

@@ -11,7 +11,7 @@ from chestxray14.report.gallery import Picture
 from chestxray14.report.published import Published
 from chestxray14.report.ranking import Ranking
 from chestxray14.report.results import Results, Run
-from chestxray14.report.tables import choose_digits
+from chestxray14.scoring.claims import choose_digits
 from chestxray14.scoring.evaluation import TOO_NARROW
 
 Facts = dict[str, Any]

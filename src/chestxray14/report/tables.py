@@ -10,8 +10,6 @@ from chestxray14.scoring.evaluation import Bounded, Difference, Estimate
 NONE = "–"
 """Stands where there is no number."""
 
-LEAST_DIGITS, MOST_DIGITS = 2, 4
-
 
 @dataclass(frozen=True)
 class Cell:
@@ -83,19 +81,6 @@ def cell(value: Value, digits: int = 2, note: str = "") -> Cell:
     return Cell(value, note)
 
 
-def choose_digits(estimates: Iterable[Estimate | Bounded]) -> int:
-    """Return how many decimals scores with such intervals are worth, from `LEAST_DIGITS` on.
-
-    A step of the last one is at most half the standard error that the narrowest interval has.
-    """
-    errors = [
-        (e.high - e.low) / 3.92 / 2 for e in estimates if e.low is not None and e.high is not None
-    ]
-    if not errors or min(errors) <= 0:
-        return LEAST_DIGITS
-    return min(MOST_DIGITS, max(LEAST_DIGITS, math.ceil(-math.log10(min(errors)))))
-
-
 def number(value: float, digits: int) -> str:
     """Return a number with a true minus sign."""
     # Adding 0 makes what rounds to minus zero plain zero.
@@ -116,9 +101,9 @@ def excludes(found: Estimate | Bounded, value: float) -> bool:
     )
 
 
-def in_words(found: Estimate | Bounded, digits: int) -> str:
-    """Return a value with its interval, and p where there is one, for a sentence."""
-    told = [f"95 % interval {bounds(found, digits)}"] if found.low is not None else []
+def in_words(found: Estimate | Bounded, digits: int, *, interval: str = "95 % interval") -> str:
+    """Return a value with what its interval is called, and p where there is one, for a sentence."""
+    told = [f"{interval}: {bounds(found, digits)}"] if found.low is not None else []
     if isinstance(found, Difference) and found.p is not None:
         text = p_text(found.p)
         told.append(f"p {text}" if text.startswith("<") else f"p = {text}")
@@ -136,6 +121,16 @@ def join_words(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
+def count_words(count: int, word: str) -> str:
+    """Return how many there are of something, such as `1 finding` and `1,200 findings`."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
+def space(finding: str) -> str:
+    """Return a finding's name as words."""
+    return finding.replace("_", " ")
+
+
 def name_findings(findings: Sequence[str]) -> str:
     """Return findings as words of a sentence, without their underscores."""
-    return join_words([finding.replace("_", " ") for finding in findings])
+    return join_words([*map(space, findings)])

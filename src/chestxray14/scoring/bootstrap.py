@@ -63,7 +63,7 @@ def bootstrap_auroc(labels: ArrayLike, scores: ArrayLike, resamples: Resamples) 
     """Return the AUROC of every draw, (draws,), NaN where it has one class only.
 
     `labels` are zeros and ones, anything else where unknown, and `scores` grow with the finding,
-    both (n,), or (n, k) for the AUROC of all k findings pooled. A pair of equal scores counts half.
+    both (n,). A pair of equal scores counts half.
     """
     return _draw([_prepare(np.asarray(labels), np.asarray(scores))], resamples.counts)[0][:, 0]
 
@@ -101,7 +101,7 @@ def _prepare(labels: NDArray[np.generic], scores: NDArray[np.generic]) -> Proble
     first above: summed from the top, all below each score with those that tie, and without.
     """
     present, missing = labels == 1, labels == 0
-    images = np.indices(labels.shape)[0]
+    images = np.arange(len(labels))
     distinct, ties = np.unique(scores[present], return_inverse=True)
     absent = scores[missing]
     shape = len(distinct), len(labels)

@@ -69,7 +69,8 @@ def score_decisions(
     """Return the decisions on each finding, and the mean of each share over them.
 
     Both are zeros and ones (n, len(findings)), a label NaN where unknown, which counts nowhere.
-    Values are those of scikit-learn's `classification_report` with `zero_division=0`.
+    Values are those of scikit-learn's `classification_report` with `zero_division=0`. A share has an
+    interval by the patients of the rarer class, and by those whom it is a share of.
     """
     truth, called = np.asarray(labels), np.asarray(decisions) == 1
     shown, lacked = truth == 1, truth == 0
@@ -78,13 +79,23 @@ def score_decisions(
     sums = bootstrap_sums(outcomes.reshape(len(truth), -1), resamples)
     draws = measure(sums.reshape(-1, *counts.shape).swapaxes(0, 1))
     values = {name: np.nan_to_num(share) for name, share in measure(counts).items()}
-    patients = [resamples.count_rarer(column) for column in truth.T]
+
+    def fewest(*masks: NDArray[np.bool_]) -> list[int]:
+        columns = zip(*(mask.T for mask in masks), strict=True)
+        return [min(map(resamples.count_patients, of)) for of in columns]
+
+    known = shown | lacked
+    patients = dict.fromkeys(values, fewest(shown, lacked)) | {
+        # What few are called says little, be the finding as common as it may.
+        "precision": fewest(shown, lacked, known & called),
+        "npv": fewest(shown, lacked, known & ~called),
+    }
     told = {
         finding: Decision.model_validate(
             dict(zip(COUNTS, map(int, counts[:, i]), strict=True))
             | {
                 name: estimate(
-                    float(share[i]), draws[name][:, i], enough=claims.suffice(patients[i])
+                    float(share[i]), draws[name][:, i], enough=claims.suffice(patients[name][i])
                 )
                 for name, share in values.items()
             }
@@ -95,7 +106,9 @@ def score_decisions(
         name: estimate(
             float(share.mean()),
             draws[name].mean(axis=1),
-            enough=claims.suffice_for_mean(patients, in_all=len(np.unique(resamples.patients))),
+            enough=claims.suffice_for_mean(
+                patients[name], in_all=len(np.unique(resamples.patients))
+            ),
         )
         for name, share in values.items()
     }

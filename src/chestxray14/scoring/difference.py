@@ -4,7 +4,7 @@ import numpy as np
 
 from chestxray14.base.errors import InputError
 from chestxray14.base.scores import round_record
-from chestxray14.scoring.claims import estimate_difference, suffice, suffice_for_mean
+from chestxray14.scoring.claims import adjust, estimate_difference, suffice_for_mean
 from chestxray14.scoring.evaluation import Differences
 from chestxray14.scoring.score import Scoring
 
@@ -12,7 +12,7 @@ from chestxray14.scoring.score import Scoring
 def subtract(first: Scoring, second: Scoring) -> Differences:
     """Return first less second, by finding and as `macro` over those that both score.
 
-    Both are of the same images. Raises `InputError` when no finding is scored in both.
+    Both are of the same images; the findings' p are by Holm. Raises `InputError` when no finding is scored in both.
     """
     scored = [each.evaluation.scored for each in (first, second)]
     shared = [finding for finding in scored[0] if finding in scored[1]]
@@ -24,18 +24,15 @@ def subtract(first: Scoring, second: Scoring) -> Differences:
         draws.append(each.draws[:, [findings.index(finding) for finding in shared]])
     value, gaps = np.array(values[0]) - np.array(values[1]), draws[0] - draws[1]
     patients = [first.evaluation.findings[finding].patients for finding in shared]
-    differences = {
-        "macro": estimate_difference(
-            float(value.mean()),
-            gaps.mean(axis=1),
-            enough=suffice_for_mean(patients, in_all=first.evaluation.patients),
-        )
-    }
-    for i, finding in enumerate(shared):
-        differences[finding] = estimate_difference(
-            float(value[i]), gaps[:, i], enough=suffice(patients[i])
-        )
     evaluation = first.evaluation
+    macro, *single = (
+        estimate_difference(
+            float(value[chosen].mean()),
+            gaps[:, chosen].mean(axis=1),
+            enough=suffice_for_mean([patients[i] for i in chosen], in_all=evaluation.units),
+        )
+        for chosen in ([*range(len(shared))], *([i] for i in range(len(shared))))
+    )
     told = Differences(
         findings=len(shared),
         images=evaluation.images,
@@ -43,6 +40,6 @@ def subtract(first: Scoring, second: Scoring) -> Differences:
         draws=evaluation.draws,
         split_sha256=evaluation.split_sha256,
         label_version=evaluation.label_version,
-        differences=differences,
+        differences={"macro": macro, **dict(zip(shared, adjust(single), strict=True))},
     )
     return round_record(told)

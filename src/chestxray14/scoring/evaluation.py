@@ -60,6 +60,12 @@ class Difference(Bounded):
         """Whether p, as it is printed, is below 0.05."""
         return self.p is not None and round(self.p, 3) < 0.05
 
+    @property
+    def turned(self) -> "Difference":
+        """The other network less the one."""
+        low, high = (None if end is None else -end for end in (self.high, self.low))
+        return Difference(value=-self.value, low=low, high=high, p=self.p)
+
 
 class Differences(Evaluated):
     """difference.json: one network less another, over the `findings` that both score.
@@ -114,14 +120,12 @@ class FindingScores(Evaluated):
     `patients` have an image of the rarer class: they decide whether there are intervals.
     `average_precision` is to be read beside `prevalence`, which is what chance reaches.
     Images whose label is not known are left out of all, and counted in `unknown` where there are any.
-    `calibrated` is None where the validation part has one class only, or is absent;
-    `val_positives` are its images with the finding.
+    `calibrated` is None where the validation part has one class only, or is absent.
     """
 
     positives: Count
     patients: Count
     unknown: Count | None = None
-    val_positives: Count | None = None
     prevalence: Share
     auroc: Estimate
     average_precision: Estimate
@@ -198,7 +202,7 @@ class LookAlikes(Evaluated):
 class Evaluation(Evaluated):
     """Everything `evaluate` says of one network; `findings` in the dataset's order.
 
-    `auroc` has macro and micro, `average_precision` is the macro one.
+    `auroc` has macro and micro, this one without an interval; `average_precision` is the macro one.
     `one_class` names predicted findings that no test image shows, or all do. Without a validation
     part there is only the operating point `half`, no calibration and no gap. `patients` is 0 where
     they are not known: intervals are over images then. `draws`, `bins` and `sensitivity` are those
@@ -226,6 +230,11 @@ class Evaluation(Evaluated):
     def scored(self) -> tuple[str, ...]:
         """The findings that are scored, without the derived No Finding."""
         return tuple(name for name in self.findings if name != NO_FINDING)
+
+    @property
+    def units(self) -> int:
+        """How many patients there are to draw, or images where patients are not known."""
+        return self.patients or self.images
 
     @property
     def youden(self) -> dict[str, float]:

@@ -33,7 +33,7 @@ class ExpertScores(Evaluated):
     `positives` are their images with the finding, `positives_nih` those of NIH's labels, both among
     the `images`. `auroc` is None where too few patients have the finding, or lack it, by the
     radiologists, `auroc_nih` the same by NIH; `difference` is the first less the second, in the
-    same draws of patients. `thresholds` are chosen on the validation part against NIH's labels,
+    same draws of patients, its p by Holm over the findings of the set. `thresholds` are chosen on the validation part against NIH's labels,
     `decisions` are what they reach. `readers` are those whose readings did not make the labels.
     Only what has an `auroc` has the rest.
     """

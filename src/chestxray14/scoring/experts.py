@@ -23,7 +23,7 @@ from chestxray14.scoring.bootstrap import (
     bootstrap_sums,
     draw_patients,
 )
-from chestxray14.scoring.claims import AT_LEAST, estimate, estimate_difference
+from chestxray14.scoring.claims import AT_LEAST, adjust, estimate, estimate_difference
 from chestxray14.scoring.curves import roc_table
 from chestxray14.scoring.decisions import choose_threshold
 from chestxray14.scoring.evaluation import Difference, Estimate, Rule
@@ -109,6 +109,9 @@ def score_experts(
             )
         )
     means = _average(scores, draws)
+    compared = {finding: found.difference for finding, found in scores.items() if found.difference}
+    for finding, difference in zip(compared, adjust([*compared.values()]), strict=True):
+        scores[finding] = scores[finding].model_copy(update={"difference": difference})
     return ExpertScoring(scores, means, pd.concat(curves, ignore_index=True))
 
 

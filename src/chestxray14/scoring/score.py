@@ -15,7 +15,6 @@ from chestxray14.files.names import hash_names
 from chestxray14.files.predictions import Predicted
 from chestxray14.scoring.bootstrap import (
     Resamples,
-    bootstrap_auroc,
     bootstrap_findings,
     bootstrap_sums,
     draw_patients,
@@ -34,6 +33,7 @@ from chestxray14.scoring.evaluation import (
     RULES,
     Calibrated,
     Calibration,
+    Estimate,
     Evaluation,
     FindingScores,
     OperatingPoint,
@@ -98,9 +98,6 @@ def score(
             resamples,
             draws=(draws[:, i], precision_draws[:, i]),
             patients=patients[i],
-            val_positives=(
-                int((val.labels([name]) == 1).sum()) if val and name in val.probabilities else None
-            ),
             platt=platt.get(name),
             params=params,
         )
@@ -108,8 +105,6 @@ def score(
     }
     n = len(findings)
     enough = suffice_for_mean(patients[:n], in_all=int(test.known["patient"].nunique()))
-    classes = [(labels[:, :n] == value).any(axis=1) for value in (1, 0)]
-    pooled = min(map(resamples.count_patients, classes))
     evaluation = Evaluation(
         label_version=label_version,
         split_sha256=hash_names(test.known["image"]),
@@ -124,11 +119,7 @@ def score(
                 draws[:, :n].mean(axis=1),
                 enough=enough,
             ),
-            "micro": estimate(
-                rank_auroc(labels[:, :n].ravel(), scores[:, :n].ravel()),
-                bootstrap_auroc(labels[:, :n], scores[:, :n], resamples),
-                enough=suffice(pooled),
-            ),
+            "micro": Estimate(value=rank_auroc(labels[:, :n].ravel(), scores[:, :n].ravel())),
         },
         average_precision=estimate(
             float(np.mean([scored[name].average_precision.value for name in findings])),
@@ -178,7 +169,6 @@ def _score_finding(
     *,
     draws: tuple[Matrix, Matrix],
     patients: int,
-    val_positives: int | None,
     platt: tuple[float, float] | None,
     params: Evaluate,
 ) -> FindingScores:
@@ -201,7 +191,6 @@ def _score_finding(
         positives=int(labels.sum()),
         patients=patients,
         unknown=images - len(labels) or None,
-        val_positives=val_positives,
         prevalence=float(labels.mean()),
         auroc=estimate(rank_auroc(labels, scores), draws[0], enough=enough),
         average_precision=estimate(average_precision(labels, scores), draws[1], enough=enough),

@@ -44,7 +44,10 @@ def measure_drift(predicted: Predicted, evaluation: Evaluation, *, seed: int) ->
         if fit := evaluation.findings[finding].calibrated:
             fitted = apply_platt(given, slope=fit.slope, intercept=fit.intercept)
             corrected[finding] = fitted - labels
-    return Drift(as_predicted=_average(raw, resamples), after_platt=_average(corrected, resamples))
+    return Drift(
+        as_predicted=_average(raw, resamples, evaluation),
+        after_platt=_average(corrected, resamples, evaluation),
+    )
 
 
 def compare_sets(own: Scores, there: Scores) -> dict[str, tuple[Estimate, Estimate, Difference]]:
@@ -57,34 +60,31 @@ def compare_sets(own: Scores, there: Scores) -> dict[str, tuple[Estimate, Estima
     if not shared:
         return {}
 
-    def compare(names: list[str], *, mean: bool) -> tuple[Estimate, Estimate, Difference]:
+    def compare(names: list[str]) -> tuple[Estimate, Estimate, Difference]:
         values, draws, enough = [], [], []
         for evaluation, all_draws in (own, there):
             found = [evaluation.findings[name] for name in names]
-            patients = [scores.patients for scores in found]
             values.append(float(np.mean([scores.auroc.value for scores in found])))
             draws.append(all_draws[:, [evaluation.scored.index(n) for n in names]].mean(axis=1))
-            enough.append(
-                suffice_for_mean(patients, in_all=evaluation.patients)
-                if mean
-                else suffice(patients[0])
-            )
+            patients = [scores.patients for scores in found]
+            enough.append(suffice_for_mean(patients, in_all=evaluation.units))
         return (
             estimate(values[0], draws[0], enough=enough[0]),
             estimate(values[1], draws[1], enough=enough[1]),
             estimate_difference(values[1] - values[0], draws[1] - draws[0], enough=all(enough)),
         )
 
-    return {"macro": compare(shared, mean=True)} | {
-        name: compare([name], mean=False) for name in shared
-    }
+    return {"macro": compare(shared)} | {name: compare([name]) for name in shared}
 
 
-def _average(distances: Mapping[str, Floats], resamples: Resamples) -> dict[str, Difference]:
+def _average(
+    distances: Mapping[str, Floats], resamples: Resamples, evaluation: Evaluation
+) -> dict[str, Difference]:
     """Return the mean distance (n,) of each finding over its known labels, after that of all."""
+    if not distances:
+        return {}
     values: list[float] = []
     draws: list[Floats] = []
-    patients: list[int] = []
     counts = resamples.counts.T.astype(np.float32)
     for distance in distances.values():
         known = ~np.isnan(distance)
@@ -93,11 +93,9 @@ def _average(distances: Mapping[str, Floats], resamples: Resamples) -> dict[str,
             drawn = counts @ np.where(known, distance, 0) / weights
         values.append(float(distance[known].mean()))
         draws.append(drawn.astype(np.float64))
-        patients.append(resamples.count_patients(known))
-    if not values:
-        return {}
+    patients = [evaluation.findings[finding].patients for finding in distances]
     mean: Floats = np.stack(draws).mean(axis=0)
-    enough = suffice(min(patients))
+    enough = suffice_for_mean(patients, in_all=evaluation.units)
     means = {"macro": estimate_difference(float(np.mean(values)), mean, enough=enough)}
     for finding, value, drawn, count in zip(distances, values, draws, patients, strict=True):
         means[finding] = estimate_difference(value, drawn, enough=suffice(count))

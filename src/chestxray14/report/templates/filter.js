@@ -2,6 +2,6 @@ for (const box of document.querySelectorAll(".filter")) {
   box.hidden = false;
   box.addEventListener("change", (event) => {
     for (const item of document.querySelectorAll(".pictures li"))
-      item.hidden = event.target.value !== "" && item.dataset.finding !== event.target.value;
+      item.hidden = ![item.dataset.finding, ""].includes(event.target.value) && item.dataset.finding !== "";
   });
 }
