@@ -24,7 +24,7 @@ def main() -> None:
         rate = f"{images / (60 * cost['minutes']):,.0f}" if cost["minutes"] and images else "–"
         device = f"{cost['processes']} x {cost['device']}, {cost['precision']}"
         print(
-            f"| {path.stem} | {cost['minutes']:.1f} | {cost['epochs']} | {rate} "
+            f"| {path.stem} | {cost['minutes']:.2f} | {cost['epochs']} | {rate} "
             f"| {cost['parameters'] / 1e6:.2f} M | {device} |"
         )
 

@@ -129,3 +129,16 @@ def test_intervals_are_of_the_images_repeated() -> None:
             (macro[measure], draws.mean(axis=1)),
         ):
             assert [told.low, told.high] == pytest.approx(np.percentile(values, [2.5, 97.5]))
+
+
+@pytest.mark.parametrize(("called", "bounded"), [(19, "npv"), (20, "both"), (81, "precision")])
+def test_a_share_of_those_called_or_not_has_an_interval_from_twenty_patients_on(
+    called: int, bounded: str
+) -> None:
+    # A patient an image, half of them ill, the first ones called.
+    labels, calls = np.arange(100) % 2, np.arange(100) < called
+    drawn = draw_patients(np.arange(100), draws=50, seed=0)
+    table, _ = score_decisions(labels[:, None], calls[:, None], drawn, findings=["Mass"])
+    has = {name for name in ("precision", "npv") if getattr(table["Mass"], name).low is not None}
+    assert has == ({"precision", "npv"} if bounded == "both" else {bounded})
+    assert table["Mass"].sensitivity.low is not None

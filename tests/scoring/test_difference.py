@@ -4,6 +4,7 @@ from made_predictions import evaluate, predicted
 
 from chestxray14.base.errors import InputError
 from chestxray14.base.findings import FINDINGS
+from chestxray14.scoring.claims import p_value
 from chestxray14.scoring.difference import subtract
 from chestxray14.scoring.evaluation import Difference
 
@@ -39,6 +40,16 @@ def test_the_difference_is_over_the_shared_findings_in_the_same_draws() -> None:
     assert told["Mass"].high is not None
     assert back["Mass"].low == -told["Mass"].high
     assert back["Mass"].p == told["Mass"].p
+
+
+def test_the_p_of_findings_are_by_holm_and_that_of_the_mean_is_its_own() -> None:
+    first, second = evaluate(predicted()), evaluate(predicted(seed=3))
+    told = subtract(first, second).differences
+    gaps = first.draws - second.draws
+    alone = {name: p_value(gaps[:, i]) for i, name in enumerate(FINDINGS)}
+    smallest = min(alone, key=lambda name: alone[name])
+    assert told[smallest].p == pytest.approx(min(1, 14 * alone[smallest]), abs=1e-5)
+    assert told["macro"].p == pytest.approx(p_value(gaps.mean(axis=1)), abs=1e-5)
 
 
 def test_nineteen_patients_have_a_difference_without_interval_and_p() -> None:

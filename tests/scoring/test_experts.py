@@ -90,6 +90,21 @@ def test_auroc_and_difference_equal_scikit_learns_draw_by_draw(finding: str) -> 
     assert [found.difference.low, found.difference.high] == bounds(gaps[1:])
 
 
+def test_the_least_p_of_a_set_is_multiplied_by_the_number_of_findings() -> None:
+    alone = []
+    for finding in OF_THREE:
+        gaps = np.array(
+            [
+                roc_auc_score(t[finding], t[f"score {finding}"])
+                - roc_auc_score(t[f"nih {finding}"], t[f"score {finding}"])
+                for t in DRAWS
+            ]
+        )
+        alone.append(2 * (min((gaps <= 0).sum(), (gaps >= 0).sum()) + 1) / (len(gaps) + 1))
+    told = [SCORES[finding].difference.p for finding in OF_THREE]
+    assert min(told) == pytest.approx(min(1, 3 * min(alone)), abs=1e-4)
+
+
 def test_images_patients_and_positives_are_of_the_images_both_have() -> None:
     found = SCORES["Mass"]
     assert (found.images, found.patients) == (len(TABLE), TABLE["patient"].nunique())

@@ -6,6 +6,7 @@ from made_predictions import PARAMS, evaluate, hide, predicted
 
 from chestxray14.scoring.bootstrap import draw_patients
 from chestxray14.scoring.calibration import apply_platt
+from chestxray14.scoring.evaluation import Difference
 from chestxray14.scoring.transfer import compare_sets, measure_drift
 
 OWN = evaluate(predicted(60), predicted(50, seed=1))
@@ -48,3 +49,15 @@ def test_drift_is_the_mean_probability_less_the_share_that_is_ill() -> None:
     assert (drift.as_predicted["Mass"].low, drift.as_predicted["Mass"].high) == pytest.approx(
         tuple(bounds), abs=1e-5
     )
+
+
+def test_a_drift_of_few_ill_patients_has_no_interval_and_one_over_images_has() -> None:
+    def ask(**changes: object) -> Difference:
+        findings = dict(SCORED.evaluation.findings)
+        findings["Mass"] = findings["Mass"].model_copy(update=changes)
+        evaluation = SCORED.evaluation.model_copy(update={"findings": findings, "patients": 0})
+        return measure_drift(THERE, evaluation, seed=PARAMS.seed).as_predicted["Mass"]
+
+    # Eighty patients are known, of whom so many show the finding.
+    assert ask(patients=19).low is None
+    assert ask(patients=20).low is not None

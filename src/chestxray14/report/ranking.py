@@ -65,8 +65,9 @@ class Ranking:
 
     @property
     def highest(self) -> bool:
-        """Whether no other has a higher mean, if over other findings."""
-        return all(s.macro.value <= self.standings[0].macro.value for s in self.standings)
+        """Whether no other recipe has a higher mean, if over other findings."""
+        others = (s.macro.value for s in self.standings[1:] if s.run.recipe)
+        return max(others, default=0.0) <= self.standings[0].macro.value
 
     @property
     def next(self) -> Standing | None:
