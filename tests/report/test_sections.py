@@ -181,8 +181,8 @@ def test_radiologists_are_counted_in_words_figures_readers_and_labels() -> None:
     shown = page(tell(run, agreement=make_agreement("Mass", "Fracture")))
     words = shown.sections["experts"]
     assert "On 90 test images" in words
-    assert re.search(r"in 1 of 1 finding; .*: 1, of them 1 above 0 and 0 below", words)
-    assert re.search(r"reader in 2 of 2 comparisons; .*: 0,", words)
+    assert re.search(r"in 1 of 1 finding \(1 .*: 1 above 0, 0 below\)", words)
+    assert re.search(r"reader in 2 of 2 comparisons \(0 ", words)
     assert "75 %" in words
     assert [row["Finding"] for row in shown.tables["Against radiologists"]] == ["Mass", "Edema"]
     assert len(shown.tables["Single readers"]) == 2
