@@ -42,7 +42,7 @@ def test_the_readme_has_every_recipe_with_what_it_reached_on_the_demo() -> None:
 def test_the_readme_says_what_the_last_line_of_the_demo_says() -> None:
     scores = committed("metrics/best/test.json")
     low, high = (scores[f"auroc_{bound}"]["macro"] for bound in ("low", "high"))
-    expected = f"AUROC macro {scores['auroc']['macro']:.4f} ({low:.4f} to {high:.4f})"
+    expected = f"AUROC macro {scores['auroc']['macro']:.3f} ({low:.3f} to {high:.3f})"
     assert expected in read("README.md")
 
 
