@@ -252,7 +252,7 @@ def make_test(findings: Sequence[str] = FINDINGS) -> Predicted:
     labels = np.random.default_rng(0).integers(0, 2, (20, len(findings)))
     labels[:2] = [[0], [1]]
     known = pd.DataFrame(labels, columns=list(findings)).assign(
-        image=[f"{i:08d}_000.png" for i in range(20)], row=range(20)
+        image=[f"{i:08d}_000.png" for i in range(20)], row=range(20), patient=range(20)
     )
     scores = np.random.default_rng(1).random(labels.shape)
     return Predicted(known, pd.DataFrame(scores, columns=list(findings)))

@@ -66,7 +66,7 @@ def test_a_recipe_of_fewer_findings_that_is_ahead_over_them_is_said_to_be() -> N
     few = make_run("few", findings=FINDINGS[:7], better=0.1)
     for others in ([], [make_run("next", better=-0.1)]):
         text = opening(make_run("best"), few, *others)
-        assert "best has the highest macro AUROC over all 14 findings" in text
+        assert "best has the highest macro AUROC over its 14 findings" in text
         assert re.search(r"the 7 findings .*few is ahead of best by 0\.100 ", text)
         assert ("ahead of the next, next" in text) is bool(others)
 
@@ -81,7 +81,7 @@ def test_a_recipe_not_told_from_the_leader_is_named_though_the_next_is_behind() 
 def test_a_higher_mean_over_fewer_findings_is_not_hidden() -> None:
     easy = make_run("easy", findings=FINDINGS[7:], better=-0.01)
     assert easy.scored.mean(easy.findings) > make_run("best").scored.mean(FINDINGS)
-    assert "highest macro AUROC over all 14 findings," in opening(make_run("best"), easy)
+    assert "highest macro AUROC over its 14 findings," in opening(make_run("best"), easy)
 
 
 def test_recipes_without_a_common_finding_are_not_called_alone() -> None:
@@ -147,7 +147,7 @@ def test_findings_above_metadata_are_those_that_holm_leaves() -> None:
     assert above
     assert len(above) < 14
     text = write_report(told).markdown
-    assert f"above metadata alone in {len(above)} of the 14 " in text
+    assert f"above metadata alone in {len(above)} of 14 " in text
 
 
 def test_only_findings_with_patients_enough_are_said_to_be_above_metadata_best_or_worst() -> None:
@@ -161,7 +161,7 @@ def test_only_findings_with_patients_enough_are_said_to_be_above_metadata_best_o
     scored = run.scored._replace(patients=patients)
     told = tell(dataclasses.replace(run, evaluation=evaluation, scored=scored), floor=floor)
     text = write_report(told).markdown
-    assert "of the 13 findings" in text
+    assert "metadata alone in 13 of 13 findings" in text
     # The highest of all is of nine patients.
     assert f"best in {many[-1].replace('_', ' ')}" in text
     assert f"worst in {many[0].replace('_', ' ')}" in text

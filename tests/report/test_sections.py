@@ -4,6 +4,7 @@ import dataclasses
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from fake_extras import (
     add_experts,
@@ -13,20 +14,55 @@ from fake_extras import (
     make_outlined,
     make_transfer,
 )
-from fake_run import make_prepared, make_run, make_test, tell
+from fake_run import make_floor, make_prepared, make_run, make_test, tell
 from page import Page
 from sklearn.metrics import recall_score
 
 from chestxray14.base.findings import FINDINGS
-from chestxray14.report.leader import count_wrong_calls, describe_decisions, sort_gaps
+from chestxray14.files.predictions import Predicted
+from chestxray14.report.gallery import Picture
+from chestxray14.report.leader import count_wrong_calls, find_confused, sort_gaps
+from chestxray14.report.overview import describe_published, describe_result
 from chestxray14.report.report import write_report
 from chestxray14.report.results import Run
 from chestxray14.report.sections import Told
-from chestxray14.scoring.evaluation import Difference, Gap
+from chestxray14.scoring.evaluation import Difference, Estimate, Gap
 
 
 def page(told: Told) -> Page:
     return Page(write_report(told).html)
+
+
+# Result and published numbers.
+
+
+def test_every_row_stands_beside_metadata_alone_over_its_own_findings() -> None:
+    floor = make_floor()
+    few = make_run("few", findings=FINDINGS[:7])
+    figure = describe_result(tell(make_run(), few, floor=floor))["figure"]
+    at = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_linestyle() == "--"]
+    assert at.pop(0) == 0.5
+    assert at == [pytest.approx(floor.mean(findings)) for findings in (FINDINGS, FINDINGS[:7])]
+
+
+def test_published_means_are_told_from_the_highest_on() -> None:
+    told = tell(make_run())
+    families = describe_published(told)["families"]
+    for systems in families.values():
+        means = [system.mean_auroc for system in systems]
+        assert means == sorted(means, reverse=True)
+    for family in ("official split", "published lists"):
+        highest = max(s.mean_auroc for s in families[family] if not s.implausible)
+        assert f"{highest:.4g} (" in page(told).sections["published"]
+
+
+def test_decimals_follow_the_narrowest_interval_of_the_ranking() -> None:
+    wide, narrow = make_run("best"), make_run("next", better=-0.1)
+    macro = Estimate(value=0.5, low=0.4985, high=0.5015)
+    auroc = {**narrow.evaluation.auroc, "macro": macro}
+    evaluation = narrow.evaluation.model_copy(update={"auroc": auroc})
+    told = tell(wide, dataclasses.replace(narrow, evaluation=evaluation))
+    assert (tell(wide).macro_digits, told.macro_digits) == (3, 4)
 
 
 # Decisions, calibration, groups.
@@ -57,17 +93,23 @@ def test_a_finding_that_no_image_shows_is_no_number_of_the_matrix() -> None:
     assert not np.isnan(wrong[1]).any()
 
 
-def test_what_is_taken_for_what_is_not_chosen_for_being_few() -> None:
-    run = make_run()
-    shown = describe_decisions(tell(run))
-    assert shown is not None
-    label, _, share, anyway = shown["confused"]
-    assert share > anyway
-    few = {**run.scored.patients, label: 19}
-    scored = run.scored._replace(patients=few)
-    other = describe_decisions(tell(dataclasses.replace(run, scored=scored)))
-    assert other is not None
-    assert other["confused"] is None or other["confused"][0] != label
+@pytest.mark.parametrize(("patients", "label"), [(19, "Nodule"), (20, "Mass")])
+def test_what_is_taken_for_what_is_not_chosen_for_being_few(patients: int, label: str) -> None:
+    # Masses are always called edema, nodules in half of the images, nothing else ever is.
+    names = ["Mass", "Nodule", "Edema"]
+    kinds = ["Mass"] * patients + ["Nodule"] * 40 + ["none"] * 40 + ["Edema"] * 20
+    known = pd.DataFrame({name: [int(kind == name) for kind in kinds] for name in names})
+    # Two images of one patient are one patient.
+    known = pd.concat([known, known[:patients]], ignore_index=True)
+    known["patient"] = [*range(len(kinds)), *range(patients)]
+    calls = np.where(known["Mass"] == 1, 1.0, (known["Nodule"] == 1) & (known.index % 2 == 0))
+    scores = pd.DataFrame({"Mass": 0.0, "Nodule": 0.0, "Edema": calls})
+    test = Predicted(known, scores)
+    wrong, anyway = count_wrong_calls(test, dict.fromkeys(names, 0.5))
+    confused = find_confused(test, wrong, anyway, findings=names)
+    assert confused is not None
+    assert confused[:2] == (label, "Edema")
+    assert confused[2] == (1.0 if label == "Mass" else 0.5)
 
 
 def test_decisions_show_both_sides_and_the_counts_beside_every_threshold() -> None:
@@ -84,7 +126,7 @@ def test_decisions_show_both_sides_and_the_counts_beside_every_threshold() -> No
 def test_recipes_that_platt_makes_no_better_are_named() -> None:
     runs = make_run("gains", ece=(0.1, 0.03)), make_run("loses", better=-0.1, ece=(0.03, 0.04))
     told = page(tell(*runs))
-    assert "for 1 of 2 recipes: loses." in told.sections["calibration"]
+    assert "for 1 of 2 networks: loses." in told.sections["calibration"]
     rows = told.tables["Expected calibration error, mean over the findings"]
     assert [list(row.values())[:5] for row in rows] == [
         ["gains", "0.100", "0.020", "0.030", "0.020"],
@@ -150,7 +192,7 @@ def test_chestx_dets_boxes_and_outlines_stand_beside_nihs(inside: float, more: b
     words = shown.sections["boxes"]
     assert "8 drawn boxes" in words
     assert re.search(
-        r"They find 0\.20 \(.*\) of 5 ChestX-Det's boxes; .*: (worse|not told)", words
+        r"They find 0\.20 \(.*\) of 5 boxes of ChestX-Det; .*: (worse|not told)", words
     )
     assert f"hold {inside:.2f} of the heat and 0.25 of the image" in words
     assert ("no more than that" in words) is not more
@@ -181,7 +223,7 @@ def test_radiologists_are_counted_in_words_figures_readers_and_labels() -> None:
     shown = page(tell(run, agreement=make_agreement("Mass", "Fracture")))
     words = shown.sections["experts"]
     assert "On 90 test images" in words
-    assert re.search(r"in 1 of 1 finding \(1 .*: 1 above 0, 0 below\)", words)
+    assert re.search(r"in 1 of 1 finding \(1 .*: .* 1 above 0, 0 below\)", words)
     assert re.search(r"reader in 2 of 2 comparisons \(0 ", words)
     assert "75 %" in words
     assert [row["Finding"] for row in shown.tables["Against radiologists"]] == ["Mass", "Edema"]
@@ -273,3 +315,15 @@ def test_flat_images_skipped_steps_and_batches_in_pieces_are_said() -> None:
     assert device in shown["training"]
     assert [name for name in names if name in shown["ran"]] == names[:5]
     assert "next to nothing" not in page(tell(make_run())).sections["ran"]
+
+
+# Images.
+
+
+def test_images_may_hold_no_false_alarm() -> None:
+    picture = Picture("missed", "Mass", "a.png", b"jpeg", ("Mass",), (("Mass", 0.1),))
+    words = page(tell(make_run(), pictures=[picture])).sections["gallery"]
+    assert "most confident" not in words
+    alarm = dataclasses.replace(picture, kind="false alarm", truth=("Edema",))
+    words = page(tell(make_run(), pictures=[picture, alarm])).sections["gallery"]
+    assert re.search(r"Mass, 0\.10, in an image labelled Edema", words)

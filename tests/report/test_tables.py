@@ -32,7 +32,8 @@ def test_a_minus_is_one_and_never_before_zero(value: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "apart"), [(0.1, 0.2, True), (-0.2, -0.1, True), (-0.1, 0.1, False)]
+    ("low", "high", "apart"),
+    [(0.1, 0.2, True), (-0.2, -0.1, True), (-0.1, 0.1, False), (0, 0.1, False), (-0.1, 0, False)],
 )
 def test_an_interval_on_one_side_excludes_0(low: float, high: float, apart: bool) -> None:
     assert excludes(Bounded(value=0, low=low, high=high), 0) is apart

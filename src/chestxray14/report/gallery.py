@@ -29,7 +29,7 @@ RANDOM = 8
 CELLS = 128
 """Cells a side of a heatmap laid over an image."""
 
-UNKNOWN = "nothing known"
+UNKNOWN = "unknown"
 """Stands for labels of which none is there and some are not known."""
 
 Kind = Literal["false alarm", "missed", "at random", "box hit", "box missed"]

@@ -13,6 +13,7 @@ from chestxray14.report import curves, figures
 from chestxray14.report.figures import Dot
 from chestxray14.report.results import Run
 from chestxray14.report.sections import Facts, Told
+from chestxray14.report.tables import count_words
 from chestxray14.scoring.claims import suffice
 from chestxray14.scoring.evaluation import Calibration, Estimate, Gap
 
@@ -23,11 +24,9 @@ def describe_decisions(told: Told) -> Facts | None:
     if told.leader.leaky or not thresholds:
         return None
     wrong, anyway = count_wrong_calls(told.test, thresholds)
-    patients = told.leader.scored.patients
-    few = [not suffice(patients.get(finding, 0)) for finding in thresholds]
     return {
         "figure": figures.draw_matrix(wrong, findings=list(thresholds)),
-        "confused": _confuse(wrong, anyway, few=few, findings=list(thresholds)),
+        "confused": find_confused(told.test, wrong, anyway, findings=list(thresholds)),
     }
 
 
@@ -50,25 +49,30 @@ def count_wrong_calls(
     return wrong, anyway
 
 
-def _confuse(
+def find_confused(
+    test: Predicted,
     wrong: NDArray[np.float64],
     anyway: NDArray[np.float64],
     *,
-    few: Sequence[bool],
     findings: Sequence[str],
 ) -> tuple[str, str, float, float] | None:
     """Return the label and the wrong call that go together most beyond how often that is called.
 
-    After them the shares of both. None of a label that few patients have, which would be chosen for
-    being few; None where no wrong call is more frequent than anyway.
+    After them the shares of both, as `count_wrong_calls`. Pairs of too few patients, which would be
+    chosen for being few, are passed over; None where no other wrong call is more frequent than anyway.
     """
+    labels = test.labels(findings)
     beyond = np.nan_to_num(wrong - anyway)
     np.fill_diagonal(beyond, 0)
-    beyond[list(few)] = 0
-    row, column = map(int, np.unravel_index(np.argmax(beyond), beyond.shape))
-    if beyond[row, column] <= 0:
-        return None
-    return findings[row], findings[column], float(wrong[row, column]), float(anyway[column])
+    for place in np.argsort(-beyond, axis=None):
+        row, column = divmod(int(place), len(findings))
+        if beyond[row, column] <= 0:
+            break
+        asked = (labels[:, row] == 1) & (labels[:, column] == 0)
+        if suffice(test.known["patient"][asked].nunique()):
+            shares = float(wrong[row, column]), float(anyway[column])
+            return findings[row], findings[column], *shares
+    return None
 
 
 def describe_calibration(told: Told) -> Facts | None:
@@ -117,7 +121,7 @@ def describe_groups(told: Told) -> Facts | None:
         for attribute, found in attributes.items()
         if sum(group.macro is not None for group in found.groups.values()) > 1
         for dot in (
-            Dot(f"{attribute}, {len(found.shared)} findings", None, "heading"),
+            Dot(f"{attribute}, {count_words(len(found.shared), 'finding')}", None, "heading"),
             *(Dot(name, group.macro) for name, group in found.groups.items() if group.macro),
         )
     ]

@@ -28,7 +28,11 @@ def describe_result(told: Told) -> Facts:
             dots.append(Dot(run.label + own, standing.macro, tone, beside))
         if comparable := told.published.comparable(ranking.leader, told.results.prepared):
             dots.append(Dot("published, same protocol", None, "heading"))
-            dots += [Dot(s.name, Estimate(value=s.mean_auroc), "apart") for s in comparable]
+            names = [system.name for system in comparable]
+            for system in comparable:
+                name = system.name if names.count(system.name) == 1 else system.title
+                tone = "apart" if system.selected_on_test else ""
+                dots.append(Dot(name, Estimate(value=system.mean_auroc), tone))
     runs = told.results.runs
     return {
         "figure": figures.draw_intervals(dots, about=f"macro AUROC, {told.interval}"),

@@ -53,10 +53,15 @@ class Ranking:
         return self.standings[0].run
 
     @property
+    def alike(self) -> tuple[Standing, ...]:
+        """The other recipes, where the leader is one, else the others that were pretrained."""
+        recipe = bool(self.leader.recipe)
+        return tuple(s for s in self.standings[1:] if bool(s.run.recipe) is recipe)
+
+    @property
     def compared(self) -> tuple[Standing, ...]:
-        """The others that share a finding with the leader: recipes, where it is one."""
-        recipes = bool(self.leader.recipe)
-        return tuple(s for s in self.standings[1:] if s.gap and bool(s.run.recipe) is recipes)
+        """Those of `alike` that share a finding with the leader."""
+        return tuple(s for s in self.alike if s.gap)
 
     @property
     def ahead(self) -> tuple[Standing, ...]:
@@ -65,9 +70,8 @@ class Ranking:
 
     @property
     def highest(self) -> bool:
-        """Whether no other recipe has a higher mean, if over other findings."""
-        others = (s.macro.value for s in self.standings[1:] if s.run.recipe)
-        return max(others, default=0.0) <= self.standings[0].macro.value
+        """Whether no other has a higher mean, if over other findings; recipes, where it is one."""
+        return all(s.macro.value <= self.standings[0].macro.value for s in self.alike)
 
     @property
     def next(self) -> Standing | None:

@@ -10,7 +10,8 @@ class Reader(Evaluated):
     """A reader as a point on the ROC, and the network at this reader's specificity.
 
     `network` is the highest sensitivity of a threshold whose specificity is not below the reader's,
-    `difference` that less the reader's. `images` are those the reader read without hedging.
+    `difference` that less the reader's, its p by Holm over the
+    readers and findings of the set. `images` are those the reader read without hedging.
     """
 
     images: Count

@@ -91,27 +91,23 @@ def score_experts(
             read = read.reindex(columns=["image", "reader", finding]).dropna()
             readers = dict(_compare_readers(read, test.known["image"], present, given, resamples))
             curves.append(roc_table(present[:, None], given[:, None], findings=(finding,)))
-        scores[finding] = round_record(
-            ExpertScores(
-                images=len(labels),
-                patients=int(test.known["patient"].nunique()),
-                positives=int(present.sum()),
-                positives_nih=int(nih.sum()),
-                auroc=against.get("auroc"),
-                auroc_nih=against.get("auroc_nih"),
-                difference=against.get("difference"),
-                thresholds=thresholds,
-                decisions={
-                    rule: _decide(present, given >= threshold, resamples)
-                    for rule, threshold in thresholds.items()
-                },
-                readers=readers,
-            )
+        scores[finding] = ExpertScores(
+            images=len(labels),
+            patients=int(test.known["patient"].nunique()),
+            positives=int(present.sum()),
+            positives_nih=int(nih.sum()),
+            auroc=against.get("auroc"),
+            auroc_nih=against.get("auroc_nih"),
+            difference=against.get("difference"),
+            thresholds=thresholds,
+            decisions={
+                rule: _decide(present, given >= threshold, resamples)
+                for rule, threshold in thresholds.items()
+            },
+            readers=readers,
         )
+    scores = {finding: round_record(found) for finding, found in _adjust(scores).items()}
     means = _average(scores, draws)
-    compared = {finding: found.difference for finding, found in scores.items() if found.difference}
-    for finding, difference in zip(compared, adjust([*compared.values()]), strict=True):
-        scores[finding] = scores[finding].model_copy(update={"difference": difference})
     return ExpertScoring(scores, means, pd.concat(curves, ignore_index=True))
 
 
@@ -146,6 +142,25 @@ def _label(predicted: Predicted, parts: Sequence[str]) -> Truth:
 def _suffice(present: Truth, resamples: Resamples, fewest: int) -> bool:
     """Return whether so many patients have an image with the finding, and so many one without."""
     return min(map(resamples.count_patients, (present, ~present))) >= fewest
+
+
+def _adjust(scores: Mapping[str, ExpertScores]) -> dict[str, ExpertScores]:
+    """Return the scores of a set with p by Holm, over its findings and over all its readers."""
+    compared = [found.difference for found in scores.values() if found.difference]
+    read = [reader.difference for found in scores.values() for reader in found.readers.values()]
+    differences, of_readers = iter(adjust(compared)), iter(adjust(read))
+    return {
+        finding: found.model_copy(
+            update={
+                "difference": next(differences) if found.difference else None,
+                "readers": {
+                    name: reader.model_copy(update={"difference": next(of_readers)})
+                    for name, reader in found.readers.items()
+                },
+            }
+        )
+        for finding, found in scores.items()
+    }
 
 
 def _average(
