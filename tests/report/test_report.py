@@ -7,7 +7,7 @@ import re
 
 import pytest
 from fake_extras import tell_everything
-from fake_run import RECIPES, STEP, make_floor, make_prepared, make_run, tell
+from fake_run import PUBLISHED, RECIPES, STEP, make_floor, make_prepared, make_run, tell
 from page import Page
 
 from chestxray14.base.findings import FINDINGS
@@ -254,15 +254,28 @@ def test_hostile_names_are_text_in_both() -> None:
 
 
 def test_published_numbers_stand_in_the_first_figure_only_where_they_compare() -> None:
+    runs = make_run(), make_run("official", kind="official")
     drawn, real = (
-        write_report(tell(make_run(), prepared=make_prepared(source))).html
+        write_report(tell(*runs, prepared=make_prepared(source))).html
         for source in ("phantom", "kaggle")
     )
     figure = re.compile(r'<div class="first">.*?</svg>', re.DOTALL)
-    for html, there in ((drawn, False), (real, True)):
+    counts = [
+        sum(
+            s.family == family and not (s.micro or s.implausible)
+            for s in PUBLISHED.systems.values()
+        )
+        for family in ("random patient split", "official split")
+    ]
+    for html, there in ((drawn, []), (real, counts)):
         found = figure.search(html)
         assert found is not None
-        assert ("Rajpurkar et al. 2017" in found[0]) is there
+        rows = re.findall(r"published, same protocol: (\d+)", found[0])
+        assert list(map(int, rows)) == there
+    named = re.search("In the first figure: .*", real)
+    assert named is not None
+    assert [name in named[0] for name in ("CheXNet", "EVA-X-B", "MRM")] == [True, True, False]
+    assert "In the first figure" not in drawn
     assert "Drawn radiographs" in drawn
     assert "Drawn radiographs" not in real
 

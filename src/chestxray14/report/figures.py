@@ -32,13 +32,15 @@ Tone = Literal["", "lead", "apart", "heading"]
 class Dot(NamedTuple):
     """One row of a figure: a score with its interval, `apart` hollow, a heading without a score.
 
-    `floor` is what metadata alone reach over the same findings.
+    `floor` is what metadata alone reach over the same findings. A row of `published` means has no
+    score of its own.
     """
 
     label: str
     found: Estimate | Bounded | None
     tone: Tone = ""
     floor: float | None = None
+    published: tuple[System, ...] = ()
 
 
 @rc_context(STYLE)
@@ -55,6 +57,8 @@ def draw_intervals(dots: Sequence[Dot], *, about: str) -> Figure:
             colour = SERIES[0] if dot.tone == "lead" else MUTED
             face = "none" if dot.tone == "apart" else colour
             _put(axes, dot.found, row, color=colour, marker="o", markerfacecolor=face)
+        for system in dot.published:
+            _put_published(axes, system, row, color=MUTED)
         if dot.floor is not None:
             axes.plot([dot.floor] * 2, [row - 0.5, row + 0.5], **DOTTED | {"linestyle": "--"})
             named.setdefault("metadata alone", dot.floor)
@@ -70,6 +74,7 @@ def draw_intervals(dots: Sequence[Dot], *, about: str) -> Figure:
         )
     names = [textwrap.shorten(dot.label, LONGEST, placeholder=" …") for dot in dots]
     values = [end for dot in dots if dot.found for end in _ends(dot.found)]
+    values += [system.mean_auroc for dot in dots for system in dot.published]
     values += [0.5, *(dot.floor for dot in dots if dot.floor is not None)]
     _finish(axes, names, low=min(values), high=max(values), about=about)
     for label, dot in zip(axes.get_yticklabels(), dots, strict=True):
@@ -125,15 +130,7 @@ def draw_published(families: Mapping[Family, Sequence[System]]) -> Figure:
     for row, systems in enumerate(families.values()):
         colour = SERIES[row % len(SERIES)]
         for place, system in enumerate(systems):
-            hollow = system.selected_on_test and not system.implausible
-            axes.plot(
-                *(system.mean_auroc, row + 0.1 * (place % 3 - 1)),
-                "X" if system.implausible else "o",
-                color=colour,
-                markerfacecolor="none" if hollow else colour,
-                markersize=6,
-                alpha=0.8,
-            )
+            _put_published(axes, system, row + 0.1 * (place % 3 - 1), color=colour)
         axes.annotate(
             *(systems[0].name, (systems[0].mean_auroc, row)),
             xytext=(4, 12),
@@ -186,6 +183,17 @@ def _put(axes: Axes, found: Estimate | Bounded, row: float, *, color: str, **loo
     if found.low is not None and found.high is not None:
         axes.plot([found.low, found.high], [row, row], color=color, linewidth=1.4)
     axes.plot(found.value, row, color=color, linestyle="", markersize=5, **look)
+
+
+def _put_published(axes: Axes, system: System, row: float, *, color: str) -> None:
+    hollow = system.selected_on_test and not system.implausible
+    axes.plot(
+        *(system.mean_auroc, row, "X" if system.implausible else "o"),
+        color=color,
+        markerfacecolor="none" if hollow else color,
+        markersize=6,
+        alpha=0.8,
+    )
 
 
 def _ends(found: Estimate | Bounded) -> list[float]:

@@ -8,7 +8,6 @@ from chestxray14.report.published import FAMILIES
 from chestxray14.report.ranking import average
 from chestxray14.report.results import Run
 from chestxray14.report.sections import Facts, Told
-from chestxray14.scoring.evaluation import Estimate
 
 
 def describe_result(told: Told) -> Facts:
@@ -27,12 +26,8 @@ def describe_result(told: Told) -> Facts:
             beside = floor.mean(shared) if floor and shared else None
             dots.append(Dot(run.label + own, standing.macro, tone, beside))
         if comparable := told.published.comparable(ranking.leader, told.results.prepared):
-            dots.append(Dot("published, same protocol", None, "heading"))
-            names = [system.name for system in comparable]
-            for system in comparable:
-                name = system.name if names.count(system.name) == 1 else system.title
-                tone = "apart" if system.selected_on_test else ""
-                dots.append(Dot(name, Estimate(value=system.mean_auroc), tone))
+            label = f"published, same protocol: {len(comparable)}"
+            dots.append(Dot(label, None, published=tuple(comparable)))
     runs = told.results.runs
     return {
         "figure": figures.draw_intervals(dots, about=f"macro AUROC, {told.interval}"),
@@ -99,10 +94,11 @@ def describe_published(told: Told) -> Facts:
         "figure": figures.draw_published(families),
         "families": families,
         "systems": len(systems),
-        "comparable": sum(
-            len(told.published.comparable(ranking.leader, told.results.prepared))
+        "comparable": [
+            system
             for ranking in told.rankings
-        ),
+            for system in told.published.comparable(ranking.leader, told.results.prepared)
+        ],
     }
 
 
