@@ -20,7 +20,7 @@ def test_bf16_and_fp32_agree_within_the_interval_over_patients(tmp_path: Path) -
     params["recipes"] = {RECIPE: params["recipes"][RECIPE]}
     params["splits"] = {"patient": params["splits"]["patient"]}
     if not LONG:
-        params["datasets"]["phantom"] |= {"patients": 120, "image_px": 64, "packed_px": 64}
+        params["datasets"]["phantom"] |= {"patients": 160, "image_px": 64, "packed_px": 64}
         params["datasets"]["phantom"]["limits"]["epochs"] = 3
         # On so few patients rarer ones have no interval.
         params["recipes"][RECIPE]["findings"] = [
