@@ -578,5 +578,6 @@ def test_the_real_sample_runs_to_the_report(nih_sample: Path, tmp_path: Path) ->
     assert model["head.3.weight"].shape == (14, 1024)
     assert f"| {RECIPE} |" in (checkout / "reports/comparison.md").read_text()
     page = (checkout / "reports/comparison.html").read_text()
-    assert "this dataset lists 147 images" in page
+    assert "147 images of " in page
+    assert "published, same protocol" not in page
     assert "Phantom." not in page
