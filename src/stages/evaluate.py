@@ -199,10 +199,8 @@ def _write(
     if bounds and not evaluation.patients:
         bounds = f"{bounds[:-1]}, {TOO_NARROW})"
     path = metrics / "test.json"
-    log.info(
-        "%s: AUROC macro %s%s, micro %s",
-        *(path, f"{macro.value:.{digits}f}", bounds, f"{micro.value:.{digits}f}"),
-    )
+    told = path, digits, macro.value, bounds, digits, micro.value
+    log.info("%s: AUROC macro %.*f%s, micro %.*f", *told)
 
 
 def _score_experts(

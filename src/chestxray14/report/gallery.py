@@ -14,9 +14,10 @@ from PIL import Image
 from chestxray14.base.draws import generator
 from chestxray14.base.errors import InputError
 from chestxray14.base.findings import NO_FINDING
-from chestxray14.files.heatmaps import Heatmaps, lay_out, read_heatmaps
+from chestxray14.files.heatmaps import Heatmaps, read_heatmaps
 from chestxray14.files.packed import list_findings, open_images, read_index
 from chestxray14.files.predictions import Predicted, match, read_predictions
+from chestxray14.localization.cases import CELLS, lay_out_images
 from chestxray14.localization.overlays import draw_overlay
 from chestxray14.report.results import Run
 
@@ -25,9 +26,6 @@ SIDE = 208
 
 RANDOM = 8
 """Images drawn by lot."""
-
-CELLS = 128
-"""Cells a side of a heatmap laid over an image."""
 
 UNKNOWN = "unknown"
 """Stands for labels of which none is there and some are not known."""
@@ -120,9 +118,7 @@ def _show(
     pixels = images[known["row"]]
     heatmap = np.full((CELLS, CELLS), np.nan, dtype=np.float32)
     if maps and finding and known["image"] in maps.images:
-        views = maps.maps[maps.images.index(known["image"])]
-        column = maps.findings.index(finding)
-        heatmap = lay_out(views[:, [column]], maps.geometry, cells=CELLS)[0]
+        heatmap = lay_out_images(maps, [known["image"]], findings=[finding])[0, 0]
     return Picture(
         kind=kind,
         finding=finding,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from chestxray14.report import curves, figures
 from chestxray14.report.figures import Dot, Tone
 from chestxray14.report.published import FAMILIES
-from chestxray14.report.ranking import average
+from chestxray14.report.ranking import average, share
 from chestxray14.report.results import Run
 from chestxray14.report.sections import Facts, Told
 
@@ -22,7 +22,7 @@ def describe_result(told: Told) -> Facts:
             own = "" if len(run.findings) == most else f", {len(run.findings)} findings"
             tone: Tone = "apart" if run.leaky else "lead" if run is told.leader else ""
             floor = told.results.floors.get(run.protocol)
-            shared = [finding for finding in run.findings if floor and finding in floor.findings]
+            shared = share(run, floor) if floor else ()
             beside = floor.mean(shared) if floor and shared else None
             dots.append(Dot(run.label + own, standing.macro, tone, beside))
         if comparable := told.published.comparable(ranking.leader, told.results.prepared):

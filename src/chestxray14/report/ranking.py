@@ -146,7 +146,7 @@ def rank(runs: Sequence[Run], floors: Mapping[str, Scored]) -> Ranking:
     )
     ordered = (Standing(leader, leader.evaluation.auroc["macro"]), *whole, *rest)
     floor = floors.get(leader.protocol)
-    shared = _share(leader, floor) if floor else ()
+    shared = share(leader, floor) if floor else ()
     if not floor or not shared:
         return Ranking(ordered, above_floor={}, floor=None)
     in_all = leader.evaluation.units
@@ -174,12 +174,13 @@ def subtract(upper: Scored, lower: Scored, findings: Sequence[str], *, in_all: i
     )
 
 
-def _share(run: Run, other: Run | Scored) -> tuple[str, ...]:
+def share(run: Run, other: Run | Scored) -> tuple[str, ...]:
+    """Return the findings that both score, in the order of the run's."""
     return tuple(finding for finding in run.findings if finding in other.findings)
 
 
 def _stand(run: Run, leader: Run) -> Standing:
-    shared = _share(leader, run)
+    shared = share(leader, run)
     gap = None
     if shared:
         gap = subtract(leader.scored, run.scored, shared, in_all=leader.evaluation.units)

@@ -80,15 +80,16 @@ def score_decisions(
     draws = measure(sums.reshape(-1, *counts.shape).swapaxes(0, 1))
     values = {name: np.nan_to_num(share) for name, share in measure(counts).items()}
 
-    def fewest(*masks: NDArray[np.bool_]) -> list[int]:
-        columns = zip(*(mask.T for mask in masks), strict=True)
-        return [min(map(resamples.count_patients, of)) for of in columns]
+    rarer = [resamples.count_rarer(column) for column in truth.T]
+
+    def limit(among: NDArray[np.bool_]) -> list[int]:
+        return [min(n, resamples.count_patients(of)) for n, of in zip(rarer, among.T, strict=True)]
 
     known = shown | lacked
-    patients = dict.fromkeys(values, fewest(shown, lacked)) | {
+    patients = dict.fromkeys(values, rarer) | {
         # What few are called says little, be the finding as common as it may.
-        "precision": fewest(shown, lacked, known & called),
-        "npv": fewest(shown, lacked, known & ~called),
+        "precision": limit(known & called),
+        "npv": limit(known & ~called),
     }
     told = {
         finding: Decision.model_validate(

@@ -1,18 +1,21 @@
 """Two networks on the same test images: the paired difference of their AUROC."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from chestxray14.base.errors import InputError
 from chestxray14.base.scores import round_record
 from chestxray14.scoring.claims import adjust, estimate_difference, suffice_for_mean
-from chestxray14.scoring.evaluation import Differences
+from chestxray14.scoring.evaluation import Difference, Differences
 from chestxray14.scoring.score import Scoring
 
 
 def subtract(first: Scoring, second: Scoring) -> Differences:
     """Return first less second, by finding and as `macro` over those that both score.
 
-    Both are of the same images; the findings' p are by Holm. Raises `InputError` when no finding is scored in both.
+    Both are of the same images; the findings' p are by Holm. Raises `InputError` when no finding is
+    scored in both.
     """
     scored = [each.evaluation.scored for each in (first, second)]
     shared = [finding for finding in scored[0] if finding in scored[1]]
@@ -25,14 +28,16 @@ def subtract(first: Scoring, second: Scoring) -> Differences:
     value, gaps = np.array(values[0]) - np.array(values[1]), draws[0] - draws[1]
     patients = [first.evaluation.findings[finding].patients for finding in shared]
     evaluation = first.evaluation
-    macro, *single = (
-        estimate_difference(
+
+    def compare(chosen: Sequence[int]) -> Difference:
+        return estimate_difference(
             float(value[chosen].mean()),
             gaps[:, chosen].mean(axis=1),
             enough=suffice_for_mean([patients[i] for i in chosen], in_all=evaluation.units),
         )
-        for chosen in ([*range(len(shared))], *([i] for i in range(len(shared))))
-    )
+
+    places = range(len(shared))
+    single = adjust([compare([i]) for i in places])
     told = Differences(
         findings=len(shared),
         images=evaluation.images,
@@ -40,6 +45,6 @@ def subtract(first: Scoring, second: Scoring) -> Differences:
         draws=evaluation.draws,
         split_sha256=evaluation.split_sha256,
         label_version=evaluation.label_version,
-        differences={"macro": macro, **dict(zip(shared, adjust(single), strict=True))},
+        differences={"macro": compare([*places]), **dict(zip(shared, single, strict=True))},
     )
     return round_record(told)

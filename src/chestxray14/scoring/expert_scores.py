@@ -10,8 +10,8 @@ class Reader(Evaluated):
     """A reader as a point on the ROC, and the network at this reader's specificity.
 
     `network` is the highest sensitivity of a threshold whose specificity is not below the reader's,
-    `difference` that less the reader's, its p by Holm over the
-    readers and findings of the set. `images` are those the reader read without hedging.
+    `difference` that less the reader's, its p by Holm over the readers and findings of the set.
+    `images` are those the reader read without hedging.
     """
 
     images: Count
@@ -34,8 +34,8 @@ class ExpertScores(Evaluated):
     `positives` are their images with the finding, `positives_nih` those of NIH's labels, both among
     the `images`. `auroc` is None where too few patients have the finding, or lack it, by the
     radiologists, `auroc_nih` the same by NIH; `difference` is the first less the second, in the
-    same draws of patients, its p by Holm over the findings of the set. `thresholds` are chosen on the validation part against NIH's labels,
-    `decisions` are what they reach. `readers` are those whose readings did not make the labels.
+    same draws of patients, its p by Holm over the findings of the set. `thresholds` are chosen on the
+    validation part against NIH's labels, `decisions` are what they reach. `readers` are those whose readings did not make the labels.
     Only what has an `auroc` has the rest.
     """
 
