@@ -3,7 +3,8 @@
     python benchmarks/intervals.py --rounds 1000
 
 A patient has one image, the hardest case; scores are normal, with the finding higher by as much as
-the AUROC asks for. Intervals and p come from the project's own code, whatever `claims` says of so few patients: its
+the AUROC asks for. Findings are independent, or --alike: scores of a patient correlate by so much, and
+what makes the labels too. Intervals and p come from the project's own code, whatever `claims` says of so few patients: its
 rules are read off here. A row a number of patients with one finding, then a row a set of findings, for the
 mean over them.
 """
@@ -12,6 +13,7 @@ import argparse
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import norm
 
 from chestxray14.scoring.bootstrap import bootstrap_findings, draw_patients
@@ -47,6 +49,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1000)
     parser.add_argument("--draws", type=int, default=300)
     parser.add_argument("--auroc", type=float, default=0.85)
+    parser.add_argument("--alike", type=float, default=0.0)
     options = parser.parse_args()
     print("patients with it   coverage %   p < 0.05 where nothing differs %")
     for present in SINGLE:
@@ -62,21 +65,34 @@ def main() -> None:
 
 
 def simulate(
-    classes: Sequence[int], *, patients: int, rounds: int, draws: int, auroc: float
+    classes: Sequence[int],
+    *,
+    patients: int,
+    rounds: int,
+    draws: int,
+    auroc: float,
+    alike: float = 0.0,
 ) -> tuple[float, float]:
     """Return how often the interval of a mean AUROC holds the truth, and two equals' p is below 0.05.
 
     `classes` has how many of the patients have each finding.
     """
+
+    def draw(rng: np.random.Generator) -> NDArray[np.float64]:
+        own = rng.normal(size=(patients, len(classes)))
+        shared = rng.normal(size=(patients, 1))
+        drawn: NDArray[np.float64] = alike**0.5 * shared + (1 - alike) ** 0.5 * own
+        return drawn
+
     images, shift = np.arange(patients), np.sqrt(2) * norm.ppf(auroc)
     held, claimed = [], []
     for seed in range(rounds):
         rng = np.random.default_rng(seed)
-        labels = np.column_stack([rng.permutation(patients) < present for present in classes])
+        labels = draw(rng).argsort(axis=0).argsort(axis=0) < classes
         resamples = draw_patients(images, draws=draws, seed=seed)
         means = [
             bootstrap_findings(labels, scores, resamples)[0].mean(axis=1)
-            for scores in (rng.normal(size=(2, *labels.shape)) + shift * labels)
+            for scores in (draw(rng) + shift * labels for _ in range(2))
         ]
         low, high = interval(means[0]) or (1.0, 0.0)
         held.append(low <= auroc <= high)
