@@ -42,7 +42,7 @@ from chestxray14.files.records import read_record
 from chestxray14.files.skipped import read_skipped, write_skipped
 from chestxray14.scoring.claims import choose_digits, p_text
 from chestxray14.scoring.difference import subtract
-from chestxray14.scoring.evaluation import TOO_NARROW, Difference
+from chestxray14.scoring.evaluation import NO_INTERVAL, TOO_NARROW, Difference
 from chestxray14.scoring.experts import ExpertScoring, score_experts, write_experts
 from chestxray14.scoring.foreign import check_apart, doubt, keep_common, match_foreign
 from chestxray14.scoring.params import Evaluate
@@ -172,7 +172,7 @@ def _evaluate_foreign(arguments: argparse.Namespace, params: Evaluate) -> None:
 def _describe(difference: Difference) -> str:
     """Return a difference in words for the log."""
     if difference.p is None:
-        return f"{difference.value:+.2f}, too few patients for an interval"
+        return f"{difference.value:+.2f}, {NO_INTERVAL}"
     shown = f"+.{choose_digits([difference])}f"
     bounds = f"{difference.low:{shown}} to {difference.high:{shown}}"
     return f"{difference.value:{shown}} ({bounds}), p {p_text(difference.p)}"

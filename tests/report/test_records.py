@@ -68,6 +68,7 @@ def write_run(folder: Path, name: str, *, better: float) -> None:
         table.to_csv(plots / f"{kind}.csv", index=False)
     assert run.trained is not None
     write_json(folder / f"metrics/{name}/train.json", run.trained.model_dump(exclude_none=True))
+    write_json(folder / f"predictions/{name}/views.json", {"views": "centre"})
     names = make_index()["image"].tolist()
     scores = np.linspace(0.1, 0.9, 14) + np.linspace(0, 0.08, 8)[:, None]
     write_predictions(folder / f"predictions/{name}/test.csv", names, scores, findings=FINDINGS)

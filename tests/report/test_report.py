@@ -7,13 +7,14 @@ import re
 
 import pytest
 from fake_extras import tell_everything
-from fake_run import PUBLISHED, RECIPES, STEP, make_floor, make_prepared, make_run, tell
+from fake_run import DRAWS, PUBLISHED, RECIPES, STEP, make_floor, make_prepared, make_run, tell
 from page import Page
 
 from chestxray14.base.findings import FINDINGS
 from chestxray14.report.report import SECTIONS, write_report
 from chestxray14.report.results import Run
 from chestxray14.report.svg import COLOURS
+from chestxray14.scoring.claims import count_comparable
 from chestxray14.scoring.evaluation import Estimate
 
 HOSTILE = "<script>alert(1)</script> | `x` *y* [z](javascript:1) & $m$ _u_"
@@ -84,6 +85,50 @@ def test_a_higher_mean_over_fewer_findings_is_not_hidden() -> None:
     assert "highest macro AUROC over its 14 findings," in opening(make_run("best"), easy)
 
 
+def test_a_recipe_that_alone_has_all_findings_is_said_to_lead_over_these_alone() -> None:
+    weak = make_run("weak", better=-0.2)
+    text = opening(
+        weak, make_run("few", findings=FINDINGS[:7]), make_run("g", findings=FINDINGS[:7])
+    )
+    assert "weak has the highest macro AUROC over its 14 findings, all of which it alone" in text
+
+
+def test_the_highest_is_of_its_split_where_another_split_has_a_higher_one() -> None:
+    runs = make_run("a"), make_run("b", better=-0.1), make_run("far", kind="official", better=0.1)
+    text = write_report(tell(*runs)).markdown
+    assert "a has the highest macro AUROC on split patient" in text
+    assert re.search(r"split official, which are others, far reaches 0\.7", text)
+    assert "on split" not in opening(*runs[:2], make_run("leak", kind="image"))
+
+
+def test_more_comparisons_than_the_draws_can_tell_are_not_blamed_on_the_patients() -> None:
+    most = count_comparable(DRAWS)
+    for others, blamed in ((most, False), (most + 1, True)):
+        far = [make_run(f"far{i}", better=-0.2) for i in range(others)]
+        text = opening(make_run("best"), *far)
+        assert ("ahead of the next" in text) is not blamed
+        assert ("1,000 draws, too few for" in text) is blamed
+        assert "patients do not" not in text
+
+
+def test_equal_recipes_are_not_told_apart_and_no_patients_are_blamed() -> None:
+    best = make_run("best")
+    twins = [dataclasses.replace(make_run(name), scored=best.scored) for name in ("one", "two")]
+    text = opening(best, *twins)
+    assert re.search(r"0\.000 \(no interval: .*all draws alike\)", text)
+    assert "do not tell it from two," in text
+
+
+def test_recipes_come_before_more_networks_that_were_pretrained() -> None:
+    theirs = [make_run(name, kind="official", pretrained="nih", better=0.1) for name in ("p", "q")]
+    assert "mine is the only recipe" in opening(make_run("mine"), *theirs)
+
+
+def test_a_gap_smaller_than_the_last_digit_of_the_means_is_told_with_more() -> None:
+    runs = make_run("best", spread=0.0002), make_run("next", better=-0.0004, spread=0.0002)
+    assert re.search(r"ahead of the next, next, by 0\.0004 \(.*0\.0003 to 0\.0005", opening(*runs))
+
+
 def test_recipes_without_a_common_finding_are_not_called_alone() -> None:
     text = opening(make_run("one", findings=FINDINGS[:8]), make_run("two", findings=FINDINGS[8:]))
     assert "only recipe" not in text
@@ -96,7 +141,7 @@ def test_where_nothing_but_leaks_ran_no_order_is_claimed() -> None:
     )
     first = report.markdown.partition("## Result")[2].partition("| Recipe")[0]
     assert "leak" in first
-    assert not re.search("highest|ahead|above", first)
+    assert not re.search("highest|ahead|above|ranked", first)
 
 
 def test_a_pretrained_network_alone_is_no_recipe_that_ran() -> None:

@@ -26,7 +26,7 @@ from chestxray14.report.overview import describe_published, describe_result
 from chestxray14.report.report import write_report
 from chestxray14.report.results import Run
 from chestxray14.report.sections import Told
-from chestxray14.scoring.evaluation import Difference, Estimate, Gap
+from chestxray14.scoring.evaluation import Attribute, Difference, Estimate, Gap, Subgroup
 
 
 def page(told: Told) -> Page:
@@ -149,7 +149,80 @@ def test_gaps_are_sorted_by_the_bound_nearest_0_and_not_by_size() -> None:
 
 
 def test_groups_of_which_none_is_apart_say_so() -> None:
-    assert "None of 2 gaps" in page(tell(make_run())).sections["groups"]
+    assert "one gap in sensitivity" in page(tell(make_run())).sections["groups"]
+
+
+def make_groups(*names: str, low: float | None, high: float | None) -> Run:
+    """Return a run whose groups differ in the sensitivity for a mass, the first one behind."""
+    groups = {
+        name: Subgroup(
+            images=100,
+            patients=60,
+            tpr_gap={"Mass": Gap(value=place - 0.5, low=low, high=high, positives=30)},
+        )
+        for place, name in enumerate(names)
+    }
+    run = make_run()
+    subgroups = {"sex": Attribute(shared=(), unknown=0, groups=groups)}
+    return dataclasses.replace(
+        run, evaluation=run.evaluation.model_copy(update={"subgroups": subgroups})
+    )
+
+
+def test_the_gap_of_two_groups_is_one_and_that_of_three_is_three() -> None:
+    two = page(tell(make_groups("women", "men", low=-0.9, high=0.9)))
+    assert [row["Group"] for row in two.tables["Gaps in sensitivity, the surest first"]] == [
+        "women"
+    ]
+    three = page(tell(make_groups("a", "b", "c", low=-0.9, high=0.9)))
+    assert len(three.tables["Gaps in sensitivity, the surest first"]) == 3
+
+
+def test_gaps_without_bounds_are_not_blamed_on_few_patients() -> None:
+    text = page(tell(make_groups("women", "men", low=None, high=None))).sections["groups"]
+    assert "all draws are alike" in text
+    assert "No two groups" not in text
+
+
+def test_rules_that_decide_on_fewer_findings_say_on_how_many() -> None:
+    run = make_run()
+    points = dict(run.evaluation.operating_points)
+    five = FINDINGS[:5]
+    points["youden"] = points["youden"].model_copy(
+        update={
+            "thresholds": dict.fromkeys(five, 0.1),
+            "decisions": {name: points["youden"].decisions[name] for name in five},
+        }
+    )
+    evaluation = run.evaluation.model_copy(update={"operating_points": points})
+    told = page(tell(dataclasses.replace(run, evaluation=evaluation)))
+    assert "5 of 14 findings" in told.sections["decisions"]
+    assert "Youden, 5 findings" in told.tables["Mean over the findings"][0]
+    assert "Youden" in page(tell(run)).tables["Mean over the findings"][0]
+
+
+def test_what_perfect_calibration_has_too_is_neither_gain_nor_loss() -> None:
+    run = make_run(ece=(0.012, 0.019))
+    assert "no change" in page(tell(run)).sections["calibration"]
+
+
+def test_limits_of_the_dataset_name_the_views_that_it_cut() -> None:
+    run = dataclasses.replace(make_run("best"), views="centre")
+    assert "views ten_crop → centre" in page(tell(run)).sections["ran"]
+
+
+def test_another_dataset_without_patients_has_intervals_that_are_called_too_narrow() -> None:
+    run = make_run()
+    there = make_transfer(run, ("Mass", "Edema"))
+    images = dataclasses.replace(
+        there, evaluation=there.evaluation.model_copy(update={"patients": 0})
+    )
+    for transfer, narrow in ((there, False), (images, True)):
+        told = page(tell(run, transfers=[transfer]))
+        assert ("too narrow" in told.sections["elsewhere"]) is narrow
+        assert (
+            "Patients" in told.tables["Other datasets, mean over the findings of both"][0]
+        ) is not narrow
 
 
 def test_a_leak_has_no_decisions_calibration_groups_and_boxes() -> None:

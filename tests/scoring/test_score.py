@@ -310,7 +310,7 @@ def test_a_difference_says_of_what_it_is_and_the_log_has_it_in_one_line(
     ) in caplog.text
     few = write("few.csv", known[:27])
     run_stage(monkeypatch, "--predictions", few, "--against", few)
-    assert "macro +0.00, too few patients for an interval" in caplog.text
+    assert "macro +0.00, no interval" in caplog.text
 
 
 def test_doubtful_numbers_are_told_of_every_file_and_recorded_of_the_scored_one(

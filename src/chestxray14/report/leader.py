@@ -1,6 +1,6 @@
 """The sections about the leading network: decisions, calibration, groups, boxes."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
 
 import numpy as np
@@ -15,7 +15,7 @@ from chestxray14.report.results import Run
 from chestxray14.report.sections import Facts, Told
 from chestxray14.report.tables import count_words
 from chestxray14.scoring.claims import suffice
-from chestxray14.scoring.evaluation import Calibration, Estimate, Gap
+from chestxray14.scoring.evaluation import Attribute, Calibration, Estimate, Gap
 
 
 def describe_decisions(told: Told) -> Facts | None:
@@ -125,19 +125,28 @@ def describe_groups(told: Told) -> Facts | None:
             *(Dot(name, group.macro) for name, group in found.groups.items() if group.macro),
         )
     ]
-    gaps = sort_gaps(
-        (finding, name, gap)
-        for found in attributes.values()
-        for name, group in found.groups.items()
-        for finding, gap in group.tpr_gap.items()
-    )
+    gaps = [gap for found in attributes.values() for gap in list_gaps(found)]
     about = "macro AUROC over the findings that all groups score"
     return {
         "figure": figures.draw_intervals(dots, about=about) if dots else None,
-        "gaps": gaps,
+        "gaps": sort_gaps(gaps),
+        "alike": len(gaps),
         "too_few": [name for found in attributes.values() for name in found.too_few],
         "absent": [attribute for attribute, found in attributes.items() if not found.groups],
     }
+
+
+def list_gaps(attribute: Attribute) -> Iterator[tuple[str, str, Gap]]:
+    """Yield findings, groups and gaps; of two groups the one that is worse off, as theirs are one gap."""
+    for finding in {name: None for group in attribute.groups.values() for name in group.tpr_gap}:
+        gaps = {
+            name: group.tpr_gap[finding]
+            for name, group in attribute.groups.items()
+            if finding in group.tpr_gap
+        }
+        worst = min(gaps, key=lambda name: gaps[name].value)
+        for name in gaps if len(gaps) > 2 else [worst]:
+            yield finding, name, gaps[name]
 
 
 def sort_gaps(gaps: Iterable[tuple[str, str, Gap]]) -> list[tuple[str, str, Gap]]:

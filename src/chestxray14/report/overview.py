@@ -31,7 +31,7 @@ def describe_result(told: Told) -> Facts:
     runs = told.results.runs
     return {
         "figure": figures.draw_intervals(dots, about=f"macro AUROC, {told.interval}"),
-        "leaks": [(r, _find_twin(r, runs)) for r in runs if r.leaky and r is not told.leader],
+        "leaks": [(r, _find_twin(r, runs)) for r in runs if r.leaky and not told.first.leaky],
     }
 
 
@@ -94,11 +94,11 @@ def describe_published(told: Told) -> Facts:
         "figure": figures.draw_published(families),
         "families": families,
         "systems": len(systems),
-        "comparable": [
-            system
+        "comparable": {
+            system.source: system
             for ranking in told.rankings
             for system in told.published.comparable(ranking.leader, told.results.prepared)
-        ],
+        },
     }
 
 

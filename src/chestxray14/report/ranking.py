@@ -108,6 +108,11 @@ class Ranking:
         )
 
     @property
+    def asked(self) -> int:
+        """How many gaps have a p, adjusted for all of them."""
+        return sum(s.gap is not None and s.gap.p is not None for s in self.standings)
+
+    @property
     def leaky(self) -> bool:
         """Whether these networks were trained on patients of these test images."""
         return self.leader.leaky
@@ -119,12 +124,19 @@ class Ranking:
 
 
 def rank_all(runs: Sequence[Run], floors: Mapping[str, Scored]) -> tuple[Ranking, ...]:
-    """Return a ranking for each set of test images: that of the most recipes first, leaks last."""
+    """Return a ranking for each set of test images: that of the most recipes first, leaks last.
+
+    What was pretrained elsewhere counts where there is no other difference.
+    """
     groups: dict[tuple[bool, str], list[Run]] = {}
     for run in runs:
         groups.setdefault((run.leaky, run.split.test.sha256), []).append(run)
-    ordered = sorted(groups.items(), key=lambda group: (group[0][0], -len(group[1])))
-    return tuple(rank(members, floors) for _, members in ordered)
+
+    def order(group: tuple[tuple[bool, str], list[Run]]) -> tuple[bool, int, int]:
+        (leaky, _), members = group
+        return leaky, -sum(run.recipe is not None for run in members), -len(members)
+
+    return tuple(rank(members, floors) for _, members in sorted(groups.items(), key=order))
 
 
 def rank(runs: Sequence[Run], floors: Mapping[str, Scored]) -> Ranking:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from chestxray14.base.errors import InputError, name_some, shorten
+from chestxray14.files.likeness import Shown
 from chestxray14.files.metrics import Prepared, SplitFacts, Trained
 from chestxray14.files.records import read_record
 from chestxray14.files.skipped import read_skipped
@@ -126,8 +127,14 @@ def _read_run(
         _check_origin(path, scores, split=split, protocol=entry.split, labels=labels)
     curves["history"] = _read_curves(root / f"plots/{name}/history.csv", by="train")
     trained = read_record(root / f"metrics/{name}/train.json", Trained, by="train")
+    shown = read_record(root / f"predictions/{name}/views.json", Shown, by="predict")
     return replace(
-        read, recipe=entry, trained=trained, localization=localization, outlined=outlined
+        read,
+        recipe=entry,
+        trained=trained,
+        views=shown.views,
+        localization=localization,
+        outlined=outlined,
     )
 
 

@@ -16,7 +16,7 @@ from chestxray14.localization.record import HEADLINES, MEAN
 from chestxray14.report import experts, leader, overview, tables
 from chestxray14.report.sections import Facts, Told
 from chestxray14.report.svg import to_svg
-from chestxray14.scoring.claims import AT_LEAST, AT_LEAST_IN_A_MEAN, FEW
+from chestxray14.scoring.claims import AT_LEAST, AT_LEAST_IN_A_MEAN, FEW, count_comparable
 from chestxray14.scoring.evaluation import TOO_NARROW
 from chestxray14.scoring.experts import FEWEST_SCORED
 
@@ -88,6 +88,7 @@ def write_report(told: Told) -> Report:
         "AT_LEAST": AT_LEAST,
         "AT_LEAST_IN_A_MEAN": AT_LEAST_IN_A_MEAN,
         "FEW": FEW,
+        "MOST_COMPARED": count_comparable(told.leader.evaluation.draws),
         "FEWEST_SCORED": FEWEST_SCORED,
         "TOO_NARROW": TOO_NARROW,
         "MEAN": MEAN,

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Tag
 
+from chestxray14.base.params import Views
 from chestxray14.files.metrics import Prepared, SplitFacts, Trained
 from chestxray14.localization.record import Localization, Outlined
 from chestxray14.model.recipe import NAME_OR_FILE, WeightsFile, WholeRecipe, name_weights
@@ -63,7 +64,7 @@ class Run:
     """One network on the test images of a split, `protocol` by name.
 
     Networks on the same test images share their draws. What was pretrained elsewhere has no recipe,
-    and `pretrained` names its weights; nothing is localized then. `outlined` is of ChestX-Det's
+    and `pretrained` names its weights; nothing is localized then. `views` of a test image were shown. `outlined` is of ChestX-Det's
     boxes, where the dataset has them, and `experts` are scores against radiologists, None where
     nobody read a test image. `curves` are by name of `records.CURVES`.
     """
@@ -80,6 +81,7 @@ class Run:
     outlined: Outlined | None = None
     experts: ExpertEvaluation | None = None
     pretrained: str = ""
+    views: Views | None = None
 
     @property
     def leaky(self) -> bool:
@@ -113,6 +115,7 @@ class Run:
             ("input", f"{asked.input_px} px", f"{used.input_px} px"),
             ("weights", asked.start, used.weights),
             ("epochs", str(asked.epochs), str(used.epochs)),
+            ("views", asked.views, self.views or asked.views),
         )
         return [f"{what} {wanted} → {got}" for what, wanted, got in pairs if wanted != got]
 

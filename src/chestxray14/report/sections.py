@@ -47,8 +47,9 @@ class Told:
 
     @property
     def macro_digits(self) -> int:
-        """Decimals of mean AUROC."""
-        return choose_digits(s.macro for s in self.first.standings)
+        """Decimals of mean AUROC and of its gaps."""
+        standings = self.first.standings
+        return choose_digits([*(s.macro for s in standings), *(s.gap for s in standings if s.gap)])
 
     @property
     def digits(self) -> int:

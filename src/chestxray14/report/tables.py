@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from chestxray14.scoring.claims import p_text
-from chestxray14.scoring.evaluation import Bounded, Difference, Estimate
+from chestxray14.scoring.evaluation import NO_INTERVAL, Bounded, Difference, Estimate
 
 NONE = "–"
 """Stands where there is no number."""
@@ -107,7 +107,7 @@ def in_words(found: Estimate | Bounded, digits: int, *, interval: str = "95 % in
     if isinstance(found, Difference) and found.p is not None:
         text = p_text(found.p)
         told.append(f"p {text}" if text.startswith("<") else f"p = {text}")
-    noted = ", ".join(told) or "too few patients for an interval"
+    noted = ", ".join(told) or NO_INTERVAL
     return f"{number(found.value, digits)} ({noted})"
 
 

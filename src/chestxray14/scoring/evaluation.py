@@ -22,6 +22,10 @@ TOO_NARROW = "over images, too narrow"
 """What is said of an interval where patients are not known: images of one patient are alike."""
 
 
+NO_INTERVAL = "no interval: too few patients, or all draws alike"
+"""What is said of a score without bounds."""
+
+
 class Evaluated(BaseModel):
     """A part of a record: strict, frozen, unknown keys refused."""
 
