@@ -102,17 +102,19 @@ def test_networks_are_told_apart_by_p_below_005_and_by_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("patients", "in_all", "enough"),
     [
-        ([5] * 8, 80, True),
-        ([5] * 7, 80, False),  # 35 together
+        ([5] * 12, 80, True),
+        ([5] * 11, 80, False),  # 55 together
         ([5, 100], 200, False),  # hardly more than 5
-        ([10, 10, 10, 10, 100], 200, True),
+        ([14, 14, 14, 14, 14, 100], 200, True),
         ([4, *[20] * 7], 80, False),
+        ([20, 100], 200, True),  # either has its own
+        ([19, 100], 200, False),
         ([20], 20, True),
         ([19], 80, False),
         ([10] * 14, 19, False),
     ],
 )
-def test_a_mean_takes_five_patients_of_each_finding_that_weigh_forty_and_twenty_in_all(
+def test_a_mean_takes_twenty_patients_of_each_finding_or_five_that_weigh_sixty(
     patients: list[int], in_all: int, enough: bool
 ) -> None:
     assert suffice_for_mean(patients, in_all=in_all) is enough

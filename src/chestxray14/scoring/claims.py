@@ -19,8 +19,8 @@ Floats = NDArray[np.float64]
 AT_LEAST = 20
 """Patients of the rarer class below which there is no interval, no p and no score of a group."""
 
-AT_LEAST_IN_A_MEAN = 5, 40
-"""The same of each of several findings whose mean has an interval, and of what all weigh together."""
+AT_LEAST_IN_A_MEAN = 5, 60
+"""The same of each of several rarer findings whose mean has an interval, and of what all weigh together."""
 
 FEW = 40
 """Patients of the rarer class below which an interval is still a little too narrow."""
@@ -37,15 +37,17 @@ def suffice(patients: int) -> bool:
 def suffice_for_mean(patients: Sequence[int], *, in_all: int) -> bool:
     """Return whether a mean over findings has an interval, from the patients of each's rarer class.
 
-    A mean is surer than its parts, but no surer than what it mostly varies by: patients are counted
-    as Welch and Satterthwaite count degrees of freedom, so that k findings of n patients weigh k n,
-    and one rare finding among common ones little more than itself. Of one finding it is `suffice`.
+    It has one where each of them would have its own. Else a mean is surer than its parts, but no surer
+    than what it mostly varies by: patients are counted as Welch and Satterthwaite count degrees of
+    freedom, so that k findings of n patients weigh k n, and one rare finding among common ones little
+    more than itself.
     """
-    each, together = AT_LEAST_IN_A_MEAN if len(patients) > 1 else (AT_LEAST, AT_LEAST)
-    if in_all < AT_LEAST or min(patients) < each:
+    each, together = AT_LEAST_IN_A_MEAN
+    if in_all < AT_LEAST or min(patients) < (each if len(patients) > 1 else AT_LEAST):
         return False
     variances = 1 / np.array(patients, dtype=np.float64)
-    return bool(variances.sum() ** 2 >= together * (variances**3).sum() * (1 - 1e-9))
+    weight = variances.sum() ** 2 / (variances**3).sum() * (1 + 1e-9)
+    return min(patients) >= AT_LEAST or bool(weight >= together)
 
 
 def interval(values: Floats) -> tuple[float, float] | None:
