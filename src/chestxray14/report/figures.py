@@ -73,13 +73,10 @@ def draw_intervals(dots: Sequence[Dot], *, about: str) -> Figure:
             ha="center",
         )
     names = [textwrap.shorten(dot.label, LONGEST, placeholder=" …") for dot in dots]
-    values = [end for dot in dots if dot.found for end in _ends(dot.found)]
-    values += [system.mean_auroc for dot in dots for system in dot.published]
-    values += [0.5, *(dot.floor for dot in dots if dot.floor is not None)]
-    _finish(axes, names, low=min(values), high=max(values), about=about)
+    _finish(axes, names, about=about)
     for label, dot in zip(axes.get_yticklabels(), dots, strict=True):
-        label.set_color(INK if dot.tone in ("lead", "heading") else MUTED)
-        label.set_fontweight("bold" if dot.tone in ("lead", "heading") else "normal")
+        if dot.tone in ("lead", "heading"):
+            label.set(color=INK, fontweight="bold")
     return figure
 
 
@@ -111,11 +108,7 @@ def draw_by_finding(
         axes.plot([], [], "|", color=MUTED, label="other recipes")
     if chance is not None:
         axes.axvline(chance, **DOTTED)
-    shown = [found[name] for found in series.values() for name in findings if name in found]
-    values = [end for each in shown for end in _ends(each)]
-    values += [scores[name] for scores in others for name in findings if name in scores]
-    values += [] if chance is None else [chance]
-    _finish(axes, [*map(space, findings)], low=min(values), high=max(values), about=about)
+    _finish(axes, [*map(space, findings)], about=about)
     add_legend(figure, axes)
     return figure
 
@@ -139,9 +132,8 @@ def draw_published(families: Mapping[Family, Sequence[System]]) -> Figure:
             color=MUTED,
             ha="right",
         )
-    means = [system.mean_auroc for systems in families.values() for system in systems]
     about = "mean AUROC (hollow: chosen on its test images, cross: implausible)"
-    _finish(axes, list(families), low=min(means), high=max(means), about=about)
+    _finish(axes, list(families), about=about)
     return figure
 
 
@@ -196,11 +188,12 @@ def _put_published(axes: Axes, system: System, row: float, *, color: str) -> Non
     )
 
 
-def _ends(found: Estimate | Bounded) -> list[float]:
-    return [end for end in (found.value, found.low, found.high) if end is not None]
-
-
-def _finish(axes: Axes, names: Sequence[str], *, low: float, high: float, about: str) -> None:
+def _finish(axes: Axes, names: Sequence[str], *, about: str) -> None:
+    """Name the rows and what is along x, which ends just beyond what is drawn."""
+    drawn = [np.asarray(line.get_xdata()) for line in axes.lines]
+    drawn += [np.asarray(ticks.get_offsets())[:, 0] for ticks in axes.collections]
+    values = np.concatenate(drawn)
+    low, high = values.min(), values.max()
     margin = 0.04 * (high - low) or 0.05
     axes.set_xlim(low - margin, high + margin)
     axes.set_yticks(range(len(names)), names)
