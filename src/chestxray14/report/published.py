@@ -16,7 +16,7 @@ from chestxray14.localization.record import HEADLINES
 from chestxray14.report.results import Run
 
 Text = Annotated[str, Field(min_length=1)]
-Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Score = Annotated[float, Field(ge=0, le=1)]
 
 Family = Literal["random patient split", "official split", "published lists", "other"]
 
@@ -39,15 +39,18 @@ WHOLE_NIH = 112_120
 """Images that the label file of NIH ChestX-ray14 lists."""
 
 
-class System(BaseModel):
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    source: Text
+
+
+class System(_Row):
     """One published system and its mean of 14 findings; `source` is its key.
 
     Where auroc.csv has its findings, the mean is theirs.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    source: Text
     title: Text
     protocol: Text
     selected_on: Literal["val", "test", "unknown", "not stated"]
@@ -94,16 +97,13 @@ class System(BaseModel):
         return re.split(r", | \(| README| model card", self.title)[0]
 
 
-class BoxRow(BaseModel):
+class BoxRow(_Row):
     """Which share of the radiologists' boxes of a finding a published network finds.
 
     `table` names the paper and the table, `dataset` the labels the network was trained on, and
     `source` the published system that has its protocol.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    source: Text
     table: Text
     dataset: Text
     overlap: Literal["IoBB", "IoU"]
@@ -164,10 +164,7 @@ def compares(system: System, *, run: Run, prepared: Prepared) -> bool:
     )
 
 
-class _DecisionRow(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    source: Text
+class _DecisionRow(_Row):
     title: Text
     finding: Text
     precision: Score
@@ -175,7 +172,7 @@ class _DecisionRow(BaseModel):
     f1: Score
 
 
-Row = TypeVar("Row", bound=BaseModel)
+Row = TypeVar("Row", bound=_Row)
 
 
 def read_published(folder: Path) -> Published:
