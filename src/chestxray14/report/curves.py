@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from types import MappingProxyType
 
 import pandas as pd
@@ -10,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from chestxray14.report.figures import DOTTED, MARKERS, WIDTH, add_legend
+from chestxray14.report.figures import DOTTED, MARKERS, WIDTH, add_legend, start
 from chestxray14.report.svg import INK, MUTED, SERIES, STYLE
 from chestxray14.report.tables import space
 
@@ -35,20 +36,20 @@ def draw_curves(
         [*curves], columns=across, height=5.12 / across, more=0.35, sharey=True
     )
     names = sorted({name for named in points.values() for name in named})
+    markers = dict(zip(names, cycle(MARKERS), strict=False))
     for panel, (finding, curve) in zip(panels, curves.items(), strict=True):
         panel.plot([0, 1], [0, 1] if chance is None else [chance[finding]] * 2, **DOTTED)
         panel.plot(curve[x], curve[y], color=SERIES[0], linewidth=1.2)
         for name, place in points.get(finding, {}).items():
-            marker = MARKERS[names.index(name) % len(MARKERS)]
-            panel.plot(*place, marker, color=INK, markersize=4.5, clip_on=False)
+            panel.plot(*place, markers[name], color=INK, markersize=4.5, clip_on=False)
         panel.set_title(space(finding), color=INK, fontsize=8.5)
         panel.set(xlim=(0, 1), ylim=(0, 1.02))
         panel.set_xticks([0, 0.5, 1], ["0", ".5", "1"])
         panel.set_yticks([0, 0.5, 1], ["0", ".5", "1"])
         panel.tick_params(length=0, labelsize=8)
-    for number, name in enumerate(names):
-        panels[0].plot([], [], MARKERS[number % len(MARKERS)], color=INK, label=name)
-    if names:
+    for name, marker in markers.items():
+        panels[0].plot([], [], marker, color=INK, label=name)
+    if markers:
         add_legend(figure, panels[0])
     figure.supxlabel(axes_names[0], color=MUTED, fontsize=9)
     figure.supylabel(axes_names[1], color=MUTED, fontsize=9)
@@ -63,8 +64,7 @@ def draw_lines(
     diagonal: bool = False,
 ) -> Figure:
     """Return lines by name, each of x and y, colour and marker together its own among many."""
-    figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = start(3.6)
     if diagonal:
         top = max(float(values.max()) for line in lines.values() for values in line) * 1.05
         axes.plot([0, top], [0, top], **DOTTED)

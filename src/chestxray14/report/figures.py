@@ -49,7 +49,7 @@ def draw_intervals(dots: Sequence[Dot], *, about: str) -> Figure:
 
     `about` says what is drawn along x.
     """
-    figure, axes = _start(0.29 * len(dots) + 0.75)
+    figure, axes = start(0.29 * len(dots) + 0.75)
     axes.axvline(0.5, **DOTTED)
     named = {"chance": 0.5}
     for row, dot in enumerate(dots):
@@ -90,7 +90,7 @@ def draw_by_finding(
     others: Sequence[Mapping[str, float]] = (),
 ) -> Figure:
     """Return a row a finding: some networks with intervals, the `others` as grey ticks."""
-    figure, axes = _start(0.36 * len(findings) + 1.0)
+    figure, axes = start(0.36 * len(findings) + 1.0)
     for row in range(0, len(findings), 2):
         axes.axhspan(row - 0.5, row + 0.5, color=RULE, alpha=0.3, linewidth=0)
     for scores in others:
@@ -119,7 +119,7 @@ def draw_published(families: Mapping[Family, Sequence[System]]) -> Figure:
 
     Hollow where it was chosen on its test images, a cross where it is implausible.
     """
-    figure, axes = _start(0.72 * len(families) + 0.7)
+    figure, axes = start(0.72 * len(families) + 0.7)
     for row, systems in enumerate(families.values()):
         colour = SERIES[row % len(SERIES)]
         for place, system in enumerate(systems):
@@ -141,7 +141,7 @@ def draw_published(families: Mapping[Family, Sequence[System]]) -> Figure:
 def draw_matrix(shares: NDArray[np.float64], *, findings: Sequence[str]) -> Figure:
     """Return shares of calls (k, k) by label, then by call, as `leader.count_wrong_calls`."""
     names = [*map(space, findings)]
-    figure, axes = _start(WIDTH * 0.92)
+    figure, axes = start(WIDTH * 0.92)
     for (row, column), share in np.ndenumerate(shares):
         if np.isnan(share):
             continue
@@ -166,7 +166,8 @@ def add_legend(figure: Figure, axes: Axes) -> None:
     figure.legend(handles, names, loc="outside upper left", ncols=2, handletextpad=0.4, fontsize=9)
 
 
-def _start(height: float) -> tuple[Figure, Axes]:
+def start(height: float) -> tuple[Figure, Axes]:
+    """Return a figure of so many inches, and its axes."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     return figure, figure.add_subplot()
 
