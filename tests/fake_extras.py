@@ -20,7 +20,7 @@ from chestxray14.report.gallery import Picture
 from chestxray14.report.results import Run, Transfer
 from chestxray14.report.sections import Told
 from chestxray14.scoring.evaluation import Difference, Estimate
-from chestxray14.scoring.expert_scores import ExpertEvaluation, ExpertScores, Reader
+from chestxray14.scoring.expert_scores import ExpertScores, Reader
 from chestxray14.scoring.transfer import Drift
 
 
@@ -103,7 +103,7 @@ def add_experts(run: Run, **sets: dict[str, ExpertScores]) -> Run:
     corners = [(f, name, x, x) for name, found in sets.items() for f in found for x in (0.0, 1.0)]
     columns = ["finding", "set", "false_positive_rate", "true_positive_rate"]
     curves = {**run.curves, "experts": pd.DataFrame(corners, columns=columns)}
-    return dataclasses.replace(run, experts=ExpertEvaluation(sets), curves=curves)
+    return dataclasses.replace(run, experts=sets, curves=curves)
 
 
 def make_agreement(*findings: str, of: str = "made") -> pd.DataFrame:

@@ -32,7 +32,7 @@ def describe_experts(told: Told) -> Facts | None:
     return {
         "sets": [
             _describe_set(name, findings, leader.curves["experts"])
-            for name, findings in leader.experts.root.items()
+            for name, findings in leader.experts.items()
         ],
         "confirmed": float(confirmed.median()) if len(confirmed) else None,
         "agreement": told.agreement.to_dict("records"),

@@ -16,7 +16,7 @@ from chestxray14.files.records import read_record
 from chestxray14.files.skipped import read_skipped
 from chestxray14.localization.record import Localization, Outlined
 from chestxray14.model.params import ExternalSet
-from chestxray14.model.recipe import WholeRecipe
+from chestxray14.model.recipe import WholeRecipe, name_weights
 from chestxray14.report.results import Floats, Pretrained, Results, Run, Scored, Transfer
 from chestxray14.scoring.evaluation import Evaluation
 from chestxray14.scoring.expert_scores import ExpertEvaluation
@@ -90,41 +90,43 @@ def _read_run(
     root: Path, name: str, entry: WholeRecipe | Pretrained, *, draws: int, labels: str
 ) -> Run:
     split = read_record(root / f"metrics/split/{entry.split}.json", SplitFacts, by="split")
+    check = partial(_check_origin, split=split, protocol=entry.split, labels=labels)
     path = root / f"evaluations/{name}/detail.json"
     evaluation = read_record(path, Evaluation, by="evaluate")
-    _check_origin(path, evaluation, split=split, protocol=entry.split, labels=labels)
+    check(path, evaluation)
     findings = {name: evaluation.findings[name] for name in evaluation.scored}
     curves = {
         kind: _read_curves(root / f"plots/{name}/{kind}.csv", by="evaluate")
         for kind in ("roc", "precision_recall", "reliability")
     }
-    experts = read_record(path.with_name("experts.json"), ExpertEvaluation, by="evaluate")
-    if experts.root:
+    experts = read_record(path.with_name("experts.json"), ExpertEvaluation, by="evaluate").root
+    if experts:
         curves["experts"] = _read_curves(path.with_name("experts.csv"), by="evaluate")
+    path = path.with_name("draws.npy")
+    scored = Scored(
+        {finding: scores.auroc.value for finding, scores in findings.items()},
+        {finding: scores.patients for finding, scores in findings.items()},
+        _read_draws(path, shape=(draws, len(findings)), by="evaluate"),
+    )
     read = Run(
         name,
         protocol=entry.split,
         split=split,
         evaluation=evaluation,
-        scored=Scored(
-            {finding: scores.auroc.value for finding, scores in findings.items()},
-            {finding: scores.patients for finding, scores in findings.items()},
-            _read_draws(path.with_name("draws.npy"), shape=(draws, len(findings)), by="evaluate"),
-        ),
+        scored=scored,
         curves=curves,
-        experts=experts if experts.root else None,
-        pretrained=entry.start if isinstance(entry, Pretrained) else "",
+        experts=experts,
+        pretrained=name_weights(entry.weights) if isinstance(entry, Pretrained) else "",
     )
     if isinstance(entry, Pretrained):
         return read
     path = root / f"localizations/{name}/localization.json"
     localization = read_record(path, Localization, by="localize")
-    _check_origin(path, localization, split=split, protocol=entry.split, labels=labels)
+    check(path, localization)
     path, outlined = path.with_name("chestx_det.json"), None
     if path.exists():
         outlined = read_record(path, Outlined, by="localize")
-        scores = outlined.localization
-        _check_origin(path, scores, split=split, protocol=entry.split, labels=labels)
+        check(path, outlined.localization)
     curves["history"] = _read_curves(root / f"plots/{name}/history.csv", by="train")
     trained = read_record(root / f"metrics/{name}/train.json", Trained, by="train")
     shown = read_record(root / f"predictions/{name}/views.json", Shown, by="predict")
@@ -141,14 +143,9 @@ def _read_run(
 def _read_transfer(folder: Path, name: str, run: Run, *, draws: int) -> Transfer:
     by = "evaluate_set"
     evaluation = read_record(folder / "detail.json", Evaluation, by=by)
-    shape = draws, len(evaluation.scored)
-    return Transfer(
-        name,
-        run,
-        evaluation,
-        draws=_read_draws(folder / "draws.npy", shape=shape, by=by),
-        drift=read_record(folder / "drift.json", Drift, by=by),
-    )
+    own = _read_draws(folder / "draws.npy", shape=(draws, len(evaluation.scored)), by=by)
+    drift = read_record(folder / "drift.json", Drift, by=by)
+    return Transfer(name, run, evaluation, own, drift)
 
 
 def _read_floor(root: Path, run: Run, *, draws: int, labels: str) -> Scored:
@@ -156,12 +153,9 @@ def _read_floor(root: Path, run: Run, *, draws: int, labels: str) -> Scored:
     scores = read_record(path, FloorScores, by="fit_metadata")
     _check_origin(path, scores, split=run.split, protocol=run.protocol, labels=labels)
     values = {name: found.value for name, found in scores.estimates.items() if name != "macro"}
-    shape = draws, len(values)
-    return Scored(
-        values,
-        scores.patients,
-        _read_draws(path.with_suffix(".npy"), shape=shape, by="fit_metadata"),
-    )
+    path = path.with_suffix(".npy")
+    own = _read_draws(path, shape=(draws, len(values)), by="fit_metadata")
+    return Scored(values, scores.patients, own)
 
 
 def _check_origin(
@@ -193,7 +187,7 @@ def _check_origin(
 
 def _read_draws(path: Path, *, shape: tuple[int, int], by: str) -> Floats:
     """Return the AUROC of each draw (draws, scored findings), NaN where a draw has one class."""
-    draws: Floats = _load(path, partial(np.load, allow_pickle=False), by=by)
+    draws: Floats = _load(path, np.load, by=by, allow_pickle=False)
     if draws.shape != shape or draws.dtype != np.float64:
         raise InputError(
             f"{path}: found {draws.dtype} of shape {draws.shape}, expected float64 of {shape}, "
@@ -205,7 +199,7 @@ def _read_draws(path: Path, *, shape: tuple[int, int], by: str) -> Floats:
 def _read_curves(path: Path, *, by: str) -> pd.DataFrame:
     columns = CURVES[path.stem]
     types = {column: str if column in WORDS else np.float64 for column in columns}
-    table: pd.DataFrame = _load(path, partial(pd.read_csv, dtype=types), by=by)
+    table: pd.DataFrame = _load(path, pd.read_csv, by=by, dtype=types)
     if missing := [column for column in columns if column not in table]:
         raise InputError(f"{path} lacks the column {missing[0]!r}; the {by} stage writes it")
     # Radiologists of whom no finding has patients enough are scored without a curve.
@@ -214,9 +208,9 @@ def _read_curves(path: Path, *, by: str) -> pd.DataFrame:
     return table
 
 
-def _load(path: Path, load: Callable[[Path], Any], *, by: str) -> Any:
+def _load(path: Path, load: Callable[..., Any], *, by: str, **options: Any) -> Any:
     try:
-        return load(path)
+        return load(path, **options)
     except (OSError, ValueError, EOFError) as error:
         reason = (isinstance(error, OSError) and error.strerror) or shorten(error)
         raise InputError(f"{path}: {reason}; the {by} stage writes it") from None

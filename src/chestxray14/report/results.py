@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Tag
 from chestxray14.base.params import Views
 from chestxray14.files.metrics import Prepared, SplitFacts, Trained
 from chestxray14.localization.record import Localization, Outlined
-from chestxray14.model.recipe import NAME_OR_FILE, WeightsFile, WholeRecipe, name_weights
+from chestxray14.model.recipe import NAME_OR_FILE, WeightsFile, WholeRecipe
 from chestxray14.scoring.evaluation import Difference, Estimate, Evaluation
-from chestxray14.scoring.expert_scores import ExpertEvaluation
+from chestxray14.scoring.expert_scores import ExpertScores
 from chestxray14.scoring.transfer import Drift, compare_sets
 
 Floats = NDArray[np.float64]
@@ -29,11 +29,6 @@ class Pretrained(BaseModel):
     weights: Annotated[
         Annotated[str, Tag("named")] | Annotated[WeightsFile, Tag("file")], NAME_OR_FILE
     ]
-
-    @property
-    def start(self) -> str:
-        """The published weights' name, or a file's name and hash."""
-        return name_weights(self.weights)
 
 
 class Scored(NamedTuple):
@@ -64,9 +59,10 @@ class Run:
     """One network on the test images of a split, `protocol` by name.
 
     Networks on the same test images share their draws. What was pretrained elsewhere has no recipe,
-    and `pretrained` names its weights; nothing is localized then. `views` of a test image were shown. `outlined` is of ChestX-Det's
-    boxes, where the dataset has them, and `experts` are scores against radiologists, None where
-    nobody read a test image. `curves` are by name of `records.CURVES`.
+    and `pretrained` names its weights; nothing is trained and localized then. A test image was
+    shown by its `views`. `outlined` is of
+    ChestX-Det's boxes, where the dataset has them, and `experts` are scores against radiologists by
+    set, none where nobody read a test image. `curves` are by name of `records.CURVES`.
     """
 
     name: str
@@ -79,7 +75,7 @@ class Run:
     trained: Trained | None = None
     localization: Localization | None = None
     outlined: Outlined | None = None
-    experts: ExpertEvaluation | None = None
+    experts: Mapping[str, Mapping[str, ExpertScores]] = field(default_factory=dict)
     pretrained: str = ""
     views: Views | None = None
 
@@ -151,8 +147,8 @@ class Results:
     prepared: Prepared
     runs: tuple[Run, ...]
     floors: Mapping[str, Scored]
-    skipped: Mapping[str, str] = field(default_factory=dict)
-    transfers: tuple[Transfer, ...] = ()
+    skipped: Mapping[str, str]
+    transfers: tuple[Transfer, ...]
 
     @property
     def drawn(self) -> bool:
