@@ -116,15 +116,12 @@ def describe_groups(told: Told) -> Facts | None:
     attributes = told.leader.evaluation.subgroups
     if told.leader.leaky or not attributes:
         return None
-    dots = [
-        dot
-        for attribute, found in attributes.items()
-        if sum(group.macro is not None for group in found.groups.values()) > 1
-        for dot in (
-            Dot(f"{attribute}, {count_words(len(found.shared), 'finding')}", None, "heading"),
-            *(Dot(name, group.macro) for name, group in found.groups.items() if group.macro),
-        )
-    ]
+    dots: list[Dot] = []
+    for attribute, found in attributes.items():
+        scored = [Dot(name, group.macro) for name, group in found.groups.items() if group.macro]
+        if len(scored) > 1:
+            heading = f"{attribute}, {count_words(len(found.shared), 'finding')}"
+            dots += [Dot(heading, None, "heading"), *scored]
     gaps = [gap for found in attributes.values() for gap in list_gaps(found)]
     about = "macro AUROC over the findings that all groups score"
     return {
@@ -172,9 +169,7 @@ def describe_boxes(told: Told) -> Facts | None:
     if not runs:
         return None
     shown = runs[0]
-    prepared = told.results.prepared
     return {
-        "shown": shown,
         "runs": runs,
         "outlined": any("ChestX-Det" in run.boxes for run in runs),
         "figures": [
@@ -184,7 +179,7 @@ def describe_boxes(told: Told) -> Facts | None:
         "theirs": [
             (run, theirs)
             for run in runs
-            if (theirs := told.published.comparable_boxes(run, prepared))
+            if (theirs := told.published.comparable_boxes(run, told.results.prepared))
         ],
     }
 
