@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -65,15 +66,14 @@ def read_gallery(
     maps = None
     if run.recipe:
         maps = read_heatmaps(root / f"predictions/{run.name}/heatmaps.safetensors")
-    mistakes = [
-        _show(kind, finding, place, test, images=images, maps=maps)
-        for kind, finding, place in choose_mistakes(test, thresholds=run.evaluation.youden)
+    show = partial(_show, test=test, images=images, maps=maps)
+    mistakes = choose_mistakes(test, thresholds=run.evaluation.youden)
+    drawn = choose_at_random(test, count=RANDOM, seed=seed)
+    return [
+        *(show(*mistake) for mistake in mistakes),
+        *_read_boxes(root, run),
+        *(show("at random", "", place) for place in drawn),
     ]
-    drawn = [
-        _show("at random", "", place, test, images=images, maps=None)
-        for place in choose_at_random(test, count=RANDOM, seed=seed)
-    ]
-    return [*mistakes, *_read_boxes(root, run), *drawn]
 
 
 def choose_mistakes(
@@ -107,14 +107,14 @@ def _show(
     kind: Kind,
     finding: str,
     place: int,
-    test: Predicted,
     *,
+    test: Predicted,
     images: NDArray[np.uint8],
     maps: Heatmaps | None,
 ) -> Picture:
     known: pd.Series = test.known.iloc[place]
     scores = {name: float(test.probabilities[name].iloc[place]) for name in test.findings}
-    highest = sorted(scores.items(), key=lambda each: -each[1])[:3]
+    highest = tuple(sorted(scores.items(), key=lambda each: -each[1])[:3])
     pixels = images[known["row"]]
     heatmap = np.full((CELLS, CELLS), np.nan, dtype=np.float32)
     if maps and finding and known["image"] in maps.images:
@@ -125,7 +125,7 @@ def _show(
         image=known["image"],
         content=_shrink(draw_overlay(pixels, heatmap, captions=())),
         truth=_read_labels(known[list(test.labelled)]),
-        predicted=((finding, scores[finding]),) if finding else tuple(highest),
+        predicted=((finding, scores[finding]),) if finding else highest,
     )
 
 
