@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -21,8 +20,6 @@ from chestxray14.scoring.evaluation import TOO_NARROW
 from chestxray14.scoring.experts import FEWEST_SCORED
 
 TEMPLATES = Path(__file__).parent / "templates"
-
-TITLE = "Chest X-ray classifiers, compared"
 
 SECTIONS: dict[str, tuple[str, Callable[[Told], Facts | None]]] = {
     "result": ("Result", overview.describe_result),
@@ -40,14 +37,6 @@ SECTIONS: dict[str, tuple[str, Callable[[Told], Facts | None]]] = {
     "appendix": ("Appendix", lambda told: {}),
 }
 """The title of each template, in order, and what gives its facts: None leaves the section out."""
-
-
-class Section(NamedTuple):
-    """One section; `name` is that of its template."""
-
-    name: str
-    title: str
-    facts: Facts
 
 
 @dataclass(frozen=True)
@@ -96,11 +85,11 @@ def write_report(told: Told) -> Report:
     }
     script = (TEMPLATES / "filter.js").read_text()
     shown = {
-        "title": TITLE,
+        "title": "Chest X-ray classifiers, compared",
         "told": told,
         "leader": told.leader,
         "sections": [
-            Section(name, title, facts)
+            {"name": name, "title": title, "facts": facts}
             for name, (title, describe) in SECTIONS.items()
             if (facts := describe(told)) is not None
         ],
