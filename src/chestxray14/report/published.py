@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from chestxray14.base.errors import InputError
 from chestxray14.base.findings import BOXED_FINDINGS, FINDINGS
@@ -185,20 +185,20 @@ def read_published(folder: Path) -> Published:
     """
     path = folder / "systems.csv"
     systems = dict[str, System]()
-    for system in _read_rows(path, System):
+    for system in _read_rows(path, TypeAdapter(list[System])):
         if system.source in systems:
             raise InputError(f"{path}: source {system.source} occurs twice, expected once")
         systems[system.source] = system
     path = folder / "precision_recall_f1.csv"
     decisions = dict[str, tuple[float, float, float]]()
-    for mean in _read_rows(path, _DecisionRow):
+    for mean in _read_rows(path, TypeAdapter(list[_DecisionRow])):
         if mean.finding == "macro avg":
             if mean.source in decisions:
                 raise InputError(f"{path}: macro avg of {mean.source} occurs twice, expected once")
             decisions[mean.source] = mean.precision, mean.recall, mean.f1
     path = folder / "localization.csv"
     boxes: dict[str, list[BoxRow]] = {}
-    for row in _read_rows(path, BoxRow):
+    for row in _read_rows(path, TypeAdapter(list[BoxRow])):
         if row.source not in systems:
             raise InputError(f"{path}: source {row.source} is not in systems.csv")
         if row.overlap == "IoBB" and row.threshold == float(HEADLINES["IoBB"]):
@@ -214,21 +214,18 @@ def read_published(folder: Path) -> Published:
     return Published(systems, decisions, boxes)
 
 
-def _read_rows(path: Path, row_type: type[Row]) -> list[Row]:
+def _read_rows(path: Path, table: TypeAdapter[list[Row]]) -> list[Row]:
     """Return the rows of a table; `InputError` names the file and the row that is malformed."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
-    rows = []
-    cells = read_cells(content, name=str(path)).to_dict("records")
-    for number, row in enumerate(cells, start=2):
-        try:
-            rows.append(row_type.model_validate(row))
-        except ValidationError as error:
-            problem = error.errors()[0]
-            raise InputError(
-                f"{path} row {number}: {'.'.join(map(str, problem['loc']))}: "
-                f"found {problem['input']!r}; {problem['msg']}"
-            ) from None
-    return rows
+    try:
+        return table.validate_python(read_cells(content, name=str(path)).to_dict("records"))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        row, *key = problem["loc"]
+        raise InputError(
+            f"{path} row {int(row) + 2}: {'.'.join(map(str, key))}: "
+            f"found {problem['input']!r}; {problem['msg']}"
+        ) from None
