@@ -101,7 +101,7 @@ def test_other_test_images_make_another_ranking_and_leaks_come_last() -> None:
         make_run("b"),
     )
     assert [ranking.leader.name for ranking in told.rankings] == ["a", "official", "leak"]
-    assert [ranking.leaky for ranking in told.rankings] == [False, False, True]
+    assert [ranking.leader.leaky for ranking in told.rankings] == [False, False, True]
 
 
 def test_a_leak_is_never_beside_recipes_of_the_same_images() -> None:

@@ -164,8 +164,8 @@ def describe_boxes(told: Told) -> Facts | None:
 
     Figures are of the leader, or of the first of all recipes that is tested on boxed images.
     """
-    runs = [s.run for ranking in told.rankings if not ranking.leaky for s in ranking.standings]
-    runs = [run for run in runs if run.boxes]
+    runs = [standing.run for ranking in told.rankings for standing in ranking.standings]
+    runs = [run for run in runs if run.boxes and not run.leaky]
     if not runs:
         return None
     shown = runs[0]

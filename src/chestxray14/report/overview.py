@@ -31,7 +31,7 @@ def describe_result(told: Told) -> Facts:
     runs = told.results.runs
     return {
         "figure": figures.draw_intervals(dots, about=f"macro AUROC, {told.interval}"),
-        "leaks": [(r, _find_twin(r, runs)) for r in runs if r.leaky and not told.first.leaky],
+        "leaks": [(r, _find_twin(r, runs)) for r in runs if r.leaky and not told.leader.leaky],
     }
 
 

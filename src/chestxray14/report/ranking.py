@@ -6,12 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from chestxray14.report.results import Run, Scored
-from chestxray14.scoring.claims import (
-    adjust,
-    estimate,
-    estimate_difference,
-    suffice_for_mean,
-)
+from chestxray14.scoring.claims import adjust, estimate, estimate_difference, suffice_for_mean
 from chestxray14.scoring.evaluation import Difference, Estimate
 
 Lead = Literal["alone", "clear", "tie", "unknown", "behind"]
@@ -113,11 +108,6 @@ class Ranking:
         return sum(s.gap is not None and s.gap.p is not None for s in self.standings)
 
     @property
-    def leaky(self) -> bool:
-        """Whether these networks were trained on patients of these test images."""
-        return self.leader.leaky
-
-    @property
     def protocols(self) -> tuple[str, ...]:
         """The splits that have these test images."""
         return tuple(sorted({standing.run.protocol for standing in self.standings}))
@@ -132,11 +122,10 @@ def rank_all(runs: Sequence[Run], floors: Mapping[str, Scored]) -> tuple[Ranking
     for run in runs:
         groups.setdefault((run.leaky, run.split.test.sha256), []).append(run)
 
-    def order(group: tuple[tuple[bool, str], list[Run]]) -> tuple[bool, int, int]:
-        (leaky, _), members = group
-        return leaky, -sum(run.recipe is not None for run in members), -len(members)
+    def order(members: Sequence[Run]) -> tuple[bool, int, int]:
+        return members[0].leaky, -sum(run.recipe is not None for run in members), -len(members)
 
-    return tuple(rank(members, floors) for _, members in sorted(groups.items(), key=order))
+    return tuple(rank(members, floors) for members in sorted(groups.values(), key=order))
 
 
 def rank(runs: Sequence[Run], floors: Mapping[str, Scored]) -> Ranking:
@@ -148,7 +137,12 @@ def rank(runs: Sequence[Run], floors: Mapping[str, Scored]) -> Ranking:
         return not run.recipe, run.findings != most, -run.scored.mean(run.findings)
 
     leader, *others = sorted(runs, key=order)
-    standings = [_stand(run, leader) for run in others]
+    in_all = leader.evaluation.units
+    standings = []
+    for run in others:
+        shared = share(leader, run)
+        gap = subtract(leader.scored, run.scored, shared, in_all=in_all) if shared else None
+        standings.append(Standing(run, run.evaluation.auroc["macro"], gap, shared))
     gaps = iter(adjust([standing.gap for standing in standings if standing.gap]))
     standings = [replace(s, gap=next(gaps)) if s.gap else s for s in standings]
     whole = [s for s in standings if s.run.recipe and s.run.findings == most]
@@ -161,7 +155,6 @@ def rank(runs: Sequence[Run], floors: Mapping[str, Scored]) -> Ranking:
     shared = share(leader, floor) if floor else ()
     if not floor or not shared:
         return Ranking(ordered, above_floor={}, floor=None)
-    in_all = leader.evaluation.units
     mean = subtract(leader.scored, floor, shared, in_all=in_all)
     each = adjust([subtract(leader.scored, floor, [f], in_all=in_all) for f in shared])
     return Ranking(
@@ -189,11 +182,3 @@ def subtract(upper: Scored, lower: Scored, findings: Sequence[str], *, in_all: i
 def share(run: Run, other: Run | Scored) -> tuple[str, ...]:
     """Return the findings that both score, in the order of the run's."""
     return tuple(finding for finding in run.findings if finding in other.findings)
-
-
-def _stand(run: Run, leader: Run) -> Standing:
-    shared = share(leader, run)
-    gap = None
-    if shared:
-        gap = subtract(leader.scored, run.scored, shared, in_all=leader.evaluation.units)
-    return Standing(run, run.evaluation.auroc["macro"], gap, shared)
