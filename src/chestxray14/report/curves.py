@@ -104,11 +104,12 @@ def _make_panels(
     rows = math.ceil(len(names) / columns)
     figure = Figure(figsize=(WIDTH, height * rows + more), layout="constrained")
     grid = list(figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=sharey).flat)
+    panels = grid[: len(names)]
     for panel in grid[len(names) :]:
         panel.set_visible(False)
-    for panel in grid[max(0, len(names) - columns) : len(names)]:
+    for panel in panels[-columns:]:
         panel.tick_params(labelbottom=True)
-    return figure, grid[: len(names)]
+    return figure, panels
 
 
 def _tidy(axes: Axes, *, whole: bool = True) -> None:

@@ -45,10 +45,7 @@ class Dot(NamedTuple):
 
 @rc_context(STYLE)
 def draw_intervals(dots: Sequence[Dot], *, about: str) -> Figure:
-    """Return AUROCs with their intervals, a row each, beside chance and what metadata alone reach.
-
-    `about` says what is drawn along x.
-    """
+    """Return AUROCs with their intervals, a row each, beside chance and what metadata alone reach."""
     figure, axes = start(0.29 * len(dots) + 0.75)
     axes.axvline(0.5, **DOTTED)
     named = {"chance": 0.5}

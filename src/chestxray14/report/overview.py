@@ -13,7 +13,8 @@ from chestxray14.report.sections import Facts, Told
 def describe_result(told: Told) -> Facts:
     """Return the figure of all rankings, and leaks with their twins."""
     dots: list[Dot] = []
-    most = max(len(run.findings) for run in told.results.runs)
+    runs = told.results.runs
+    most = max(len(run.findings) for run in runs)
     for ranking in told.rankings:
         if len(told.rankings) > 1:
             dots.append(Dot(f"split {', '.join(ranking.protocols)}", None, "heading"))
@@ -28,7 +29,6 @@ def describe_result(told: Told) -> Facts:
         if comparable := told.published.comparable(ranking.leader, told.results.prepared):
             label = f"published, same protocol: {len(comparable)}"
             dots.append(Dot(label, None, published=tuple(comparable)))
-    runs = told.results.runs
     return {
         "figure": figures.draw_intervals(dots, about=f"macro AUROC, {told.interval}"),
         "leaks": [(r, _find_twin(r, runs)) for r in runs if r.leaky and not told.leader.leaky],
@@ -67,19 +67,17 @@ def describe_findings(told: Told) -> Facts:
             chance=0.5,
         ),
     }
-    if leader.leaky:
-        return facts
-    return facts | {
-        "roc": curves.draw_curves(
+    if not leader.leaky:
+        facts["roc"] = curves.draw_curves(
             leader.curves["roc"],
             axes_names=("false positive rate", "true positive rate (dotted: chance)"),
-        ),
-        "precision": curves.draw_curves(
+        )
+        facts["precision"] = curves.draw_curves(
             leader.curves["precision_recall"],
             axes_names=("recall", "precision (dotted: prevalence, which is chance)"),
             chance={f: leader.evaluation.findings[f].prevalence for f in leader.findings},
-        ),
-    }
+        )
+    return facts
 
 
 def describe_published(told: Told) -> Facts:
@@ -104,9 +102,7 @@ def describe_published(told: Told) -> Facts:
 
 def describe_training(told: Told) -> Facts | None:
     """Return the learning curves of what was trained; None where nothing was."""
-    histories = {
-        run.label: run.curves["history"] for run in told.results.runs if run.recipe and run.trained
-    }
+    histories = {run.label: run.curves["history"] for run in told.results.runs if run.recipe}
     if not histories:
         return None
     return {

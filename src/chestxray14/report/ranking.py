@@ -96,11 +96,8 @@ class Ranking:
     @property
     def above_metadata(self) -> tuple[str, ...]:
         """The findings in which the leader is told apart from metadata alone, and above it."""
-        return tuple(
-            finding
-            for finding in self.against_metadata
-            if (gap := self.above_floor[finding]).told_apart and gap.value > 0
-        )
+        gaps = self.above_floor
+        return tuple(f for f in self.against_metadata if gaps[f].told_apart and gaps[f].value > 0)
 
     @property
     def asked(self) -> int:

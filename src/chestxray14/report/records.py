@@ -44,9 +44,7 @@ def read_results(
     entries: Mapping[str, WholeRecipe | Pretrained],
     sets: Mapping[str, ExternalSet],
 ) -> Results:
-    """Return what the stages wrote of the recipes and pretrained networks of params.yaml.
-
-    `sets` are the other datasets on which some of them are tested.
+    """Return what the stages wrote of the `entries` of params.yaml, also on other datasets, `sets`.
 
     Raises `InputError` for a file that is missing or malformed, of other images, labels or draws.
     """
