@@ -11,12 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from chestxray14.base.errors import InputError
 from chestxray14.base.findings import BOXED_FINDINGS, FINDINGS
 from chestxray14.files.cells import read_cells
-from chestxray14.files.metrics import Prepared
+from chestxray14.files.metrics import Prepared, Share
 from chestxray14.localization.record import HEADLINES
 from chestxray14.report.results import Run
 
 Text = Annotated[str, Field(min_length=1)]
-Score = Annotated[float, Field(ge=0, le=1)]
 
 Family = Literal["random patient split", "official split", "published lists", "other"]
 
@@ -61,7 +60,7 @@ class System(_Row):
         "primary, re-scored",
         "primary, implausible as a macro AUROC",
     ]
-    mean_auroc: Score
+    mean_auroc: Share
     note: str = ""
 
     @property
@@ -110,7 +109,7 @@ class BoxRow(_Row):
     threshold: Annotated[float, Field(gt=0, lt=1)]
     finding: Literal[BOXED_FINDINGS]  # type: ignore[valid-type]
     boxes: Annotated[int, Field(gt=0)]
-    accuracy: Score
+    accuracy: Share
     afp: Annotated[float, Field(ge=0)]
 
 
@@ -167,9 +166,9 @@ def compares(system: System, *, run: Run, prepared: Prepared) -> bool:
 class _DecisionRow(_Row):
     title: Text
     finding: Text
-    precision: Score
-    recall: Score
-    f1: Score
+    precision: Share
+    recall: Share
+    f1: Share
 
 
 Row = TypeVar("Row", bound=_Row)

@@ -110,7 +110,7 @@ class Run:
         pairs = (
             ("input", f"{asked.input_px} px", f"{used.input_px} px"),
             ("weights", asked.start, used.weights),
-            ("epochs", str(asked.epochs), str(used.epochs)),
+            ("epochs", asked.epochs, used.epochs),
             ("views", asked.views, self.views or asked.views),
         )
         return [f"{what} {wanted} → {got}" for what, wanted, got in pairs if wanted != got]
