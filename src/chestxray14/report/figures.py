@@ -45,7 +45,7 @@ class Dot(NamedTuple):
 
 @rc_context(STYLE)
 def draw_intervals(dots: Sequence[Dot], *, about: str) -> Figure:
-    """Return AUROCs with their intervals, a row each, beside chance and what metadata alone reach."""
+    """Return AUROCs with intervals, a row each, beside chance and what metadata alone reach."""
     figure, axes = start(0.29 * len(dots) + 0.75)
     axes.axvline(0.5, **DOTTED)
     named = {"chance": 0.5}

@@ -44,7 +44,7 @@ def read_results(
     entries: Mapping[str, WholeRecipe | Pretrained],
     sets: Mapping[str, ExternalSet],
 ) -> Results:
-    """Return what the stages wrote of the `entries` of params.yaml, also on other datasets, `sets`.
+    """Return what the stages wrote of the `entries` of params.yaml, and on other `sets`.
 
     Raises `InputError` for a file that is missing or malformed, of other images, labels or draws.
     """
@@ -141,9 +141,9 @@ def _read_run(
 def _read_transfer(folder: Path, name: str, run: Run, *, draws: int) -> Transfer:
     by = "evaluate_set"
     evaluation = read_record(folder / "detail.json", Evaluation, by=by)
-    own = _read_draws(folder / "draws.npy", shape=(draws, len(evaluation.scored)), by=by)
+    by_draw = _read_draws(folder / "draws.npy", shape=(draws, len(evaluation.scored)), by=by)
     drift = read_record(folder / "drift.json", Drift, by=by)
-    return Transfer(name, run, evaluation, own, drift)
+    return Transfer(name, run, evaluation, by_draw, drift)
 
 
 def _read_floor(root: Path, run: Run, *, draws: int, labels: str) -> Scored:
@@ -152,8 +152,8 @@ def _read_floor(root: Path, run: Run, *, draws: int, labels: str) -> Scored:
     _check_origin(path, scores, split=run.split, protocol=run.protocol, labels=labels)
     values = {name: found.value for name, found in scores.estimates.items() if name != "macro"}
     path = path.with_suffix(".npy")
-    own = _read_draws(path, shape=(draws, len(values)), by="fit_metadata")
-    return Scored(values, scores.patients, own)
+    by_draw = _read_draws(path, shape=(draws, len(values)), by="fit_metadata")
+    return Scored(values, scores.patients, by_draw)
 
 
 def _check_origin(
