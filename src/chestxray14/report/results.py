@@ -58,8 +58,8 @@ class Scored(NamedTuple):
 class Run:
     """One network on the test images of a split, `protocol` by name.
 
-        Networks on the same test images share their draws. What was pretrained elsewhere has no recipe,
-        and `pretrained` names its weights; nothing is trained and localized then. Its test images were
+    Networks on the same test images share their draws. What was pretrained elsewhere has no recipe,
+    and `pretrained` names its weights; nothing is trained and localized then. Its test images were
     shown by `views`. `outlined` is of ChestX-Det's boxes, where the dataset has them, and `experts`
     are scores against radiologists by set, none where nobody read a test image. `curves` are by
     name of `records.CURVES`.
