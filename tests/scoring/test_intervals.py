@@ -20,7 +20,7 @@ def test_intervals_that_are_printed_hold_the_truth_and_p_claims_one_in_twenty() 
     assert held > 0.92 - 0.04
     assert claimed < 0.06 + 0.036
     each, together = AT_LEAST_IN_A_MEAN
-    for classes in ([each] * (together // each), [each + 4] * 7 + [40]):
+    for classes in ([each] * (together // each), [each + 3] * 7 + [40]):
         assert suffice_for_mean(classes, in_all=80)
         held, _ = simulate(classes, **SETTING)
         assert held > 0.92 - 0.04

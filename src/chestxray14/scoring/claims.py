@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 AT_LEAST = 20
 """Patients of the rarer class below which there is no interval, no p and no score of a group."""
 
-AT_LEAST_IN_A_MEAN = 5, 60
+AT_LEAST_IN_A_MEAN = 5, 50
 """The same of each of several rarer findings whose mean has an interval, and of what all weigh together."""
 
 FEW = 40
