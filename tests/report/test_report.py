@@ -7,7 +7,7 @@ import re
 
 import pytest
 from fake_extras import tell_everything
-from fake_run import DRAWS, PUBLISHED, RECIPES, STEP, make_floor, make_prepared, make_run, tell
+from fake_run import PUBLISHED, RECIPES, STEP, make_floor, make_prepared, make_run, tell
 from page import Page
 
 from chestxray14.base.findings import FINDINGS
@@ -102,12 +102,21 @@ def test_the_highest_is_of_its_split_where_another_split_has_a_higher_one() -> N
 
 
 def test_more_comparisons_than_the_draws_can_tell_are_not_blamed_on_the_patients() -> None:
-    most = count_comparable(DRAWS)
-    for others, blamed in ((most, False), (most + 1, True)):
-        far = [make_run(f"far{i}", better=-0.2) for i in range(others)]
-        text = opening(make_run("best"), *far)
+    # 100 draws have a least p of 2 / 101: two of it are below 0.05, three are not.
+    assert count_comparable(100) == 2
+
+    def shorten(run: Run) -> Run:
+        evaluation = run.evaluation.model_copy(update={"draws": 100})
+        scored = run.scored._replace(draws=run.scored.draws[:100])
+        return dataclasses.replace(run, evaluation=evaluation, scored=scored)
+
+    floor = make_floor()
+    floor = floor._replace(draws=floor.draws[:100])
+    for others, blamed in ((2, False), (3, True)):
+        far = [shorten(make_run(f"far{i}", better=-0.2)) for i in range(others)]
+        text = write_report(tell(shorten(make_run("best")), *far, floor=floor)).markdown
         assert ("ahead of the next" in text) is not blamed
-        assert ("1,000 draws, too few for" in text) is blamed
+        assert ("100 draws, too few for 3 comparisons" in text) is blamed
         assert "patients do not" not in text
 
 
