@@ -4,9 +4,9 @@
 
 A patient has one image, the hardest case; scores are normal, with the finding higher by as much as
 the AUROC asks for. Findings are independent, or --alike: scores of a patient correlate by so much, and
-what makes the labels too. Intervals and p come from the project's own code, whatever `claims` says of so few patients: its
-rules are read off here. A row a number of patients with one finding, then a row a set of findings, for the
-mean over them.
+what makes the labels too. Intervals and p come from the project's own code, whatever `claims` says of
+so few patients: its rules are read off here. A row a number of patients with one finding, then a row a
+set of findings, for the mean over them.
 """
 
 import argparse
